@@ -1,0 +1,14 @@
+//! What the tables are: columns, keys, privileges, triggers, functions; loaded, refreshed, compared. And the SQL over
+//! ranges of their keys that copy and check share. Knows no statement and no session.
+
+mod chunk;
+mod compare;
+mod load;
+mod snapshot;
+mod table;
+
+pub use chunk::{Bound, Chunk, hash_row, hash_sums, key_after, key_texts, predicate};
+pub use compare::{Pair, Pairs};
+pub use load::{Handle, LoadError};
+pub use snapshot::{Catalog, Resolved, Volatility};
+pub use table::{KeyKind, Table};

@@ -1,0 +1,87 @@
+//! The catalog of one side at one moment, and the questions it answers.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::Table;
+use crate::effect::TableId;
+
+/// What a name stands for.
+#[derive(Debug, Clone)]
+pub enum Resolved {
+    /// A table that is mirrored.
+    Table(Arc<Table>),
+    /// A view: the tables behind it, views expanded; `None` when it calls functions that are not known safe.
+    View(Option<Vec<TableId>>),
+    /// Known, and nothing that is mirrored: system catalogs, excluded and foreign tables, sequences, materialized views.
+    Unmirrored,
+    /// Not known: a temporary table, or made since.
+    Unknown,
+}
+
+/// What a function may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volatility {
+    /// A built-in on the allow-list, or the user's and IMMUTABLE: the same on both sides.
+    Safe,
+    /// Depends on the clock only (`now()`).
+    Clock,
+    /// A built-in that writes no table, and answers for its server or session (`pg_backend_pid`, `nextval`, `random`).
+    Local,
+    /// The user's, STABLE: writes nothing.
+    Stable,
+    /// The user's, VOLATILE, or unknown, or a built-in with reach: may write anything.
+    Opaque,
+}
+
+/// One side's tables and functions.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// Counts loads, from 1.
+    pub generation: u64,
+    /// Mirrored tables by id.
+    pub tables: HashMap<TableId, Arc<Table>>,
+    /// `relation oid → root` of every partition and of every mirrored table.
+    pub roots: HashMap<u32, TableId>,
+    /// Oids of relations that are known and not mirrored (temporary, excluded, system).
+    pub unmirrored: HashSet<u32>,
+    /// Where each name leads.
+    pub names: HashMap<String, Vec<(String, Resolved)>>,
+    /// `(schema, name)` lower bound of safety of each user function and operator, worst over its overloads.
+    pub functions: HashMap<String, Vec<(String, Volatility)>>,
+    /// Roles by name with the tables of which they may NOT read every column, or on which row security binds them.
+    pub unreadable: HashMap<String, HashSet<TableId>>,
+    /// Settings that a role gets at login in this database, name and value.
+    pub role_settings: HashMap<String, Vec<(String, String)>>,
+    /// As `server_version` says.
+    pub server_version: String,
+    /// `(system identifier, timeline, postmaster start)` as text: changes with the epoch.
+    pub epoch: String,
+}
+
+impl Catalog {
+    /// What `name` stands for under `search_path` (unquoted schema names; `pg_catalog` comes first unless named).
+    pub fn resolve(&self, _schema: Option<&str>, _name: &str, _search_path: &[String]) -> Resolved {
+        todo!()
+    }
+
+    /// Every mirrored table that is called `name`, in any schema: what a write to it might touch at worst.
+    pub fn namesakes(&self, _name: &str) -> Vec<TableId> {
+        todo!()
+    }
+
+    /// The mirrored table (root) to which relation `oid` belongs.
+    pub fn by_oid(&self, oid: u32) -> Option<&Arc<Table>> {
+        self.roots.get(&oid).and_then(|root| self.tables.get(root))
+    }
+
+    /// Whether `role` is known to read every column and row of `table`.
+    pub fn may_read_all(&self, role: &str, table: TableId) -> bool {
+        self.unreadable.get(role).is_some_and(|tables| !tables.contains(&table))
+    }
+
+    /// The worst that a function or operator of this name may do.
+    pub fn volatility(&self, _schema: Option<&str>, _name: &str) -> Volatility {
+        todo!()
+    }
+}

@@ -1,0 +1,18 @@
+//! What was written: plain data that session, mirror, copy and check share.
+//!
+//! A session captures [`Change`]s, seals them into a [`Transaction`] on proof of commit and hands that to the
+//! mirror; copy and check speak of the same [`Key`]s and [`Snapshot`]s. Nothing here does I/O or knows who uses it.
+
+mod key;
+mod record;
+mod shape;
+mod snapshot;
+mod stamp;
+mod transaction;
+
+pub use key::Key;
+pub use record::{MalformedRecord, fields};
+pub use shape::{Column, Shape, TableId, quote_ident};
+pub use snapshot::{MalformedSnapshot, Snapshot};
+pub use stamp::{Epoch, Lsn, MalformedLsn, Seq, Stamp, Xid};
+pub use transaction::{Change, Mark, Reason, Replay, RowChange, Touched, Transaction};

@@ -1,0 +1,192 @@
+//! `GET /report`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::MirrorStatus;
+
+/// What may be said of a table or of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Compared, equal, not suspect.
+    Consistent,
+    /// A difference is confirmed.
+    Diverged,
+    /// Neither can be said.
+    #[default]
+    Unknown,
+}
+
+/// How a table stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableStatus {
+    /// Checked, without difference left, and not suspect.
+    Consistent,
+    /// With confirmed differences left.
+    Diverged,
+    /// Its mirror may be wrong, and is to be read back.
+    Suspect,
+    /// Not compared yet.
+    Unchecked,
+    /// It cannot be compared; the reason says why.
+    Unverifiable,
+}
+
+/// What is wrong with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DifferenceKind {
+    /// On the primary only.
+    Missing,
+    /// On the shadow only.
+    Extra,
+    /// On both, with other values.
+    Different,
+}
+
+/// A confirmed difference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Column and value of each key column.
+    pub key: BTreeMap<String, serde_json::Value>,
+    /// What is wrong.
+    pub kind: DifferenceKind,
+    /// Which columns differ.
+    pub columns: Vec<String>,
+    /// The primary's row, only when values were asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub primary: Option<BTreeMap<String, Option<String>>>,
+    /// The shadow's row, only when values were asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shadow: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TableReport {
+    /// `schema.table`.
+    pub table: String,
+    /// How it stands.
+    pub status: TableStatus,
+    /// Why, when it is not consistent.
+    pub reason: Option<String>,
+    /// End of the last check, RFC 3339, UTC.
+    pub checked_at: Option<String>,
+    /// In that check.
+    pub rows_checked: u64,
+    /// On the primary only: confirmed by the last check, less repaired.
+    pub missing: u64,
+    /// On the shadow only.
+    pub extra: u64,
+    /// On both, with other values.
+    pub different: u64,
+    /// Differences of the last check repaired since.
+    pub repaired: u64,
+    /// Rows marked.
+    pub suspect_keys: u64,
+    /// Some of the differences, at most `check.samples`.
+    pub samples: Vec<Difference>,
+}
+
+/// One kind of query that was run on both sides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueryReads {
+    /// Its text, literals replaced.
+    pub query: String,
+    /// How often.
+    pub compared: u64,
+    /// How often with different answers.
+    pub mismatched: u64,
+    /// Median on the primary.
+    pub primary_p50_ms: f64,
+    /// 99th percentile on the primary.
+    pub primary_p99_ms: f64,
+    /// Median on the shadow.
+    pub shadow_p50_ms: f64,
+    /// 99th percentile on the shadow.
+    pub shadow_p99_ms: f64,
+}
+
+/// Reads run on both sides.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReadsReport {
+    /// How many.
+    pub compared: u64,
+    /// With equal answers.
+    pub matched: u64,
+    /// With different answers.
+    pub mismatched: u64,
+    /// By kind.
+    pub by_query: Vec<QueryReads>,
+}
+
+/// A transaction that the shadow refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Its place in the ledger.
+    pub seq: u64,
+    /// Of the refusal.
+    pub sqlstate: String,
+    /// Of the first row refused.
+    pub table: String,
+    /// The shadow's message, without its detail (which shows values).
+    pub message: String,
+}
+
+/// A kind of statement that was run again on the shadow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// Its text.
+    pub query: String,
+    /// How often.
+    pub count: u64,
+    /// Why it was not captured as rows.
+    pub reason: String,
+}
+
+/// The mirror's part of the report.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MirrorReport {
+    /// As in `/status`.
+    #[serde(flatten)]
+    pub status: MirrorStatus,
+    /// What the shadow refused, newest first.
+    pub quarantine: Vec<Quarantined>,
+    /// What was replayed.
+    pub replayed: Vec<Replayed>,
+}
+
+/// How the two databases stand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// RFC 3339, UTC.
+    pub generated_at: String,
+    /// Of all tables.
+    pub verdict: Verdict,
+    /// Every table of either side, sorted by name.
+    pub tables: Vec<TableReport>,
+    /// Reads run on both sides.
+    pub reads: ReadsReport,
+    /// The mirror.
+    pub mirror: MirrorReport,
+}
+
+impl Report {
+    /// A report over `tables`. `diverged` if any table is, else `unknown` if any is not consistent or there is none,
+    /// else `consistent`.
+    pub fn new(generated_at: String, mut tables: Vec<TableReport>, reads: ReadsReport, mirror: MirrorReport) -> Self {
+        tables.sort_by(|a, b| a.table.cmp(&b.table));
+        let any = |status| tables.iter().any(|table: &TableReport| table.status == status);
+        let verdict = if any(TableStatus::Diverged) {
+            Verdict::Diverged
+        } else if tables.is_empty() || tables.iter().any(|table| table.status != TableStatus::Consistent) {
+            Verdict::Unknown
+        } else {
+            Verdict::Consistent
+        };
+        Self { generated_at, verdict, tables, reads, mirror }
+    }
+}

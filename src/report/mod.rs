@@ -1,0 +1,15 @@
+//! The snapshot types of `/status` and `/report`: shared by those who fill them and those who show them.
+//!
+//! Names and meanings are those of the contract; nothing here computes a verdict but [`Report::new`].
+
+mod consistency;
+mod status;
+
+pub use consistency::{
+    Difference, DifferenceKind, MirrorReport, Quarantined, QueryReads, ReadsReport, Replayed, Report, TableReport,
+    TableStatus, Verdict,
+};
+pub use status::{
+    CheckState, CheckStatus, GuardState, GuardStatus, MirrorStatus, ReadsStatus, ServerState, ServerStatus,
+    SessionsStatus, Status,
+};

@@ -1,0 +1,7 @@
+//! Connections of our own to either server: URL, login, settings. For everyone above; sessions' connections are `net`'s.
+
+mod client;
+mod raw;
+
+pub use client::{Client, ConnectError, Purpose, connect};
+pub use raw::{RawConnection, RawError, connect_raw};

@@ -1,0 +1,83 @@
+//! What a session asks when a read is at hand, and the service (`reads/`) that answers.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::Profile;
+use crate::effect::Seq;
+use crate::sql;
+
+/// What the dice need (`reads.sample_by`).
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// A stable hash of text and parameters as sent.
+    pub query: u64,
+    /// A number drawn at connect.
+    pub session: u64,
+}
+
+/// A drawn read, whole: from its first message to the Sync, or one simple Query.
+#[derive(Debug, Clone)]
+pub struct ReadRequest {
+    /// The one statement, without what follows it.
+    pub sql: Bytes,
+    /// Its facts; [`sql::Kind::Read`].
+    pub script: Arc<sql::Script>,
+    /// Role and settings; `None` when the session has state that another connection cannot share.
+    pub profile: Option<Arc<Profile>>,
+    /// The last place in the ledger of this session's own writes.
+    pub own_writes: Option<Seq>,
+    /// Extended protocol: what was asked; `None`: a simple Query.
+    pub extended: Option<Extended>,
+    /// Notified when the client cancels.
+    pub cancelled: Arc<Notify>,
+}
+
+/// The messages of an extended read: `Parse? Describe(statement)? Bind Describe(portal)? Execute Sync`, all names given
+/// by the client already resolved, the portal the unnamed one, no row limit.
+#[derive(Debug, Clone)]
+pub struct Extended {
+    /// Types of the parameters as given in Parse.
+    pub parameter_types: Vec<u32>,
+    /// A Parse of the unnamed statement is among the messages: the client expects ParseComplete.
+    pub parse: bool,
+    /// Describe of the statement is among them: it expects ParameterDescription and RowDescription.
+    pub describe_statement: bool,
+    /// The body of Bind behind the two names: parameter formats, parameters, result formats.
+    pub bind: Bytes,
+    /// Describe of the portal is among them: it expects RowDescription.
+    pub describe_portal: bool,
+}
+
+/// The read was not served, and nothing of it may have reached the client: the primary answers. Counted by the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fallback;
+
+/// An answer under way. All bytes are for the client as they are, the last ones end with ReadyForQuery.
+pub trait ReadReply: Send {
+    /// The next bytes; `None` behind the last. An error after the first byte has become an ErrorResponse and
+    /// ReadyForQuery in these bytes.
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Bytes>> + Send + '_>>;
+}
+
+/// Who serves reads from the shadow.
+pub trait ReadService: Send + Sync + std::fmt::Debug {
+    /// Whether a read is drawn. Comes first, costs nothing when the share is 0, parses nothing.
+    fn draws(&self, sample: &Sample) -> bool;
+
+    /// Whether a share above 0 is asked for at all: else no hash is taken.
+    fn is_on(&self) -> bool;
+
+    /// Serves a drawn read, or says why not in its counters. Returns once the first bytes are at hand.
+    fn serve(
+        &self,
+        request: ReadRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn ReadReply>, Fallback>> + Send + '_>>;
+
+    /// A drawn read that never became a request: its batch was incomplete or of another form.
+    fn ineligible(&self, reason: &'static str);
+}

@@ -1,0 +1,13 @@
+//! What a statement is: its kind, the tables and functions it names, whether it can be captured or routed; and the
+//! rewrite that captures. Text in, facts out: no catalog, no session, no I/O. Never panics, whatever the text, and
+//! is bounded in size and depth: what it cannot look at is [`Kind::Opaque`].
+
+mod analyze;
+mod cache;
+mod rewrite;
+mod statement;
+
+pub use analyze::{MAX_BYTES, analyze};
+pub use cache::Cache;
+pub use rewrite::{APPENDED_COLUMNS, Image, Rewrite, returning};
+pub use statement::{FunctionName, Kind, Name, Read, Script, Setting, SettingValue, Statement, Verb, Write};

@@ -1,0 +1,214 @@
+//! The facts of a statement.
+
+use std::ops::Range;
+
+/// All statements of one query text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Script {
+    /// In order; none for an empty query. A text the parser refuses is one [`Kind::Opaque`] statement.
+    pub statements: Vec<Statement>,
+}
+
+/// One statement and where it stands in the text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// Bytes of the query text, from its first token to behind its last, without the semicolon.
+    pub span: Range<usize>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// A possibly qualified name, unquoted and case-folded as the server does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Name {
+    /// `None`: by search_path.
+    pub schema: Option<String>,
+    /// Of the relation.
+    pub name: String,
+}
+
+/// A function called by name, or the function behind an operator's name (`operator` true, `name` the symbol).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FunctionName {
+    /// `None`: by search_path.
+    pub schema: Option<String>,
+    /// Of the function, or the operator's symbol.
+    pub name: String,
+    /// Whether it is an operator.
+    pub operator: bool,
+}
+
+/// What a statement is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// SELECT, VALUES, TABLE, without data-modifying WITH and without INTO.
+    Read(Read),
+    /// Top-level INSERT, UPDATE or DELETE without data-modifying WITH.
+    Write(Box<Write>),
+    /// Writes in a form that is not rewritten (MERGE, data-modifying WITH, writes inside EXPLAIN ANALYZE, SELECT INTO
+    /// excluded: that is `Ddl`).
+    OtherWrite {
+        /// All tables it modifies.
+        targets: Vec<Name>,
+        /// Functions it calls.
+        functions: Vec<FunctionName>,
+    },
+    /// `BEGIN`, `START TRANSACTION`.
+    Begin {
+        /// READ ONLY was asked for.
+        read_only: bool,
+        /// An isolation level above READ COMMITTED was asked for.
+        repeatable: bool,
+    },
+    /// `COMMIT`, `END`.
+    Commit {
+        /// AND CHAIN.
+        chain: bool,
+    },
+    /// `ROLLBACK`, `ABORT`.
+    Rollback {
+        /// AND CHAIN.
+        chain: bool,
+    },
+    /// `SAVEPOINT name`
+    Savepoint(String),
+    /// `RELEASE name`
+    Release(String),
+    /// `ROLLBACK TO name`
+    RollbackTo(String),
+    /// `PREPARE TRANSACTION gid`
+    PrepareTransaction(String),
+    /// `COMMIT PREPARED gid`
+    CommitPrepared(String),
+    /// `ROLLBACK PREPARED gid`
+    RollbackPrepared(String),
+    /// `SET`, `RESET`, `SET TRANSACTION`, `SET ROLE`, `SET SESSION AUTHORIZATION`.
+    Set(Setting),
+    /// `DISCARD ALL` (true) or another DISCARD.
+    Discard {
+        /// ALL.
+        all: bool,
+    },
+    /// SQL `PREPARE name AS …`
+    Prepare {
+        /// Of the prepared statement.
+        name: String,
+        /// The facts of its body, whose span is in the same text.
+        body: Box<Statement>,
+    },
+    /// SQL `EXECUTE name`
+    Execute {
+        /// Of the prepared statement.
+        name: String,
+    },
+    /// SQL `DEALLOCATE name`; `None`: ALL.
+    Deallocate(Option<String>),
+    /// `COPY table FROM STDIN` or from a file or program.
+    CopyFrom {
+        /// The table.
+        target: Name,
+    },
+    /// COPY TO of a table or query without data-modifying WITH. Not routed.
+    CopyTo(Read),
+    /// `TRUNCATE`
+    Truncate {
+        /// The tables named.
+        targets: Vec<Name>,
+        /// CASCADE.
+        cascade: bool,
+    },
+    /// Anything that changes what tables or functions are: CREATE, ALTER, DROP, COMMENT, GRANT, SELECT INTO, …
+    Ddl {
+        /// The relations it names, as far as it names some.
+        targets: Vec<Name>,
+        /// Creates or drops only temporary relations (CREATE TEMP …), so nothing that is mirrored changes.
+        temporary: bool,
+        /// Not for the other database: databases, roles, tablespaces, systems, subscriptions.
+        cluster_wide: bool,
+        /// CONCURRENTLY and the like: refuses to run in a transaction.
+        outside_transaction: bool,
+    },
+    /// `DECLARE … CURSOR`
+    DeclareCursor(Read),
+    /// FETCH, MOVE, CLOSE, LISTEN, UNLISTEN, NOTIFY, SHOW, CHECKPOINT, VACUUM, ANALYZE, LOCK, EXPLAIN without ANALYZE
+    /// of a write: writes no table row and is not routed.
+    Utility {
+        /// Leaves state behind in the session that a shadow connection cannot share (LISTEN, LOCK excluded).
+        session_state: bool,
+    },
+    /// DO, CALL: may write anything.
+    Procedure,
+    /// Refused by the parser, too long, too deep, not UTF-8: may be and write anything.
+    Opaque,
+}
+
+/// A statement that reads.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Read {
+    /// Relations named anywhere in it, CTE names left out, each once.
+    pub tables: Vec<Name>,
+    /// Functions and operators named anywhere in it, each once. SQL syntax that is a function in disguise is named as
+    /// such: `current_user`, `now` for CURRENT_TIMESTAMP, `timezone` for AT TIME ZONE …
+    pub functions: Vec<FunctionName>,
+    /// FOR UPDATE, FOR SHARE …
+    pub locks: bool,
+    /// Names a system column (ctid, xmin, tableoid …).
+    pub system_columns: bool,
+    /// Names a type that is neither unqualified built-in nor in `pg_catalog` (cast, row constructor).
+    pub user_types: bool,
+}
+
+/// What a captured statement does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// INSERT
+    Insert,
+    /// UPDATE
+    Update,
+    /// DELETE
+    Delete,
+}
+
+/// A top-level INSERT, UPDATE or DELETE.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    /// Which.
+    pub verb: Verb,
+    /// The table written.
+    pub target: Name,
+    /// Its alias, case-folded.
+    pub alias: Option<String>,
+    /// Whether it has a RETURNING clause of its own.
+    pub returning: bool,
+    /// Columns in SET, of UPDATE or ON CONFLICT DO UPDATE.
+    pub set_columns: Vec<String>,
+    /// WHERE CURRENT OF.
+    pub current_of: bool,
+    /// RETURNING WITH (OLD AS …), or anything else that the rewrite does not cover.
+    pub unusual: bool,
+    /// Everything else it reads and calls, the target left out unless it is named again.
+    pub reads: Read,
+}
+
+/// A change of a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Lower case; `role`, `session_authorization`, `transaction` (SET TRANSACTION), `session_characteristics`,
+    /// `all` for RESET ALL; `time zone` is `timezone`, `names` is `client_encoding`.
+    pub name: String,
+    /// SET LOCAL.
+    pub local: bool,
+    /// What to.
+    pub value: SettingValue,
+}
+
+/// What a setting is set to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettingValue {
+    /// RESET, SET … TO DEFAULT.
+    Default,
+    /// Literals and names, in order.
+    Values(Vec<String>),
+    /// In a form that is not plain (FROM CURRENT, intervals).
+    Other,
+}
