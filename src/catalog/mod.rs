@@ -3,12 +3,18 @@
 
 mod chunk;
 mod compare;
+mod follow;
+mod handle;
 mod load;
+mod pattern;
 mod snapshot;
 mod table;
 
-pub use chunk::{Bound, Chunk, hash_row, hash_sums, key_after, key_texts, predicate};
+pub use chunk::{Bound, Chunk, hash_row, hash_sums, key_after, key_texts, predicate, record_text};
 pub use compare::{Pair, Pairs};
-pub use load::{Handle, LoadError};
+pub use follow::Changed;
+pub use handle::{Handle, Invalidation};
+pub use load::{LoadError, LoadOptions, load};
+pub use pattern::Patterns;
 pub use snapshot::{Catalog, Resolved, Volatility};
-pub use table::{KeyKind, Table};
+pub use table::{Canonical, ColumnFacts, KeyKind, Table};
