@@ -26,3 +26,6 @@ pub use load::{LoadError, LoadOptions, load};
 pub use pattern::Patterns;
 pub use snapshot::{Catalog, Resolved, Volatility};
 pub use table::{Canonical, ColumnFacts, KeyKind, Table};
+
+#[cfg(test)]
+mod tests;
