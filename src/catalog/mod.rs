@@ -4,11 +4,17 @@
 mod chunk;
 mod compare;
 mod load;
+mod pace;
+mod probe;
 mod snapshot;
 mod table;
 
 pub use chunk::{Bound, Chunk, hash_row, hash_sums, key_after, key_texts, predicate};
 pub use compare::{Pair, Pairs};
 pub use load::{Handle, LoadError};
+pub use pace::Pace;
+pub use probe::{
+    ProbeError, RowHash, Sums, Way, is_empty, key, next_bound, query, row_hashes, snapshot_rows, sums,
+};
 pub use snapshot::{Catalog, Resolved, Volatility};
 pub use table::{KeyKind, Table};

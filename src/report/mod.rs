@@ -2,13 +2,17 @@
 //!
 //! Names and meanings are those of the contract; nothing here computes a verdict but [`Report::new`].
 
+mod clock;
 mod consistency;
+mod progress;
 mod status;
 
+pub use clock::rfc3339;
 pub use consistency::{
     Difference, DifferenceKind, MirrorReport, Quarantined, QueryReads, ReadsReport, Replayed, Report, TableReport,
     TableStatus, Verdict,
 };
+pub use progress::{Progress, TableProgress};
 pub use status::{
     CheckState, CheckStatus, GuardState, GuardStatus, MirrorStatus, ReadsStatus, ServerState, ServerStatus,
     SessionsStatus, Status,
