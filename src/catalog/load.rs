@@ -1,50 +1,36 @@
-//! Reading a side's catalogs, and keeping them current.
+//! Reading a side's catalogs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio_postgres::Client;
 
-use super::Catalog;
+use super::{Catalog, Patterns};
 
 /// Why a catalog could not be read.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// The server refused a query.
+    /// The server refused a query, or is gone.
     #[error("reading the catalogs: {0}")]
     Query(#[from] tokio_postgres::Error),
 }
 
-/// The catalog in force, and whether it may be out of date.
-#[derive(Debug, Default)]
-pub struct Handle {
-    current: ArcSwap<Catalog>,
-    /// DDL that was forwarded and is not read yet: while above zero, no image may be decoded.
-    stale: AtomicU64,
-    wake: Notify,
+/// What of the settings decides which tables are mirrored, and how.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// `mirror.include`
+    pub include: Patterns,
+    /// `mirror.exclude`
+    pub exclude: Patterns,
+    /// `mirror.no_rewrite`
+    pub no_rewrite: Patterns,
+    /// The other side's catalog, as far as it is known: a table of the same name there must have a unique index over
+    /// the key too, else nothing is exact (rule 14).
+    pub other: Option<Arc<Catalog>>,
 }
 
-impl Handle {
-    /// The catalog last loaded; empty, generation 0, before the first.
-    pub fn get(&self) -> arc_swap::Guard<Arc<Catalog>> {
-        self.current.load()
-    }
-
-    /// Whether what it says may be trusted for capture.
-    pub fn is_current(&self) -> bool {
-        self.stale.load(Ordering::Acquire) == 0
-    }
-
-    /// DDL is about to be forwarded, or an unknown relation was met: not current until loaded anew. The reload
-    /// happens when [`Handle::ddl_resolved`] says so, or after a while.
-    pub fn invalidate(&self) {
-        self.stale.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// The transaction that called [`Handle::invalidate`] ended: load anew now.
-    pub fn ddl_resolved(&self) {
-        self.wake.notify_one();
-    }
+/// Reads everything through one connection of [`server::connect`](crate::server::connect), in one snapshot. A future
+/// dropped halfway leaves a transaction open: the connection is then to be dropped too.
+pub async fn load(_client: &Client, _options: &LoadOptions, _generation: u64) -> Result<Catalog, LoadError> {
+    todo!()
 }

@@ -3,18 +3,24 @@
 
 mod chunk;
 mod compare;
+mod follow;
+mod handle;
 mod load;
 mod pace;
+mod pattern;
 mod probe;
 mod snapshot;
 mod table;
 
-pub use chunk::{Bound, Chunk, hash_row, hash_sums, key_after, key_texts, predicate};
+pub use chunk::{Bound, Chunk, hash_row, hash_sums, key_after, key_texts, predicate, record_text};
 pub use compare::{Pair, Pairs};
-pub use load::{Handle, LoadError};
+pub use follow::Changed;
+pub use handle::{Handle, Invalidation};
+pub use load::{LoadError, LoadOptions, load};
 pub use pace::Pace;
+pub use pattern::Patterns;
 pub use probe::{
     ProbeError, RowHash, Sums, Way, is_empty, key, next_bound, query, row_hashes, snapshot_rows, sums,
 };
 pub use snapshot::{Catalog, Resolved, Volatility};
-pub use table::{KeyKind, Table};
+pub use table::{Canonical, ColumnFacts, KeyKind, Table};

@@ -53,6 +53,8 @@ pub struct Catalog {
     pub unreadable: HashMap<String, HashSet<TableId>>,
     /// Settings that a role gets at login in this database, name and value.
     pub role_settings: HashMap<String, Vec<(String, String)>>,
+    /// Of the cluster; empty if we may not read it.
+    pub system_identifier: String,
     /// As `server_version` says.
     pub server_version: String,
     /// `(system identifier, timeline, postmaster start)` as text: changes with the epoch.

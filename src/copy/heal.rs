@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::read::{Limit, Rows, read};
 use crate::catalog::{Bound, Chunk, Pace, Pair, ProbeError, sums};
 use crate::effect::{Key, Seq, Shape, TableId};
-use crate::mirror::{Mirror, Refresh, Scope};
+use crate::mirror::{Mirror, Refresh, Scope, Window};
 use crate::report::Progress;
 use crate::server::Both;
 
@@ -49,6 +49,8 @@ pub(super) struct Healing<'a> {
     pub(super) progress: Option<Progress>,
     placed: VecDeque<Seq>,
     pace: Pace,
+    /// Windows voided one after the other.
+    voided: u32,
 }
 
 impl<'a> Healing<'a> {
@@ -60,7 +62,7 @@ impl<'a> Healing<'a> {
         progress: Option<Progress>,
     ) -> Self {
         let pace = Pace::new(1000, 20_000, Duration::from_millis(200));
-        Self { mirror, both, pair, shape, progress, placed: VecDeque::new(), pace }
+        Self { mirror, both, pair, shape, progress, placed: VecDeque::new(), pace, voided: 0 }
     }
 
     pub(super) fn table(&self) -> TableId {
@@ -103,14 +105,15 @@ impl<'a> Healing<'a> {
     /// Reads back the keys `> after` and `<= upto`, in as many steps as their size takes.
     pub(super) async fn range(&mut self, mut after: Bound, upto: &Bound) -> Result<(), HealError> {
         loop {
-            let chunk = Chunk::Range { after: after.clone(), upto: upto.clone() };
-            let rows = self.rows_at_once();
-            let limit = Limit { rows, bytes: BYTES_AT_ONCE };
-            let scope = |found: &Rows| Scope::Range { after: after.clone(), upto: covered(found, rows, upto) };
-            let Some(scope) = self.refresh(&chunk, limit, scope, Existing::Replaced).await? else { continue };
-            match scope {
-                Scope::Range { upto: reached, .. } if reached != *upto => after = reached,
-                _ => return Ok(()),
+            let limit = Limit { rows: self.pace.rows(), bytes: BYTES_AT_ONCE };
+            let reading = self.read(&Chunk::Range { after: after.clone(), upto: upto.clone() }, limit).await?;
+            let reached = reading.rows.covered(limit, upto);
+            let scope = Scope::Range { after: after.clone(), upto: reached.clone() };
+            if self.place(reading, scope, Existing::Replaced).await? {
+                if reached == *upto {
+                    return Ok(());
+                }
+                after = reached;
             }
         }
     }
@@ -119,19 +122,15 @@ impl<'a> Healing<'a> {
     pub(super) async fn fill(&mut self) -> Result<(), HealError> {
         let mut after = None;
         loop {
-            let chunk = Chunk::Range { after: after.clone(), upto: None };
-            let rows = self.rows_at_once();
-            let limit = Limit { rows, bytes: BYTES_AT_ONCE };
-            let mut reached = None;
-            let scope = |found: &Rows| {
-                reached = covered(found, rows, &None);
-                Scope::Keys(found.rows.iter().map(|(key, _)| key.clone()).collect())
-            };
-            if self.refresh(&chunk, limit, scope, Existing::Kept).await?.is_some() {
-                match reached {
-                    Some(reached) => after = Some(reached),
-                    None => return Ok(()),
+            let limit = Limit { rows: self.pace.rows(), bytes: BYTES_AT_ONCE };
+            let reading = self.read(&Chunk::Range { after: after.clone(), upto: None }, limit).await?;
+            let reached = reading.rows.covered(limit, &None);
+            let scope = Scope::Keys(reading.rows.rows.iter().map(|(key, _)| key.clone()).collect());
+            if self.place(reading, scope, Existing::Kept).await? {
+                if reached.is_none() {
+                    return Ok(());
                 }
+                after = reached;
             }
         }
     }
@@ -141,14 +140,11 @@ impl<'a> Healing<'a> {
         let mut left: VecDeque<Key> = keys.iter().cloned().collect();
         while !left.is_empty() {
             let batch: Vec<Key> = left.iter().take(KEYS_AT_ONCE).cloned().collect();
-            let chunk = Chunk::Keys(batch.clone());
             let limit = Limit { rows: batch.len() as u64, bytes: BYTES_AT_ONCE };
-            let mut beyond = HashSet::new();
-            let scope = |found: &Rows| {
-                beyond = found.beyond.iter().cloned().collect();
-                Scope::Keys(batch.iter().filter(|key| !beyond.contains(*key)).cloned().collect())
-            };
-            if self.refresh(&chunk, limit, scope, Existing::Replaced).await?.is_some() {
+            let reading = self.read(&Chunk::Keys(batch.clone()), limit).await?;
+            let beyond: HashSet<Key> = reading.rows.beyond.iter().cloned().collect();
+            let scope = Scope::Keys(batch.iter().filter(|key| !beyond.contains(*key)).cloned().collect());
+            if self.place(reading, scope, Existing::Replaced).await? {
                 left.drain(..batch.len());
                 left.extend(beyond);
             }
@@ -158,18 +154,63 @@ impl<'a> Healing<'a> {
 
     /// Reads back the whole of a table whose rows have no key.
     pub(super) async fn multiset(&mut self) -> Result<(), HealError> {
-        let mut fits = true;
-        let chunk = Chunk::Range { after: None, upto: None };
         loop {
-            let scope = |found: &Rows| {
-                fits = found.beyond.is_empty() && (found.rows.len() as u64) < MULTISET.rows;
-                Scope::Multiset
-            };
-            if self.refresh(&chunk, MULTISET, scope, Existing::Replaced).await?.is_some() {
-                return if fits { Ok(()) } else { Err(HealError::TooLarge) };
+            let reading = self.read(&Chunk::Range { after: None, upto: None }, MULTISET).await?;
+            if !reading.rows.beyond.is_empty() || reading.rows.rows.len() as u64 >= MULTISET.rows {
+                return Err(HealError::TooLarge);
+            }
+            if self.place(reading, Scope::Multiset, Existing::Replaced).await? {
+                return Ok(());
             }
         }
     }
+
+    async fn read(&mut self, chunk: &Chunk, limit: Limit) -> Result<Reading, HealError> {
+        let window = self.mirror.open_window(self.table());
+        let begun = Instant::now();
+        let rows = read(&self.both.primary, &self.shape, chunk, limit).await?;
+        self.pace.took(rows.rows.len() as u64, begun.elapsed());
+        self.mirror.fence(self.table()).await;
+        Ok(Reading { window, rows })
+    }
+
+    /// False: something was written that names no key, so nothing was placed; to be read again, less at once.
+    async fn place(&mut self, reading: Reading, scope: Scope, existing: Existing) -> Result<bool, HealError> {
+        let Reading { window, rows: Rows { snapshot, rows, .. } } = reading;
+        let count = rows.len() as u64;
+        let refresh = Refresh {
+            shape: Arc::clone(&self.shape),
+            scope,
+            rows,
+            newer: HashSet::new(),
+            insert_if_absent: existing == Existing::Kept,
+        };
+        let Ok(seq) = self.mirror.place(window, &snapshot, refresh) else {
+            self.voided += 1;
+            if self.voided > TRIES {
+                return Err(HealError::Voided);
+            }
+            self.pace.shrink();
+            tokio::time::sleep(Duration::from_millis(10 << self.voided)).await;
+            return Ok(false);
+        };
+        self.voided = 0;
+        self.done(count);
+        self.placed.push_back(seq);
+        if self.placed.len() > OUTSTANDING
+            && let Some(oldest) = self.placed.pop_front()
+        {
+            self.mirror.wait_applied(oldest).await;
+        }
+        Ok(true)
+    }
+}
+
+/// What was read, its window still open, behind the fence.
+#[derive(Debug)]
+struct Reading {
+    window: Window,
+    rows: Rows,
 }
 
 /// What becomes of rows that the shadow has already.
@@ -177,13 +218,4 @@ impl<'a> Healing<'a> {
 enum Existing {
     Replaced,
     Kept,
-}
-
-/// The end of what was read: behind the last image, or all that was asked for.
-fn covered(found: &Rows, limit: u64, upto: &Bound) -> Bound {
-    let full = found.rows.len() as u64 >= limit;
-    match found.rows.last() {
-        Some((last, _)) if full || !found.beyond.is_empty() => Some(last.clone()),
-        _ => upto.clone(),
-    }
 }

@@ -1,6 +1,6 @@
 //! Reading rows of the primary, with the snapshot they were seen under, in one statement bounded in rows and bytes.
 
-use crate::catalog::{Chunk, ProbeError, key, key_texts, predicate, record_text, snapshot_rows};
+use crate::catalog::{Bound, Chunk, ProbeError, key, key_texts, predicate, record_text, snapshot_rows};
 use crate::effect::{Key, Shape, Snapshot, quote_ident};
 use crate::server::Client;
 
@@ -22,6 +22,17 @@ pub(super) struct Rows {
     pub(super) rows: Vec<(Key, Box<str>)>,
     /// Keys of rows whose images were too many bytes: still to be read.
     pub(super) beyond: Vec<Key>,
+}
+
+impl Rows {
+    /// How far a range that was asked for `upto` has been read.
+    pub(super) fn covered(&self, limit: Limit, upto: &Bound) -> Bound {
+        let cut = !self.beyond.is_empty() || self.rows.len() as u64 >= limit.rows;
+        match self.rows.last() {
+            Some((last, _)) if cut => Some(last.clone()),
+            _ => upto.clone(),
+        }
+    }
 }
 
 /// Reads a chunk, in the order of the key.
