@@ -105,6 +105,11 @@ impl Schedule {
         }
     }
 
+    /// No worker runs, however the last ones ended.
+    pub(super) fn none_runs(&mut self) {
+        self.running.clear();
+    }
+
     /// How often work on `table` failed since it last succeeded.
     pub(super) fn failures(&self, table: TableId) -> u32 {
         self.waiting.get(&table).map_or(0, |wait| wait.failures)

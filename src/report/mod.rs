@@ -1,6 +1,6 @@
 //! The snapshot types of `/status` and `/report`: shared by those who fill them and those who show them.
 //!
-//! Names and meanings are those of the contract; nothing here computes a verdict but [`Report::new`].
+//! Names and meanings are those of the contract; nothing here computes a verdict but [`Verdict::over`].
 
 mod clock;
 mod consistency;
