@@ -1,16 +1,24 @@
 //! What the tables are: columns, keys, privileges, triggers, functions; loaded, refreshed, compared. And the SQL over
 //! ranges of their keys that copy and check share. Knows no statement and no session.
 
+mod assemble;
+mod builtin;
 mod chunk;
 mod compare;
+mod facts;
 mod follow;
+mod functions;
 mod handle;
+mod keys;
 mod load;
+mod names;
 mod pace;
 mod pattern;
 mod probe;
+mod relations;
 mod snapshot;
 mod table;
+mod types;
 
 pub use chunk::{Bound, Chunk, hash_row, hash_sums, key_after, key_texts, predicate, record_text};
 pub use compare::{Pair, Pairs};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::heal::{HealError, Healing};
-use crate::catalog::{Chunk, RowHash, Way, is_empty, next_bound, row_hashes};
+use crate::catalog::{Chunk, KeyKind, RowHash, Way, is_empty, next_bound, row_hashes};
 use crate::effect::Key;
 
 /// Rows of one bucket, about: its keys and hashes of both sides are held at once.
@@ -11,18 +11,16 @@ const BUCKET: u64 = 20_000;
 
 /// Makes the table equal, as of snapshots sent after this was called; returns when it is so on the shadow.
 pub(super) async fn heal_table(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(), HealError> {
-    match Way::of(healing.pair) {
-        Way::Multiset => heal_multiset(healing).await?,
-        // Behind a fence: rows that are on their way must not be taken for rows that were never there (rule 27).
-        way => {
-            healing.catch_up().await;
-            if is_empty(&healing.both.shadow, &healing.shape).await? {
-                healing.fill().await?;
-            } else if way == Way::Ranges {
-                heal_ranges(healing).await?;
-            } else {
-                heal_buckets(healing, rows_estimate).await?;
-            }
+    // Behind a fence: rows that are on their way must not be taken for rows that were never there (rule 27).
+    healing.catch_up().await;
+    let keyed = healing.pair.key_kind != KeyKind::None;
+    if keyed && is_empty(&healing.both.shadow, &healing.shape).await? {
+        healing.fill().await?;
+    } else {
+        match Way::of(healing.pair) {
+            Way::Ranges => heal_ranges(healing).await?,
+            Way::Buckets => heal_buckets(healing, rows_estimate).await?,
+            Way::Multiset => heal_multiset(healing).await?,
         }
     }
     healing.settle().await;

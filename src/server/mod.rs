@@ -2,8 +2,9 @@
 
 mod both;
 mod client;
+mod login;
 mod raw;
 
 pub use both::Both;
 pub use client::{Client, ConnectError, Purpose, connect};
-pub use raw::{RawConnection, RawError, connect_raw};
+pub use raw::{RawConnection, RawError, Stream, connect_raw};
