@@ -79,12 +79,7 @@ impl Way {
 }
 
 /// The sums of a chunk of `pair`; `shape` is the primary's, whose names serve on both sides.
-pub async fn sums(
-    client: &Client,
-    pair: &Pair,
-    shape: &Shape,
-    chunk: &Chunk,
-) -> Result<(Snapshot, Sums), ProbeError> {
+pub async fn sums(client: &Client, pair: &Pair, shape: &Shape, chunk: &Chunk) -> Result<(Snapshot, Sums), ProbeError> {
     let sql = format!(
         "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text, {} FROM {} AS t WHERE {}",
         hash_sums(pair),

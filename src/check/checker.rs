@@ -223,8 +223,7 @@ impl Driver {
 
 fn choose(pairs: Vec<Pair>, names: Option<Vec<String>>) -> Result<Vec<Pair>, CheckError> {
     let Some(names) = names else { return Ok(pairs) };
-    let find = |name: String| {
-        pairs.iter().find(|pair| pair.name == name).cloned().ok_or(CheckError::UnknownTable(name))
-    };
+    let find =
+        |name: String| pairs.iter().find(|pair| pair.name == name).cloned().ok_or(CheckError::UnknownTable(name));
     names.into_iter().map(find).collect()
 }

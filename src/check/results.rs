@@ -49,9 +49,7 @@ impl Results {
     /// is not suspect. Cheap.
     pub fn is_verified(&self, table: TableId) -> bool {
         let verified = self.verified.load();
-        verified.tables.contains(&table)
-            && verified.epoch == self.primary.get().epoch
-            && !self.mirror.is_suspect(table)
+        verified.tables.contains(&table) && verified.epoch == self.primary.get().epoch && !self.mirror.is_suspect(table)
     }
 
     /// As in `/status`.

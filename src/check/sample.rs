@@ -95,8 +95,11 @@ mod tests {
     use crate::effect::TableId;
 
     fn shape() -> Shape {
-        let column =
-            |name: &str, ty: &str| Column { name: name.into(), type_name: format!("pg_catalog.{ty}"), generated: false };
+        let column = |name: &str, ty: &str| Column {
+            name: name.into(),
+            type_name: format!("pg_catalog.{ty}"),
+            generated: false,
+        };
         Shape {
             table: TableId(1),
             schema: "public".into(),

@@ -51,11 +51,7 @@ pub(super) struct TableCheck<'a> {
 }
 
 impl<'a> TableCheck<'a> {
-    pub(super) fn new(
-        comparer: Comparer<'a>,
-        manner: Manner,
-        progress: Option<&'a Progress>,
-    ) -> Self {
+    pub(super) fn new(comparer: Comparer<'a>, manner: Manner, progress: Option<&'a Progress>) -> Self {
         let (finding, began) = (Finding::default(), Instant::now());
         Self { comparer, manner, progress, finding, busy: Vec::new(), retry: Vec::new(), began }
     }
@@ -90,9 +86,7 @@ impl<'a> TableCheck<'a> {
 
     async fn bound(&self, walk: &Walk, rows: u64) -> Result<Bound, ProbeError> {
         match walk {
-            Walk::Ranges(after) => {
-                next_bound(&self.comparer.both.primary, &self.comparer.shape, after, rows).await
-            }
+            Walk::Ranges(after) => next_bound(&self.comparer.both.primary, &self.comparer.shape, after, rows).await,
             _ => Ok(None),
         }
     }
@@ -183,7 +177,7 @@ impl<'a> TableCheck<'a> {
             }
             let keys = std::mem::take(&mut self.retry);
             for batch in keys.chunks(KEYS_AT_ONCE) {
-                    self.probe(batch).await?;
+                self.probe(batch).await?;
             }
         }
         Ok(())

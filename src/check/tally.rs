@@ -55,8 +55,7 @@ impl Tally {
             let kinds = kinds.into_iter().flat_map(of).take(most);
             return kinds.map(|kind| Differing { key: Key::new([]), kind }).collect();
         }
-        let mut keyed: Vec<_> =
-            self.keys.iter().map(|(key, &kind)| Differing { key: key.clone(), kind }).collect();
+        let mut keyed: Vec<_> = self.keys.iter().map(|(key, &kind)| Differing { key: key.clone(), kind }).collect();
         keyed.sort_unstable();
         keyed.truncate(most);
         keyed

@@ -11,10 +11,7 @@ pub(super) enum Walk {
     /// The next range begins behind this key.
     Ranges(Bound),
     /// The next bucket.
-    Buckets {
-        next: u32,
-        of: u32,
-    },
+    Buckets { next: u32, of: u32 },
     /// The whole table is one chunk.
     Whole,
     /// Through.

@@ -101,7 +101,9 @@ impl Sides {
     /// Id, name and estimated rows of these tables of the primary.
     fn choose(&self, names: Option<Vec<String>>) -> Result<Vec<(TableId, String, u64)>, CopyError> {
         let catalog = self.primary.get();
-        let all = || catalog.tables.values().map(|table| (table.shape.table, table.shape.display_name(), table.rows_estimate));
+        let all = || {
+            catalog.tables.values().map(|table| (table.shape.table, table.shape.display_name(), table.rows_estimate))
+        };
         let Some(names) = names else { return Ok(all().collect()) };
         let find = |name: String| all().find(|(_, found, _)| *found == name).ok_or(CopyError::UnknownTable(name));
         names.into_iter().map(find).collect()
@@ -110,9 +112,10 @@ impl Sides {
     fn pair(&self, table: TableId) -> Option<Pair> {
         let (primary, shadow) = (self.primary.get(), self.shadow.get());
         let ours = primary.tables.get(&table)?;
-        let theirs = shadow.tables.values().find(|other| {
-            other.shape.schema == ours.shape.schema && other.shape.name == ours.shape.name
-        });
+        let theirs = shadow
+            .tables
+            .values()
+            .find(|other| other.shape.schema == ours.shape.schema && other.shape.name == ours.shape.name);
         Some(Pair::new(ours.shape.display_name(), Some(Arc::clone(ours)), theirs.cloned()))
     }
 

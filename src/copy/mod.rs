@@ -6,8 +6,8 @@
 //! it never clears a mark before the rows that answer it are applied.
 
 mod board;
-mod healer;
 mod heal;
+mod healer;
 mod read;
 mod schedule;
 mod walk;
