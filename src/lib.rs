@@ -1,7 +1,9 @@
 //! crossfade, a shadow-write proxy for PostgreSQL. `ARCHITECTURE.md` is the map; `use` runs downward only.
 
 pub mod catalog;
+pub mod check;
 pub mod config;
+pub mod copy;
 pub mod demo;
 pub mod effect;
 pub mod mirror;
