@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod effect;
 pub mod mirror;
+pub mod reads;
 pub mod report;
 pub mod server;
 pub mod session;

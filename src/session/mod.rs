@@ -5,4 +5,4 @@ mod profile;
 mod reads;
 
 pub use profile::Profile;
-pub use reads::{Extended, Fallback, ReadReply, ReadRequest, ReadService, Sample};
+pub use reads::{Extended, Fallback, ReadReply, ReadRequest, ReadService, Sample, Truncated};
