@@ -8,6 +8,7 @@ pub mod demo;
 pub mod effect;
 pub mod mirror;
 pub mod net;
+pub mod reads;
 pub mod report;
 pub mod server;
 pub mod session;

@@ -34,7 +34,7 @@ impl CancelKeys {
     /// Carries a request out. Returns when the primary has closed, as it does when the cancel was processed.
     pub(super) async fn cancel(&self, key: &[u8], primary: &PgUrl) -> io::Result<()> {
         if let Some(session) = self.sessions.get(key) {
-            session.notify_waiters();
+            session.notify_one();
         }
         let mut packet = (key.len() as u32 + 8).to_be_bytes().to_vec();
         packet.extend_from_slice(&80_877_102_u32.to_be_bytes());

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::FutureExt;
 use tokio::io::{AsyncWrite as _, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
 use tracing::debug;
@@ -19,7 +20,7 @@ use super::cancel::{CancelKeys, Registered};
 use super::direction::Direction;
 use super::listener::{Leaving, Shared};
 use super::stream::Stream;
-use crate::session::{Drawn, Env, Session, SessionError, Splice};
+use crate::session::{Drawn, Env, Session, SessionError, Splice, Truncated};
 use crate::wire::{Severity, error_response};
 
 /// A session with its two sockets.
@@ -122,7 +123,11 @@ impl<'a> Relay<'a> {
                 }
             };
             match stop {
-                Stop::Read(drawn) => self.read(*drawn).await,
+                Stop::Read(drawn) => {
+                    if let Err(Truncated) = self.read(*drawn).await {
+                        return debug!("the shadow was lost within a row: the session cannot go on");
+                    }
+                }
                 stop => return self.end(stop).await,
             }
         }
@@ -269,12 +274,15 @@ impl<'a> Relay<'a> {
     }
 
     /// Asks the shadow. Until its first byte is there the primary can answer instead, unnoticed.
-    async fn read(&mut self, drawn: Drawn) {
+    async fn read(&mut self, drawn: Drawn) -> Result<(), Truncated> {
+        // A cancel that came before this read was not meant for it.
+        let _ = self.cancelled.notified().now_or_never();
         let Ok(mut reply) = self.shared.reads.serve(drawn.request.clone()).await else {
             self.input = Input::Offered;
-            return;
+            return Ok(());
         };
         while let Some(bytes) = reply.next().await {
+            let bytes = bytes?;
             if !self.client_is_gone && self.client.write_all(&bytes).await.is_err() {
                 self.client_is_gone = true;
             }
@@ -282,6 +290,7 @@ impl<'a> Relay<'a> {
         self.upward.take(drawn.size);
         self.session.served(&drawn);
         self.input = Input::New;
+        Ok(())
     }
 }
 

@@ -23,6 +23,6 @@ mod tests;
 pub use accounts::{Accounts, Env};
 pub use machine::{Session, SessionError};
 pub use profile::Profile;
-pub use reads::{Extended, Fallback, ReadReply, ReadRequest, ReadService, Sample};
+pub use reads::{Extended, Fallback, ReadReply, ReadRequest, ReadService, Sample, Truncated};
 pub use routing::Drawn;
 pub use splice::Splice;

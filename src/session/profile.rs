@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 pub struct Profile {
     /// The role in force (`SET ROLE`, `SET SESSION AUTHORIZATION`, else who logged in).
     pub role: String,
-    /// Settings that differ from the server's defaults, name (lower case) to value, all of them plain.
+    /// `client_encoding`, `datestyle` and `timezone` in any case, as the primary reports them; and what else differs from
+    /// the server's built-in defaults. Name (lower case) to value as SHOW gives it, all of them plain and settable.
     pub settings: BTreeMap<String, String>,
 }
 

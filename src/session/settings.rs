@@ -1,5 +1,6 @@
 //! How a session's role and settings change, and what that means for images and for other connections.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Profile;
@@ -29,6 +30,10 @@ pub(super) struct Settings {
     profile: Arc<Profile>,
     /// Of the profile, taken apart.
     search_path: Vec<String>,
+    /// What the server reports of itself and another connection must be told.
+    reported: BTreeMap<String, String>,
+    /// The profile and what is reported.
+    shared: Arc<Profile>,
     /// As they were when the open transaction began; set at its first change.
     before: Option<Arc<Profile>>,
     /// As they will be when it commits, when that is not as they are now (SET LOCAL).
@@ -63,6 +68,8 @@ impl Settings {
             login: Arc::clone(&profile),
             profile,
             search_path,
+            reported: BTreeMap::new(),
+            shared: Arc::default(),
             before: None,
             after: None,
             shareable,
@@ -87,12 +94,19 @@ impl Settings {
     fn install(&mut self, profile: Arc<Profile>) {
         self.search_path = profile.search_path();
         self.profile = profile;
+        self.share();
+    }
+
+    fn share(&mut self) {
+        let mut shared = Profile::clone(&self.profile);
+        shared.settings.extend(self.reported.clone());
+        self.shared = Arc::new(shared);
     }
 
     /// Role and settings in force, if another connection can have them too.
     pub(super) fn shared_profile(&self) -> Option<Arc<Profile>> {
         (self.shareable && self.known && self.before.is_none() && self.after.is_none())
-            .then(|| Arc::clone(&self.profile))
+            .then(|| Arc::clone(&self.shared))
     }
 
     /// What a statement needs to run elsewhere as it runs here, name and value.
@@ -110,6 +124,13 @@ impl Settings {
 
     /// The server reports a value.
     pub(super) fn reported(&mut self, name: &[u8], value: &[u8]) {
+        let settable: &[&[u8]] =
+            &[b"DateStyle", b"TimeZone", b"IntervalStyle", b"client_encoding", b"standard_conforming_strings"];
+        if settable.contains(&name) {
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            self.reported.insert(text(name).to_lowercase(), text(value));
+            self.share();
+        }
         match name {
             b"DateStyle" => self.datestyle_iso = value.starts_with(b"ISO"),
             b"IntervalStyle" => self.interval_postgres = value == b"postgres",
