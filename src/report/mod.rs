@@ -3,6 +3,7 @@
 //! Names and meanings are those of the contract; nothing here computes a verdict but [`Report::new`].
 
 mod consistency;
+pub mod job;
 mod status;
 
 pub use consistency::{
