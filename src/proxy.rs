@@ -23,7 +23,7 @@ use crate::catalog;
 use crate::check::Checker;
 use crate::config::{Reloader, Settings};
 use crate::copy::Healer;
-use crate::mirror::{ApplySettings, Appliers, Identity, LedgerSettings, Mirror};
+use crate::mirror::{Appliers, ApplySettings, Identity, LedgerSettings, Mirror};
 use crate::net::{self, Gate, Leaving};
 use crate::reads::Router;
 use crate::sql;

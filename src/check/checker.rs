@@ -15,7 +15,8 @@ use crate::catalog::{Handle, Pair};
 use crate::config::{Live, Repair};
 use crate::effect::TableId;
 use crate::mirror::Mirror;
-use crate::report::{CheckStatus, Progress, TableReport};
+use crate::report::job::Progress;
+use crate::report::{CheckStatus, TableReport};
 
 /// How often it is looked whether something is due; `check.interval` may change at any time.
 const TICK: Duration = Duration::from_millis(200);
@@ -199,7 +200,7 @@ impl Driver {
         }
         let pairs = choose(self.round.pairs(), names)?;
         for pair in &pairs {
-            progress.begin(&pair.name, pair.primary.as_ref().map_or(0, |table| table.rows_estimate));
+            progress.begin_table(&pair.name, pair.primary.as_ref().map_or(0, |table| table.rows_estimate));
         }
         for pair in &pairs {
             match task {

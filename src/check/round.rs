@@ -14,7 +14,8 @@ use crate::catalog::{Handle, Pair, Pairs, ProbeError};
 use crate::config::Live;
 use crate::effect::{Key, Mark, Reason, Shape, TableId, Touched};
 use crate::mirror::Mirror;
-use crate::report::{Difference, Progress};
+use crate::report::Difference;
+use crate::report::job::Progress;
 use crate::server::{Both, Purpose};
 
 /// Of each statement of a check.

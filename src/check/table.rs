@@ -8,7 +8,7 @@ use super::tally::Tally;
 use super::walk::{Walk, buckets, split};
 use crate::catalog::{Bound, Chunk, Pace, ProbeError, Way, next_bound};
 use crate::effect::Key;
-use crate::report::Progress;
+use crate::report::job::Progress;
 
 /// Rows listed at once; larger chunks are cut first.
 const LISTED: u64 = 10_000;
@@ -207,7 +207,7 @@ impl<'a> TableCheck<'a> {
     async fn compared(&mut self, rows: u64) {
         self.finding.rows += rows;
         if let Some(progress) = self.progress {
-            progress.add(&self.comparer.pair.name, rows);
+            progress.add_rows(&self.comparer.pair.name, rows);
         }
         let rest = rest(self.finding.rows, self.began.elapsed(), self.manner.max_rows_per_second);
         if !rest.is_zero() {

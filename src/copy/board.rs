@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::effect::TableId;
-use crate::report::Progress;
+use crate::report::job::Progress;
 
 /// Shared by the healer's task and its handle.
 #[derive(Debug, Default)]
@@ -110,7 +110,7 @@ mod tests {
         let (board, table) = (Board::default(), TableId(1));
         board.trouble(table, Some(Trouble::Failed("it is missing".into())));
         assert_eq!(board.wait_healed(table, 1).await, Err("it is missing".into()));
-        board.watch(table, Progress::default());
+        board.watch(table, Progress::begin(1, crate::report::job::JobKind::Backfill));
         assert!(futures_util::poll!(Box::pin(board.wait_healed(table, 1))).is_pending());
     }
 

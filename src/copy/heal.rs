@@ -10,7 +10,7 @@ use super::read::{Limit, Rows, read};
 use crate::catalog::{Bound, Chunk, Pace, Pair, ProbeError, sums};
 use crate::effect::{Key, Seq, Shape, TableId};
 use crate::mirror::{Mirror, Refresh, Scope, Window};
-use crate::report::Progress;
+use crate::report::job::Progress;
 use crate::server::Both;
 
 /// Rows of one refresh by key.
@@ -76,7 +76,7 @@ impl<'a> Healing<'a> {
 
     pub(super) fn done(&self, rows: u64) {
         if let Some(progress) = &self.progress {
-            progress.add(&self.pair.name, rows);
+            progress.add_rows(&self.pair.name, rows);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::catalog::{Handle, Pair, ProbeError, Way};
 use crate::config::{Live, Repair};
 use crate::effect::{Mark, Reason, TableId, Touched};
 use crate::mirror::Mirror;
-use crate::report::Progress;
+use crate::report::job::Progress;
 use crate::server::{Both, ConnectError, Purpose};
 
 /// While something is suspect and waits, how often it is looked whether its time has come.
@@ -70,7 +70,7 @@ impl Healer {
         let Sides { mirror, board, .. } = &*self.sides;
         let chosen = self.sides.choose(tables)?;
         for (table, name, rows) in &chosen {
-            progress.begin(name, *rows);
+            progress.begin_table(name, *rows);
             board.watch(*table, progress.clone());
         }
         let ids: Vec<TableId> = chosen.iter().map(|(table, ..)| *table).collect();

@@ -60,7 +60,11 @@ impl Direction {
     }
 
     /// Shows the unseen input to `look`, which says how much of it goes out and how it is edited.
-    pub(super) fn show<E>(&mut self, look: impl FnOnce(&[u8], &mut Splice) -> Result<usize, E>, splice: &mut Splice) -> Result<(), E> {
+    pub(super) fn show<E>(
+        &mut self,
+        look: impl FnOnce(&[u8], &mut Splice) -> Result<usize, E>,
+        splice: &mut Splice,
+    ) -> Result<(), E> {
         debug_assert!(self.is_flushed(), "shown only when what was shown before is out");
         if self.input.is_empty() {
             return Ok(());
@@ -76,7 +80,11 @@ impl Direction {
     }
 
     /// Writes what may go out.
-    pub(super) fn poll_flush<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>> {
+    pub(super) fn poll_flush<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &mut W,
+    ) -> Poll<io::Result<()>> {
         while self.written < self.edited.len() {
             let size = ready!(Pin::new(&mut *writer).poll_write(cx, &self.edited[self.written..]))?;
             if size == 0 {
@@ -109,7 +117,11 @@ impl Direction {
     }
 
     /// Reads some more.
-    pub(super) fn poll_fill<R: AsyncRead + Unpin>(&mut self, cx: &mut Context<'_>, reader: &mut R) -> Poll<io::Result<()>> {
+    pub(super) fn poll_fill<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+    ) -> Poll<io::Result<()>> {
         if self.ended {
             return Poll::Pending;
         }

@@ -39,7 +39,8 @@ impl Health {
     }
 
     fn up(&self, version: &str) {
-        let status = ServerStatus { state: ServerState::Up, server_version: Some(version.to_owned()), last_error: None };
+        let status =
+            ServerStatus { state: ServerState::Up, server_version: Some(version.to_owned()), last_error: None };
         *self.0.lock() = status;
     }
 

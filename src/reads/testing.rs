@@ -43,11 +43,8 @@ fn name(catalog: &mut Catalog, schema: &str, name: &str, resolved: Resolved) {
 }
 
 pub(super) fn table(id: TableId, schema: &str, name: &str, columns: &[&str]) -> Arc<Table> {
-    let column = |name: &&str| Column {
-        name: (*name).to_owned(),
-        type_name: "pg_catalog.int4".to_owned(),
-        generated: false,
-    };
+    let column =
+        |name: &&str| Column { name: (*name).to_owned(), type_name: "pg_catalog.int4".to_owned(), generated: false };
     let shape = Shape {
         table: id,
         schema: schema.to_owned(),

@@ -4,7 +4,7 @@
 
 mod clock;
 mod consistency;
-mod progress;
+pub mod job;
 mod status;
 
 pub use clock::rfc3339;
@@ -12,7 +12,6 @@ pub use consistency::{
     Difference, DifferenceKind, MirrorReport, Quarantined, QueryReads, ReadsReport, Replayed, Report, TableReport,
     TableStatus, Verdict,
 };
-pub use progress::{Progress, TableProgress};
 pub use status::{
     CheckState, CheckStatus, GuardState, GuardStatus, MirrorStatus, ReadsStatus, ServerState, ServerStatus,
     SessionsStatus, Status,

@@ -99,7 +99,8 @@ impl Step {
 
 /// Whether a read leaves something behind in its session.
 pub(super) fn changes_session(read: &sql::Read) -> bool {
-    let changes = |name: &str| name == "set_config" || name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory");
+    let changes =
+        |name: &str| name == "set_config" || name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory");
     read.functions.iter().any(|function| changes(&function.name))
 }
 
@@ -274,7 +275,8 @@ impl Planner<'_> {
     }
 
     fn is_opaque(&self, functions: &[FunctionName]) -> bool {
-        let volatility = |function: &FunctionName| self.env.catalog.volatility(function.schema.as_deref(), &function.name);
+        let volatility =
+            |function: &FunctionName| self.env.catalog.volatility(function.schema.as_deref(), &function.name);
         functions.iter().any(|function| volatility(function) == Volatility::Opaque)
     }
 

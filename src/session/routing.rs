@@ -46,9 +46,10 @@ impl Session {
         }
         let series = self.series(input)?;
         let parameters = series.extended.as_ref().map_or(&[][..], |extended| &extended.bind);
-        let query = rapidhash::v3::rapidhash_v3_seeded(parameters, &rapidhash::v3::RapidSecrets::seed(
-            rapidhash::v3::rapidhash_v3(&series.sql),
-        ));
+        let query = rapidhash::v3::rapidhash_v3_seeded(
+            parameters,
+            &rapidhash::v3::RapidSecrets::seed(rapidhash::v3::rapidhash_v3(&series.sql)),
+        );
         if !service.draws(&Sample { query, session: number }) {
             return None;
         }

@@ -119,7 +119,11 @@ impl Settings {
     /// Whether values print in the one way in which images are read (rule 10).
     pub(super) fn prints_exactly(&self) -> bool {
         let digits = self.profile.settings.get("extra_float_digits").and_then(|digits| digits.parse::<i32>().ok());
-        self.known && self.datestyle_iso && self.interval_postgres && self.utf8 && digits.is_none_or(|digits| digits >= 1)
+        self.known
+            && self.datestyle_iso
+            && self.interval_postgres
+            && self.utf8
+            && digits.is_none_or(|digits| digits >= 1)
     }
 
     /// The server reports a value.

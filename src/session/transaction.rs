@@ -135,8 +135,13 @@ mod tests {
     use std::sync::Arc;
 
     fn row(n: u64, bytes: usize) -> Change {
-        let shape =
-            Shape { table: TableId(7), schema: "public".into(), name: "t".into(), columns: Vec::new(), key: Vec::new() };
+        let shape = Shape {
+            table: TableId(7),
+            schema: "public".into(),
+            name: "t".into(),
+            columns: Vec::new(),
+            key: Vec::new(),
+        };
         Change::Row(RowChange {
             shape: Arc::new(shape),
             key: Key::new([n.to_string().as_str()]),

@@ -254,7 +254,9 @@ mod tests {
 
     #[test]
     fn a_read_is_a_read() {
-        for text in ["SELECT 1", "VALUES (1)", "TABLE t", "WITH a AS (SELECT 1) SELECT * FROM a", "(SELECT 1) UNION SELECT 2"] {
+        for text in
+            ["SELECT 1", "VALUES (1)", "TABLE t", "WITH a AS (SELECT 1) SELECT * FROM a", "(SELECT 1) UNION SELECT 2"]
+        {
             assert!(matches!(kind(text), Kind::Read(_)), "{text}");
         }
     }
@@ -389,15 +391,31 @@ mod tests {
         }
         let targets = names(&["a", "s.b"]);
         assert_eq!(kind("TRUNCATE a, ONLY s.b CASCADE"), Kind::Truncate { targets, cascade: true });
-        assert!(matches!(kind("DECLARE c CURSOR FOR SELECT * FROM t FOR UPDATE"), Kind::DeclareCursor(read) if read.locks));
+        assert!(
+            matches!(kind("DECLARE c CURSOR FOR SELECT * FROM t FOR UPDATE"), Kind::DeclareCursor(read) if read.locks)
+        );
     }
 
     #[test]
     fn what_writes_no_row() {
         for text in [
-            "FETCH 1 FROM c", "MOVE c", "CLOSE c", "LISTEN x", "UNLISTEN *", "NOTIFY x", "SHOW all", "CHECKPOINT", "VACUUM FULL t",
-            "ANALYZE", "LOCK TABLE t", "EXPLAIN DELETE FROM t", "EXPLAIN (ANALYZE false) DELETE FROM t", "CLUSTER t",
-            "EXPLAIN ANALYZE SELECT a FROM t", "REINDEX TABLE CONCURRENTLY t", "SET CONSTRAINTS ALL DEFERRED",
+            "FETCH 1 FROM c",
+            "MOVE c",
+            "CLOSE c",
+            "LISTEN x",
+            "UNLISTEN *",
+            "NOTIFY x",
+            "SHOW all",
+            "CHECKPOINT",
+            "VACUUM FULL t",
+            "ANALYZE",
+            "LOCK TABLE t",
+            "EXPLAIN DELETE FROM t",
+            "EXPLAIN (ANALYZE false) DELETE FROM t",
+            "CLUSTER t",
+            "EXPLAIN ANALYZE SELECT a FROM t",
+            "REINDEX TABLE CONCURRENTLY t",
+            "SET CONSTRAINTS ALL DEFERRED",
         ] {
             assert_eq!(kind(text), Kind::Utility { session_state: false }, "{text}");
         }

@@ -64,8 +64,7 @@ pub(super) fn definition(node: Node<'_>) -> Option<Kind> {
 
 /// SELECT INTO, whose WITH clause may write.
 pub(super) fn select_into(into: IntoTarget, writes: Vec<Name>) -> Kind {
-    let mut definition =
-        Definition { targets: vec![into.name], temporary: into.temporary, ..Definition::default() };
+    let mut definition = Definition { targets: vec![into.name], temporary: into.temporary, ..Definition::default() };
     definition.fill(writes);
     definition.into()
 }
@@ -131,10 +130,8 @@ fn alter_table(alter: &AlterTableStmt) -> Definition {
 }
 
 fn drop_objects(drop: &DropStmt) -> Definition {
-    let of_a_relation = matches!(
-        drop.remove_type,
-        ObjectType::OBJECT_TRIGGER | ObjectType::OBJECT_RULE | ObjectType::OBJECT_POLICY
-    );
+    let of_a_relation =
+        matches!(drop.remove_type, ObjectType::OBJECT_TRIGGER | ObjectType::OBJECT_RULE | ObjectType::OBJECT_POLICY);
     let is_relation = matches!(
         drop.remove_type,
         ObjectType::OBJECT_TABLE
@@ -200,8 +197,7 @@ fn cluster_wide(node: Node<'_>) -> Option<Definition> {
 
 fn is_other(node: Node<'_>) -> bool {
     // The tree's bindings have no type for it.
-    let creates_foreign_table =
-        matches!(node, Node::Invalid(raw) if raw.type_ == NodeTag::T_CreateForeignTableStmt);
+    let creates_foreign_table = matches!(node, Node::Invalid(raw) if raw.type_ == NodeTag::T_CreateForeignTableStmt);
     let defines = matches!(
         node,
         Node::AlterCollationStmt(_)
@@ -317,13 +313,21 @@ mod tests {
     #[test]
     fn what_is_temporary() {
         for text in [
-            "CREATE TEMP TABLE a (b int)", "CREATE TEMPORARY VIEW a AS SELECT 1", "CREATE TABLE pg_temp.a (b int)",
-            "SELECT 1 INTO TEMP a", "CREATE TEMP TABLE a AS SELECT 1", "CREATE TEMP SEQUENCE a", "DROP TABLE pg_temp.a",
+            "CREATE TEMP TABLE a (b int)",
+            "CREATE TEMPORARY VIEW a AS SELECT 1",
+            "CREATE TABLE pg_temp.a (b int)",
+            "SELECT 1 INTO TEMP a",
+            "CREATE TEMP TABLE a AS SELECT 1",
+            "CREATE TEMP SEQUENCE a",
+            "DROP TABLE pg_temp.a",
         ] {
             assert!(ddl(text).temporary, "{text}");
         }
         for text in [
-            "CREATE TABLE a (b int)", "CREATE UNLOGGED TABLE a (b int)", "DROP TABLE a, pg_temp.b", "DROP FUNCTION f()",
+            "CREATE TABLE a (b int)",
+            "CREATE UNLOGGED TABLE a (b int)",
+            "DROP TABLE a, pg_temp.b",
+            "DROP FUNCTION f()",
             "CREATE TEMP TABLE a AS WITH x AS (DELETE FROM b RETURNING *) SELECT * FROM x",
         ] {
             assert!(!ddl(text).temporary, "{text}");
@@ -333,9 +337,17 @@ mod tests {
     #[test]
     fn what_is_not_for_the_other_database() {
         for text in [
-            "CREATE DATABASE a", "DROP DATABASE a", "ALTER DATABASE a SET b = 1", "CREATE ROLE a", "ALTER USER a PASSWORD 'x'",
-            "DROP ROLE a", "GRANT a TO b", "CREATE TABLESPACE a LOCATION '/b'", "ALTER SYSTEM SET a = 1",
-            "CREATE SUBSCRIPTION a CONNECTION '' PUBLICATION b", "GRANT CONNECT ON DATABASE a TO b",
+            "CREATE DATABASE a",
+            "DROP DATABASE a",
+            "ALTER DATABASE a SET b = 1",
+            "CREATE ROLE a",
+            "ALTER USER a PASSWORD 'x'",
+            "DROP ROLE a",
+            "GRANT a TO b",
+            "CREATE TABLESPACE a LOCATION '/b'",
+            "ALTER SYSTEM SET a = 1",
+            "CREATE SUBSCRIPTION a CONNECTION '' PUBLICATION b",
+            "GRANT CONNECT ON DATABASE a TO b",
         ] {
             assert!(ddl(text).cluster_wide, "{text}");
         }
@@ -345,8 +357,11 @@ mod tests {
     #[test]
     fn what_refuses_a_transaction() {
         for text in [
-            "CREATE INDEX CONCURRENTLY a ON b (c)", "DROP INDEX CONCURRENTLY a", "CREATE DATABASE a",
-            "ALTER TABLE a DETACH PARTITION b CONCURRENTLY", "ALTER SYSTEM SET a = 1",
+            "CREATE INDEX CONCURRENTLY a ON b (c)",
+            "DROP INDEX CONCURRENTLY a",
+            "CREATE DATABASE a",
+            "ALTER TABLE a DETACH PARTITION b CONCURRENTLY",
+            "ALTER SYSTEM SET a = 1",
         ] {
             assert!(ddl(text).outside_transaction, "{text}");
         }

@@ -555,17 +555,25 @@ mod tests {
 
     #[test]
     fn tables_are_found_anywhere_and_once() {
-        assert_eq!(tables("SELECT * FROM a, s.b JOIN \"C\" ON true, LATERAL (SELECT * FROM d) x, a"), ["C", "a", "d", "s.b"]);
-        assert_eq!(tables("SELECT (SELECT 1 FROM a) FROM b WHERE EXISTS (SELECT 1 FROM c) ORDER BY (TABLE d)"), [
-            "a", "b", "c", "d"
-        ]);
+        assert_eq!(
+            tables("SELECT * FROM a, s.b JOIN \"C\" ON true, LATERAL (SELECT * FROM d) x, a"),
+            ["C", "a", "d", "s.b"]
+        );
+        assert_eq!(
+            tables("SELECT (SELECT 1 FROM a) FROM b WHERE EXISTS (SELECT 1 FROM c) ORDER BY (TABLE d)"),
+            ["a", "b", "c", "d"]
+        );
         assert_eq!(tables("SELECT 1 FROM a UNION SELECT 1 FROM b EXCEPT VALUES ((SELECT 1 FROM c))"), ["a", "b", "c"]);
-        assert_eq!(tables("SELECT f((SELECT 1 FROM a)) FILTER (WHERE 1 IN (SELECT 1 FROM b)) OVER (ORDER BY (SELECT 1 FROM c))"), [
-            "a", "b", "c"
-        ]);
-        assert_eq!(tables("SELECT * FROM f((SELECT 1 FROM a)) LIMIT (SELECT 1 FROM b) OFFSET (SELECT 1 FROM c)"), [
-            "a", "b", "c"
-        ]);
+        assert_eq!(
+            tables(
+                "SELECT f((SELECT 1 FROM a)) FILTER (WHERE 1 IN (SELECT 1 FROM b)) OVER (ORDER BY (SELECT 1 FROM c))"
+            ),
+            ["a", "b", "c"]
+        );
+        assert_eq!(
+            tables("SELECT * FROM f((SELECT 1 FROM a)) LIMIT (SELECT 1 FROM b) OFFSET (SELECT 1 FROM c)"),
+            ["a", "b", "c"]
+        );
     }
 
     #[test]
@@ -573,9 +581,7 @@ mod tests {
         assert_eq!(tables("WITH a AS (SELECT * FROM b) SELECT * FROM a"), ["b"]);
         assert_eq!(tables("WITH a AS (SELECT * FROM a) SELECT * FROM a"), ["a"]);
         assert_eq!(tables("WITH a AS (SELECT * FROM b), b AS (SELECT * FROM a) SELECT * FROM b"), ["b"]);
-        assert_eq!(tables("WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT * FROM a) SELECT * FROM b"), [
-            ""; 0
-        ]);
+        assert_eq!(tables("WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT * FROM a) SELECT * FROM b"), [""; 0]);
         assert_eq!(tables("SELECT * FROM a, (WITH a AS (SELECT 1) SELECT * FROM a) x"), ["a"]);
         assert_eq!(tables("WITH a AS (SELECT 1) SELECT * FROM s.a"), ["s.a"]);
         assert_eq!(tables("WITH a AS (SELECT 1) SELECT * FROM (SELECT * FROM a) x"), [""; 0]);
@@ -652,7 +658,10 @@ mod tests {
     fn the_target_of_a_write_is_read_only_if_named_again() {
         assert_eq!(tables("UPDATE t SET a = 1 FROM u"), ["u"]);
         assert_eq!(tables("DELETE FROM t WHERE a IN (SELECT a FROM t)"), ["t"]);
-        assert_eq!(tables("INSERT INTO t SELECT * FROM u ON CONFLICT (a) DO UPDATE SET b = (SELECT 1 FROM v)"), ["u", "v"]);
+        assert_eq!(
+            tables("INSERT INTO t SELECT * FROM u ON CONFLICT (a) DO UPDATE SET b = (SELECT 1 FROM v)"),
+            ["u", "v"]
+        );
         assert_eq!(functions("UPDATE t SET (a, b) = (SELECT f(), g()) RETURNING h(a)"), ["f", "g", "h"]);
     }
 }

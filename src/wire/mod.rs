@@ -9,7 +9,9 @@ mod frontend;
 mod reply;
 mod startup;
 
-pub use backend::{ColumnStrip, TransactionStatus, data_row_fields, error_fields, parameter_status, ready_status, strip_columns};
+pub use backend::{
+    ColumnStrip, TransactionStatus, data_row_fields, error_fields, parameter_status, ready_status, strip_columns,
+};
 pub use frame::{HEADER, Header, Malformed, header};
 pub use frontend::{Bind, Execute, Parse, Target, bind, close_or_describe, cstring, execute, parse};
 pub use reply::{Severity, error_response, no_data, parse_message};

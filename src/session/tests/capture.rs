@@ -26,12 +26,7 @@ fn a_simple_insert_is_captured_and_nothing_of_it_shows() {
 fn a_client_with_columns_of_its_own_gets_those() {
     let mut stage = Stage::new();
     stage.client(&query(&format!("{INSERT} returning id")));
-    let answer = [
-        description(5),
-        row(&["1", "(1,a)", "100", "7", "0/10"]),
-        complete("INSERT 0 1"),
-        ready(b'I'),
-    ];
+    let answer = [description(5), row(&["1", "(1,a)", "100", "7", "0/10"]), complete("INSERT 0 1"), ready(b'I')];
     let seen = stage.server(&answer.concat());
     assert_eq!(seen, [description(1), row(&["1"]), complete("INSERT 0 1"), ready(b'I')].concat());
     assert_eq!(stage.commits(), [["t 1 (1,a)"]]);
@@ -73,7 +68,8 @@ fn binary_for_all_is_read_as_binary() {
     let sql = format!("{INSERT} returning id");
     stage.client(&[parse("", &sql), bind("", &[1]), execute(0), sync()].concat());
     let mut body = 5_u16.to_be_bytes().to_vec();
-    let fields: [&[u8]; 5] = [&[0, 0, 0, 1], b"(1,a)", &[0, 0, 0, 100], &[0, 0, 0, 0, 0, 0, 0, 7], &[0, 0, 0, 0, 0, 0, 0, 16]];
+    let fields: [&[u8]; 5] =
+        [&[0, 0, 0, 1], b"(1,a)", &[0, 0, 0, 100], &[0, 0, 0, 0, 0, 0, 0, 7], &[0, 0, 0, 0, 0, 0, 0, 16]];
     for field in fields {
         body.extend_from_slice(&(field.len() as u32).to_be_bytes());
         body.extend_from_slice(field);
@@ -173,7 +169,8 @@ fn error_positions_are_those_of_the_text_the_client_sent() {
     let rewritten = String::from_utf8_lossy(&sent[5..]).into_owned();
     let position = |text: &str| text.find("nonsense").unwrap() + 1;
     let error_at = |at: usize| message(b'E', format!("SERROR\0C42703\0P{at}\0\0").as_bytes());
-    let answer = [description(4), told_row("(1,a)"), complete("INSERT 0 1"), error_at(position(&rewritten)), ready(b'I')];
+    let answer =
+        [description(4), told_row("(1,a)"), complete("INSERT 0 1"), error_at(position(&rewritten)), ready(b'I')];
     let seen = stage.server(&answer.concat());
     assert_eq!(seen, [complete("INSERT 0 1"), error_at(position(&sql)), ready(b'I')].concat());
     assert_eq!(stage.commits(), Vec::<Vec<String>>::new(), "the implicit transaction rolled back");

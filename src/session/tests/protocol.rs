@@ -105,7 +105,8 @@ fn asynchronous_messages_come_at_any_time() {
     assert_eq!(stage.server(&noise), noise);
     stage.client(&query(INSERT));
     let row = row(&["a", "(1,a)", "100", "7", "0/10"]);
-    let answer = [&noise[..], &description(5), &noise, &row, &noise, &complete("INSERT 0 1"), &noise, &ready(b'I')].concat();
+    let answer =
+        [&noise[..], &description(5), &noise, &row, &noise, &complete("INSERT 0 1"), &noise, &ready(b'I')].concat();
     stage.server(&answer);
     assert_eq!(stage.commits(), [["t 1 (1,a)"]]);
 }

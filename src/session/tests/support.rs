@@ -169,8 +169,10 @@ impl Stage {
 }
 
 fn catalog() -> Catalog {
-    let column = |name: &str, type_name: &str| Column { name: name.into(), type_name: type_name.into(), generated: false };
-    let facts = |kind| ColumnFacts { canonical: Canonical::Native, kind, order: String::new(), definition: String::new() };
+    let column =
+        |name: &str, type_name: &str| Column { name: name.into(), type_name: type_name.into(), generated: false };
+    let facts =
+        |kind| ColumnFacts { canonical: Canonical::Native, kind, order: String::new(), definition: String::new() };
     let table = |id: u32, name: &str, columns: Vec<Column>, key: Vec<usize>| {
         let keyless = key.is_empty();
         let shape = Shape { table: TableId(id), schema: "public".into(), name: name.into(), columns, key };
