@@ -38,7 +38,7 @@ macro_rules! from_tables {
 
 /// A fact that one row of one query tells.
 trait Fact: Sized {
-    const SQL: &str;
+    const SQL: &'static str;
 
     fn read(row: &Row) -> Result<Self, Error>;
 }
@@ -88,7 +88,7 @@ pub(super) struct Server {
 }
 
 impl Fact for Server {
-    const SQL: &str = "SELECT current_setting('server_version'), current_setting('server_version_num')::int4,
+    const SQL: &'static str = "SELECT current_setting('server_version'), current_setting('server_version_num')::int4,
         CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) ELSE '' END,
         extract(epoch FROM pg_postmaster_start_time())::text";
 
@@ -117,7 +117,7 @@ pub(super) struct Relation {
 }
 
 impl Fact for Relation {
-    const SQL: &str = "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence = 't',
+    const SQL: &'static str = "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence = 't',
             c.relispartition, c.reltuples::float8
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')";
@@ -143,7 +143,7 @@ pub(super) struct Inherits {
 }
 
 impl Fact for Inherits {
-    const SQL: &str = "SELECT i.inhrelid, i.inhparent FROM pg_inherits i
+    const SQL: &'static str = "SELECT i.inhrelid, i.inhparent FROM pg_inherits i
         JOIN pg_class c ON c.oid = i.inhrelid AND c.relkind IN ('r', 'p', 'f')";
 
     fn read(row: &Row) -> Result<Self, Error> {
@@ -167,7 +167,7 @@ pub(super) struct ColumnFact {
 }
 
 impl Fact for ColumnFact {
-    const SQL: &str = concat!(
+    const SQL: &'static str = concat!(
         "SELECT a.attrelid, a.attnum, a.attname::text, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull,
             a.attgenerated <> '',
             format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
@@ -216,9 +216,9 @@ pub(super) struct TypeFact {
 }
 
 impl Fact for TypeFact {
-    const SQL: &str = "SELECT t.oid, n.nspname::text, t.typname::text,
+    const SQL: &'static str = "SELECT t.oid, n.nspname::text, t.typname::text,
             quote_ident(n.nspname) || '.' || quote_ident(t.typname), t.typtype::text, t.typbasetype,
-            CASE WHEN t.typoutput = 'array_out'::regproc THEN t.typelem ELSE 0 END,
+            CASE WHEN t.typoutput = 'array_out'::regproc THEN t.typelem ELSE 0::oid END,
             (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid)
         FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace";
 
@@ -289,7 +289,7 @@ pub(super) struct IndexFact {
 }
 
 impl Fact for IndexFact {
-    const SQL: &str = concat!(
+    const SQL: &'static str = concat!(
         "SELECT i.indrelid, i.indisprimary, i.indisreplident AND c.relreplident = 'i',
             i.indisunique AND i.indisvalid AND i.indislive AND i.indimmediate AND NOT i.indisexclusion
                 AND i.indpred IS NULL AND i.indexprs IS NULL
@@ -325,7 +325,8 @@ pub(super) struct ForeignKey {
 }
 
 impl Fact for ForeignKey {
-    const SQL: &str = "SELECT conrelid, confrelid, confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')
+    const SQL: &'static str =
+        "SELECT conrelid, confrelid, confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')
         FROM pg_constraint WHERE contype = 'f'";
 
     fn read(row: &Row) -> Result<Self, Error> {
@@ -361,7 +362,7 @@ pub(super) struct ViewFact {
 }
 
 impl Fact for ViewFact {
-    const SQL: &str = "SELECT r.ev_class,
+    const SQL: &'static str = "SELECT r.ev_class,
             ARRAY(SELECT DISTINCT m[1]::oid FROM regexp_matches(r.ev_action::text, ':relid (\\d+)', 'g') m
                 WHERE m[1]::oid NOT IN (0, r.ev_class)),
             ARRAY(SELECT DISTINCT m[1]::oid FROM regexp_matches(
@@ -395,7 +396,7 @@ pub(super) struct FunctionFact {
 
 impl Fact for FunctionFact {
     // The letters sort from harmless to worst.
-    const SQL: &str = "SELECT p.oid, n.nspname::text, p.proname::text,
+    const SQL: &'static str = "SELECT p.oid, n.nspname::text, p.proname::text,
             greatest(p.provolatile::text, step.provolatile::text, last.provolatile::text),
             p.oid < 16384 AND n.nspname = 'pg_catalog'
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -424,7 +425,7 @@ pub(super) struct OperatorFact {
 }
 
 impl Fact for OperatorFact {
-    const SQL: &str = "SELECT n.nspname::text, o.oprname::text, o.oprcode::oid, o.oid < 16384
+    const SQL: &'static str = "SELECT n.nspname::text, o.oprname::text, o.oprcode::oid, o.oid < 16384
         FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace";
 
     fn read(row: &Row) -> Result<Self, Error> {
@@ -441,7 +442,7 @@ pub(super) struct RoleFact {
 
 impl Fact for RoleFact {
     // Roles beyond the limit are unknown, and what is unknown may read nothing.
-    const SQL: &str = concat!(
+    const SQL: &'static str = concat!(
         "SELECT r.rolname::text, ARRAY(SELECT c.oid FROM ",
         from_tables!(),
         " WHERE NOT (r.rolsuper OR has_table_privilege(r.oid, c.oid, 'SELECT')
@@ -466,7 +467,7 @@ pub(super) struct RoleSetting {
 
 impl Fact for RoleSetting {
     // What comes later wins: the role before the database, both together before either.
-    const SQL: &str = "SELECT r.rolname::text, s.setconfig FROM pg_db_role_setting s
+    const SQL: &'static str = "SELECT r.rolname::text, s.setconfig FROM pg_db_role_setting s
         LEFT JOIN pg_roles r ON r.oid = s.setrole
         WHERE (s.setrole = 0 OR r.oid IS NOT NULL) AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
         ORDER BY s.setrole <> 0, s.setdatabase <> 0";

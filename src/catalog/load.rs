@@ -13,8 +13,12 @@ use super::{Catalog, Patterns};
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The server refused a query, or is gone.
-    #[error("reading the catalogs: {0}")]
+    #[error("reading the catalogs: {}", reason(.0))]
     Query(#[from] tokio_postgres::Error),
+}
+
+fn reason(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |refusal| refusal.message().to_owned())
 }
 
 /// What of the settings decides which tables are mirrored, and how.

@@ -64,9 +64,14 @@ pub enum ConnectError {
     },
 }
 
-/// tokio-postgres's own words for a server's refusal are just "db error".
+/// tokio-postgres says what kind of error it is; why is told by the cause. Without the server's detail, which may show
+/// values.
 fn reason(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |refusal| refusal.message().to_owned())
+    match (error.as_db_error(), std::error::Error::source(error)) {
+        (Some(refusal), _) => refusal.message().to_owned(),
+        (None, Some(cause)) => cause.to_string(),
+        (None, None) => error.to_string(),
+    }
 }
 
 /// For the whole login.
