@@ -1,4 +1,4 @@
-//! From text to facts, through PostgreSQL's own grammar.
+//! From text to facts, through the server's own grammar.
 
 use std::ops::Range;
 
@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_opaque() {
-        for text in [&b"SELECT"[..], b"SELEC 1", b"SELECT '", b"SELECT \xff", b"SELECT 1\0", b"SELECT E'\\xff'", b"/*"] {
+        for text in [&b"SELECT"[..], b"SELEC 1", b"SELECT '", b"SELECT \xff", b"SELECT 1\0", b"SELECT E'\\xff'", b"/*"]
+        {
             assert!(is_opaque(text) || text == b"SELECT", "{}", text.escape_ascii());
         }
         assert!(is_opaque("SELECT 1 ".repeat(MAX_BYTES).as_bytes()));
@@ -137,9 +138,57 @@ mod tests {
     }
 
     const WORDS: &[&str] = &[
-        "SELECT", "INSERT INTO", "UPDATE", "DELETE FROM", "MERGE INTO", "SET", "WHERE", "FROM", "USING", "WITH", "AS", "(",
-        ")", ",", ";", "a", "b.c", "*", "1", "'x'", "=", "VALUES", "RETURNING", "ON CONFLICT DO NOTHING", "CREATE TABLE",
-        "DROP TABLE", "EXPLAIN", "ANALYZE", "PREPARE", "EXECUTE", "COPY", "TO STDOUT", "BEGIN", "GRANT", "ON", "ALTER",
-        "ROLE", "int", "CASE", "WHEN", "THEN", "END", "ROW", "ARRAY[", "]", "$1", "-- c\n", "/*", "*/", "$$", "\"q\"", "E'\\''",
+        "SELECT",
+        "INSERT INTO",
+        "UPDATE",
+        "DELETE FROM",
+        "MERGE INTO",
+        "SET",
+        "WHERE",
+        "FROM",
+        "USING",
+        "WITH",
+        "AS",
+        "(",
+        ")",
+        ",",
+        ";",
+        "a",
+        "b.c",
+        "*",
+        "1",
+        "'x'",
+        "=",
+        "VALUES",
+        "RETURNING",
+        "ON CONFLICT DO NOTHING",
+        "CREATE TABLE",
+        "DROP TABLE",
+        "EXPLAIN",
+        "ANALYZE",
+        "PREPARE",
+        "EXECUTE",
+        "COPY",
+        "TO STDOUT",
+        "BEGIN",
+        "GRANT",
+        "ON",
+        "ALTER",
+        "ROLE",
+        "int",
+        "CASE",
+        "WHEN",
+        "THEN",
+        "END",
+        "ROW",
+        "ARRAY[",
+        "]",
+        "$1",
+        "-- c\n",
+        "/*",
+        "*/",
+        "$$",
+        "\"q\"",
+        "E'\\''",
     ];
 }

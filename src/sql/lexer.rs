@@ -258,17 +258,24 @@ mod tests {
     #[test]
     fn comments_are_left_out_even_nested() {
         let found = tokens("/* a /* b */ ' */ SELECT -- x;\n 1 /* end */ ;");
-        assert_eq!(
-            found,
-            [(TokenKind::Word, "SELECT"), (TokenKind::Number, "1"), (TokenKind::Semicolon, ";")]
-        );
+        assert_eq!(found, [(TokenKind::Word, "SELECT"), (TokenKind::Number, "1"), (TokenKind::Semicolon, ";")]);
     }
 
     #[test]
     fn strings_end_where_the_server_ends_them() {
         for string in [
-            "'it''s'", r"'back\'", r"E'it\'s'", r"e'a\\'", "B'01'", "x'ff'", "N'a'", "U&'d\\0061t'", "$$a'b$$",
-            "$t$ $$ $x$ $t$", "'a' \n 'b'", "E'a'-- c\n'\\''",
+            "'it''s'",
+            r"'back\'",
+            r"E'it\'s'",
+            r"e'a\\'",
+            "B'01'",
+            "x'ff'",
+            "N'a'",
+            "U&'d\\0061t'",
+            "$$a'b$$",
+            "$t$ $$ $x$ $t$",
+            "'a' \n 'b'",
+            "E'a'-- c\n'\\''",
         ] {
             let text = format!("{string};x");
             assert_eq!(tokens(&text)[0], (TokenKind::String, string));

@@ -8,10 +8,7 @@ use super::{FunctionName, Name};
 
 /// The relation that `range` names.
 pub(super) fn relation(range: &RangeVar) -> Name {
-    Name {
-        schema: range.schemaname().map(str::to_owned),
-        name: range.relname().unwrap_or_default().to_owned(),
-    }
+    Name { schema: range.schemaname().map(str::to_owned), name: range.relname().unwrap_or_default().to_owned() }
 }
 
 /// Whether `CREATE` of `range` makes a temporary relation.
@@ -63,18 +60,81 @@ pub(super) fn type_class(name: &TypeName) -> TypeClass<'_> {
 }
 
 const CATALOG_TYPES: [&str; 11] = [
-    "regclass", "regcollation", "regconfig", "regdictionary", "regnamespace", "regoper", "regoperator", "regproc",
-    "regprocedure", "regrole", "regtype",
+    "regclass",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "regtype",
 ];
 
 /// Sorted. Only the types that columns and literals have; of a pseudo-type nothing can be read.
 const BUILT_IN_TYPES: [&str; 60] = [
-    "aclitem", "bit", "bool", "box", "bpchar", "bytea", "char", "cid", "cidr", "circle", "date", "datemultirange",
-    "daterange", "float4", "float8", "inet", "int2", "int2vector", "int4", "int4multirange", "int4range", "int8",
-    "int8multirange", "int8range", "interval", "json", "jsonb", "jsonpath", "line", "lseg", "macaddr", "macaddr8",
-    "money", "name", "numeric", "nummultirange", "numrange", "oid", "oidvector", "path", "pg_lsn", "point", "polygon",
-    "record", "text", "tid", "time", "timestamp", "timestamptz", "timetz", "tsmultirange", "tsquery", "tsrange",
-    "tstzmultirange", "tstzrange", "tsvector", "uuid", "varbit", "varchar", "xml",
+    "aclitem",
+    "bit",
+    "bool",
+    "box",
+    "bpchar",
+    "bytea",
+    "char",
+    "cid",
+    "cidr",
+    "circle",
+    "date",
+    "datemultirange",
+    "daterange",
+    "float4",
+    "float8",
+    "inet",
+    "int2",
+    "int2vector",
+    "int4",
+    "int4multirange",
+    "int4range",
+    "int8",
+    "int8multirange",
+    "int8range",
+    "interval",
+    "json",
+    "jsonb",
+    "jsonpath",
+    "line",
+    "lseg",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "name",
+    "numeric",
+    "nummultirange",
+    "numrange",
+    "oid",
+    "oidvector",
+    "path",
+    "pg_lsn",
+    "point",
+    "polygon",
+    "record",
+    "text",
+    "tid",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "tsmultirange",
+    "tsquery",
+    "tsrange",
+    "tstzmultirange",
+    "tstzrange",
+    "tsvector",
+    "uuid",
+    "varbit",
+    "varchar",
+    "xml",
 ];
 
 /// The function behind `CURRENT_DATE`, `CURRENT_USER` and their like.
@@ -134,7 +194,7 @@ pub(super) fn asks_clock(string: &str) -> bool {
             .any(|word| ["now", "today", "tomorrow", "yesterday"].iter().any(|clock| word.eq_ignore_ascii_case(clock)))
 }
 
-/// A function or operator in pg_catalog, or one that SQL syntax stands for.
+/// A function, or the one behind an operator.
 pub(super) fn function(schema: Option<&str>, name: &str, operator: bool) -> FunctionName {
     FunctionName { schema: schema.map(str::to_owned), name: name.to_owned(), operator }
 }

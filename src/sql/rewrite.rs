@@ -47,10 +47,8 @@ pub fn returning(statement: &Statement, write: &Write, image: Image<'_>) -> Rewr
         format!(" RETURNING {row}")
     };
     // Writing to a String cannot fail.
-    let _ = write!(
-        insert,
-        ", {target}.tableoid, pg_catalog.pg_current_xact_id(), pg_catalog.pg_current_wal_insert_lsn()"
-    );
+    let _ =
+        write!(insert, ", {target}.tableoid, pg_catalog.pg_current_xact_id(), pg_catalog.pg_current_wal_insert_lsn()");
     Rewrite { at: statement.span.end, insert }
 }
 

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use tokio_postgres::{NoTls, SimpleQueryMessage, SimpleQueryRow};
 
-use super::super::{Kind, analyze};
 use super::*;
 use crate::demo::{Cluster, Options};
+use crate::sql::{Kind, analyze};
 
 /// Rewrites every write in `text`; the number of them.
 fn rewritten(text: &str, image: Image<'_>) -> (String, usize) {
@@ -27,7 +27,13 @@ fn returning_stands_behind_the_last_token() {
     for (text, before, after, row, target) in [
         ("DELETE FROM t", "DELETE FROM t", "", "ROW(\"t\".*)", "\"t\""),
         ("DELETE FROM S.T a -- c", "DELETE FROM S.T a", " -- c", "ROW(\"a\".*)", "\"a\""),
-        ("DELETE FROM S.\"t\"\"x\" /* c */;", "DELETE FROM S.\"t\"\"x\"", " /* c */;", "ROW(\"s\".\"t\"\"x\".*)", "\"s\".\"t\"\"x\""),
+        (
+            "DELETE FROM S.\"t\"\"x\" /* c */;",
+            "DELETE FROM S.\"t\"\"x\"",
+            " /* c */;",
+            "ROW(\"s\".\"t\"\"x\".*)",
+            "\"s\".\"t\"\"x\"",
+        ),
     ] {
         let expected = format!("{before} RETURNING {row}, {target}.tableoid, {stamp}{after}");
         assert_eq!(rewritten(text, Image::Row), (expected, 1));
@@ -42,9 +48,15 @@ const FORMS: &[(&str, &[&str])] = &[
     ("INSERT INTO s.t VALUES (3, 'c', 30)", &["(3,c,30)"]),
     ("INSERT INTO s.t (v, id) VALUES (30, 3), (40, 4);", &["(3,,30)", "(4,,40)"]),
     ("INSERT INTO t SELECT id + 10, t, v FROM s.t ORDER BY id", &["(11,a,10)", "(12,\"b,b\",20)"]),
-    ("INSERT INTO s.t AS x VALUES (1, 'n', 0) ON CONFLICT (id) DO UPDATE SET t = excluded.t, v = x.v + 1", &["(1,n,11)"]),
+    (
+        "INSERT INTO s.t AS x VALUES (1, 'n', 0) ON CONFLICT (id) DO UPDATE SET t = excluded.t, v = x.v + 1",
+        &["(1,n,11)"],
+    ),
     ("INSERT INTO s.t VALUES (1, 'n', 0) ON CONFLICT (id) DO NOTHING", &[]),
-    ("INSERT INTO s.t VALUES (1, 'n', 0) ON CONFLICT ON CONSTRAINT t_pkey DO UPDATE SET v = 9 WHERE t.id = 1", &["(1,a,9)"]),
+    (
+        "INSERT INTO s.t VALUES (1, 'n', 0) ON CONFLICT ON CONSTRAINT t_pkey DO UPDATE SET v = 9 WHERE t.id = 1",
+        &["(1,a,9)"],
+    ),
     ("INSERT INTO s.d DEFAULT VALUES", &["(1,x)"]),
     ("INSERT INTO s.d OVERRIDING SYSTEM VALUE VALUES (7, 'y')", &["(7,y)"]),
     ("WITH w AS (SELECT 5 AS id) INSERT INTO s.t (id) SELECT id FROM w", &["(5,,)"]),
@@ -117,8 +129,10 @@ async fn rule_09_every_form_runs_and_its_image_reads_back_as_the_row() {
         let xid = rows(client.simple_query("SELECT pg_current_xact_id()").await.unwrap());
         client.batch_execute("ROLLBACK").await.unwrap();
 
-        let captured: Vec<SimpleQueryRow> =
-            rows(answer).into_iter().filter(|row| row.columns().iter().any(|column| column.name() == "tableoid")).collect();
+        let captured: Vec<SimpleQueryRow> = rows(answer)
+            .into_iter()
+            .filter(|row| row.columns().iter().any(|column| column.name() == "tableoid"))
+            .collect();
         let found: Vec<&str> = captured.iter().map(|row| row.get(row.len() - APPENDED_COLUMNS).unwrap()).collect();
         assert_eq!(&found, images, "{text}");
         for row in &captured {
@@ -146,11 +160,13 @@ async fn rule_09_columns_of_the_key_alone_read_back() {
 }
 
 fn table() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["t", "s.t", "\"T t\"", "s.\"q\"\"q\"", "ONLY t", "s.t AS a", "t AS \"A\""]).prop_map(str::to_owned)
+    prop::sample::select(vec!["t", "s.t", "\"T t\"", "s.\"q\"\"q\"", "ONLY t", "s.t AS a", "t AS \"A\""])
+        .prop_map(str::to_owned)
 }
 
 fn expression() -> impl Strategy<Value = String> {
-    let leaf = prop::sample::select(vec!["1", "a", "$1", "'x;y'", "E'\\''", "$$ -- $$", "now()", "NULL", "\"returning\""]);
+    let leaf =
+        prop::sample::select(vec!["1", "a", "$1", "'x;y'", "E'\\''", "$$ -- $$", "now()", "NULL", "\"returning\""]);
     leaf.prop_map(str::to_owned).prop_recursive(3, 12, 2, |inner| {
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} + {b})")),
