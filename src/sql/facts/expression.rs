@@ -14,7 +14,12 @@ impl<'a> Walk<'a> {
             Node::FuncCall(call) => self.call(call, scope),
             Node::SubLink(link) => self.sublink(link, scope),
             Node::WindowDef(window) => self.window(window, scope),
-            Node::TypeName(_) | Node::A_Star(_) | Node::ParamRef(_) | Node::SetToDefault(_) | Node::String(_) => {}
+            Node::TypeName(_)
+            | Node::A_Star(_)
+            | Node::ParamRef(_)
+            | Node::SetToDefault(_)
+            | Node::MergeSupportFunc(_)
+            | Node::String(_) => {}
             Node::ColumnRef(column) => {
                 let last = column.fields().iter().next_back().and_then(Node::as_str);
                 self.facts.read.system_columns |= last.is_some_and(names::is_system_column);
