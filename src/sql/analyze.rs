@@ -1,4 +1,4 @@
-//! From text to facts, through PostgreSQL's own grammar.
+//! From text to facts, through the server's own grammar.
 
 use std::ops::Range;
 

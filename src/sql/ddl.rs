@@ -104,26 +104,20 @@ fn create_table<'a>(relation: Option<&RangeVar>, parents: impl Iterator<Item = N
 }
 
 fn relation_of_node(node: Node<'_>) -> Option<Name> {
-    match node {
-        Node::RangeVar(range) => Some(names::relation(range)),
-        Node::NodeList(list) => names::relation_of_list(list),
-        _ => None,
-    }
+    <&RangeVar>::try_from(node).ok().map(names::relation)
 }
 
 /// The table, and those that are attached to it, detached from it or inherited.
 fn alter_table(alter: &AlterTableStmt) -> Definition {
     let mut definition = Definition::on(alter.relation());
     for command in alter.cmds() {
-        match command {
-            Node::AlterTableCmd(command) => match command.def() {
-                Node::PartitionCmd(partition) => {
-                    definition.targets.extend(partition.name().map(names::relation));
-                    definition.outside_transaction |= partition.concurrent;
-                }
-                other => definition.targets.extend(relation_of_node(other)),
-            },
-            _ => continue,
+        let Node::AlterTableCmd(command) = command else { continue };
+        match command.def() {
+            Node::PartitionCmd(partition) => {
+                definition.targets.extend(partition.name().map(names::relation));
+                definition.outside_transaction |= partition.concurrent;
+            }
+            other => definition.targets.extend(relation_of_node(other)),
         }
     }
     definition
@@ -250,121 +244,4 @@ fn is_other(node: Node<'_>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::analyze;
-    use super::*;
-
-    fn ddl(text: &str) -> Definition {
-        match analyze(text.as_bytes()).statements.remove(0).kind {
-            Kind::Ddl { targets, temporary, cluster_wide, outside_transaction } => {
-                Definition { targets, temporary, cluster_wide, outside_transaction }
-            }
-            other => panic!("{text}: {other:?}"),
-        }
-    }
-
-    fn targets(text: &str) -> Vec<String> {
-        let targets = ddl(text).targets.into_iter();
-        targets.map(|name| name.schema.map_or(String::new(), |schema| schema + ".") + &name.name).collect()
-    }
-
-    #[test]
-    fn definitions_name_their_relations() {
-        for (text, expected) in [
-            ("CREATE TABLE a (b int) INHERITS (s.c)", &["a", "s.c"][..]),
-            ("CREATE TABLE a PARTITION OF b DEFAULT", &["a", "b"]),
-            ("CREATE TABLE a AS SELECT 1", &["a"]),
-            ("CREATE TABLE a AS WITH x AS (DELETE FROM b RETURNING *) SELECT * FROM x", &["a", "b"]),
-            ("SELECT 1 INTO a FROM b", &["a"]),
-            ("SELECT 1 INTO a UNION SELECT 2", &["a"]),
-            ("ALTER TABLE s.a ADD b int", &["s.a"]),
-            ("ALTER TABLE a ATTACH PARTITION b DEFAULT", &["a", "b"]),
-            ("ALTER TABLE a INHERIT b", &["a", "b"]),
-            ("ALTER TABLE a RENAME TO b", &["a"]),
-            ("ALTER TABLE a SET SCHEMA b", &["a"]),
-            ("DROP TABLE a, s.b", &["a", "s.b"]),
-            ("DROP TRIGGER x ON s.a", &["s.a"]),
-            ("DROP FUNCTION f(int)", &[]),
-            ("DROP SCHEMA s CASCADE", &[]),
-            ("CREATE INDEX ON a (b)", &["a"]),
-            ("CREATE POLICY p ON a", &["a"]),
-            ("CREATE RULE r AS ON INSERT TO a DO NOTHING", &["a"]),
-            ("CREATE TRIGGER x BEFORE INSERT ON a EXECUTE FUNCTION f()", &["a"]),
-            ("CREATE VIEW v AS SELECT 1", &["v"]),
-            ("GRANT SELECT (b) ON a, s.c TO bob", &["a", "s.c"]),
-            ("GRANT EXECUTE ON FUNCTION f(int) TO bob", &[]),
-            ("GRANT SELECT ON ALL TABLES IN SCHEMA s TO bob", &[]),
-            ("REVOKE ALL ON SCHEMA s FROM bob", &[]),
-            ("REFRESH MATERIALIZED VIEW a", &["a"]),
-            ("CREATE FOREIGN TABLE a (b int) SERVER s", &[]),
-            ("COMMENT ON TABLE a IS 'x'", &[]),
-            ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", &[]),
-            ("CREATE EXTENSION x", &[]),
-            ("ALTER TYPE t ADD VALUE 'x'", &[]),
-            ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO bob", &[]),
-            ("CREATE STATISTICS s ON a, b FROM t", &[]),
-            ("CREATE OPERATOR +++ (FUNCTION = f, LEFTARG = int)", &[]),
-            ("DROP OWNED BY bob", &[]),
-        ] {
-            assert_eq!(targets(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_temporary() {
-        for text in [
-            "CREATE TEMP TABLE a (b int)",
-            "CREATE TEMPORARY VIEW a AS SELECT 1",
-            "CREATE TABLE pg_temp.a (b int)",
-            "SELECT 1 INTO TEMP a",
-            "CREATE TEMP TABLE a AS SELECT 1",
-            "CREATE TEMP SEQUENCE a",
-            "DROP TABLE pg_temp.a",
-        ] {
-            assert!(ddl(text).temporary, "{text}");
-        }
-        for text in [
-            "CREATE TABLE a (b int)",
-            "CREATE UNLOGGED TABLE a (b int)",
-            "DROP TABLE a, pg_temp.b",
-            "DROP FUNCTION f()",
-            "CREATE TEMP TABLE a AS WITH x AS (DELETE FROM b RETURNING *) SELECT * FROM x",
-        ] {
-            assert!(!ddl(text).temporary, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_for_the_other_database() {
-        for text in [
-            "CREATE DATABASE a",
-            "DROP DATABASE a",
-            "ALTER DATABASE a SET b = 1",
-            "CREATE ROLE a",
-            "ALTER USER a PASSWORD 'x'",
-            "DROP ROLE a",
-            "GRANT a TO b",
-            "CREATE TABLESPACE a LOCATION '/b'",
-            "ALTER SYSTEM SET a = 1",
-            "CREATE SUBSCRIPTION a CONNECTION '' PUBLICATION b",
-            "GRANT CONNECT ON DATABASE a TO b",
-        ] {
-            assert!(ddl(text).cluster_wide, "{text}");
-        }
-        assert!(!ddl("CREATE SCHEMA a").cluster_wide);
-    }
-
-    #[test]
-    fn what_refuses_a_transaction() {
-        for text in [
-            "CREATE INDEX CONCURRENTLY a ON b (c)",
-            "DROP INDEX CONCURRENTLY a",
-            "CREATE DATABASE a",
-            "ALTER TABLE a DETACH PARTITION b CONCURRENTLY",
-            "ALTER SYSTEM SET a = 1",
-        ] {
-            assert!(ddl(text).outside_transaction, "{text}");
-        }
-        assert!(!ddl("CREATE INDEX a ON b (c)").outside_transaction);
-    }
-}
+mod tests;

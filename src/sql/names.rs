@@ -194,7 +194,7 @@ pub(super) fn asks_clock(string: &str) -> bool {
             .any(|word| ["now", "today", "tomorrow", "yesterday"].iter().any(|clock| word.eq_ignore_ascii_case(clock)))
 }
 
-/// A function or operator in pg_catalog, or one that SQL syntax stands for.
+/// A function, or the one behind an operator.
 pub(super) fn function(schema: Option<&str>, name: &str, operator: bool) -> FunctionName {
     FunctionName { schema: schema.map(str::to_owned), name: name.to_owned(), operator }
 }

@@ -21,7 +21,7 @@ pub struct Statement {
 /// A possibly qualified name, unquoted and case-folded as the server does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Name {
-    /// `None`: by search_path.
+    /// `None`: by `search_path`.
     pub schema: Option<String>,
     /// Of the relation.
     pub name: String,
@@ -30,7 +30,7 @@ pub struct Name {
 /// A function called by name, or the function behind an operator's name (`operator` true, `name` the symbol).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FunctionName {
-    /// `None`: by search_path.
+    /// `None`: by `search_path`.
     pub schema: Option<String>,
     /// Of the function, or the operator's symbol.
     pub name: String,
@@ -149,7 +149,7 @@ pub struct Read {
     /// Relations named anywhere in it, CTE names left out, each once.
     pub tables: Vec<Name>,
     /// Functions and operators named anywhere in it, each once. SQL syntax that is a function in disguise is named as
-    /// such, in pg_catalog: `current_user`, `now` for CURRENT_TIMESTAMP and for strings such as `'today'`, `timezone` for
+    /// such, in `pg_catalog`: `current_user`, `now` for `CURRENT_TIMESTAMP` and for strings such as `'today'`, `timezone` for
     /// AT TIME ZONE, `tablesample`, `regclass` and its like for casts that look the catalog up …
     pub functions: Vec<FunctionName>,
     /// FOR UPDATE, FOR SHARE …

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use tokio_postgres::{NoTls, SimpleQueryMessage, SimpleQueryRow};
 
-use super::super::{Kind, analyze};
 use super::*;
 use crate::demo::{Cluster, Options};
+use crate::sql::{Kind, analyze};
 
 /// Rewrites every write in `text`; the number of them.
 fn rewritten(text: &str, image: Image<'_>) -> (String, usize) {
