@@ -75,9 +75,9 @@ const FINGERPRINT: &str = "
         UNION ALL SELECT 'function', count(*), sum(hashint8extended(xmin::text::int8, oid::int8)) FROM pg_proc
         UNION ALL SELECT 'operator', count(*), sum(hashint8extended(xmin::text::int8, oid::int8)) FROM pg_operator
         UNION ALL SELECT 'enum', count(*), sum(hashint8extended(xmin::text::int8, oid::int8)) FROM pg_enum
-        UNION ALL SELECT 'setting', count(*), sum(hashint8extended(xmin::text::int8, setdatabase::int8 + setrole))
+        UNION ALL SELECT 'setting', count(*), sum(hashint8extended(xmin::text::int8, setdatabase::int8 + setrole::int8))
             FROM pg_db_role_setting
-        UNION ALL SELECT 'member', count(*), sum(hashint8extended(xmin::text::int8, roleid::int8 + member))
+        UNION ALL SELECT 'member', count(*), sum(hashint8extended(xmin::text::int8, roleid::int8 + member::int8))
             FROM pg_auth_members
         UNION ALL SELECT 'role', count(*), sum(hashtextextended(concat_ws(':', rolname, rolsuper, rolbypassrls), oid::int8))
             FROM pg_roles

@@ -30,3 +30,6 @@ pub use pattern::Patterns;
 pub use probe::{ProbeError, RowHash, Sums, Way, is_empty, key, next_bound, query, row_hashes, snapshot_rows, sums};
 pub use snapshot::{Catalog, Resolved, Volatility};
 pub use table::{Canonical, ColumnFacts, KeyKind, Table};
+
+#[cfg(test)]
+mod tests;
