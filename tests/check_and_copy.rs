@@ -10,7 +10,7 @@ use crossfade::config::{Live, PgUrl, Settings};
 use crossfade::copy::Healer;
 use crossfade::demo::{Cluster, Options};
 use crossfade::effect::{Change, Key, Lsn, Mark, Reason, RowChange, Stamp, TableId, Touched, Transaction, Xid};
-use crossfade::mirror::{ApplySettings, Appliers, Identity, LedgerSettings, Mirror};
+use crossfade::mirror::{Appliers, ApplySettings, Identity, LedgerSettings, Mirror};
 use crossfade::report::{DifferenceKind, Progress, TableReport, TableStatus};
 use crossfade::server::{Client, Purpose, connect};
 
@@ -79,11 +79,8 @@ impl Rig {
             side.batch_execute("ANALYZE").await.unwrap();
         }
         let journal = tempfile::tempdir().unwrap();
-        let ledger = LedgerSettings {
-            journal: journal.path().join("journal"),
-            journal_max_bytes: 1 << 30,
-            memory: 64 << 20,
-        };
+        let ledger =
+            LedgerSettings { journal: journal.path().join("journal"), journal_max_bytes: 1 << 30, memory: 64 << 20 };
         let identity = Identity { system_identifier: "1".into(), database: "postgres".into() };
         let (mirror, feed) = Mirror::open(&ledger, &identity).unwrap();
         let apply = ApplySettings { shadow: shadow_url.clone(), workers: 2, source: "1".into() };
@@ -232,9 +229,12 @@ async fn planted_differences_are_all_found_and_nothing_else_and_repair_heals_the
     assert_eq!((sample(5000).kind, sample(20000).kind), (DifferenceKind::Missing, DifferenceKind::Extra));
     let pair = &found["public.pairs"].samples.iter().find(|sample| sample.columns == ["v"]).unwrap().key;
     assert_eq!(serde_json::to_string(pair).unwrap(), r#"{"a":3,"b":"b3"}"#);
-    assert!(rig.checker.tables(false, &HashMap::new()).iter().all(|table| {
-        table.samples.iter().all(|sample| sample.primary.is_none() && sample.shadow.is_none())
-    }));
+    assert!(
+        rig.checker
+            .tables(false, &HashMap::new())
+            .iter()
+            .all(|table| { table.samples.iter().all(|sample| sample.primary.is_none() && sample.shadow.is_none()) })
+    );
 
     rig.checker.repair(None, Progress::default()).await.unwrap();
     for (name, table) in rig.report() {
