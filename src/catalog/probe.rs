@@ -24,6 +24,9 @@ pub enum ProbeError {
     /// The connection is gone.
     #[error("the connection was lost: {0}")]
     Lost(tokio_postgres::Error),
+    /// There is nothing to ask the other side.
+    #[error("the table is missing on one side")]
+    OneSided,
     /// An answer of another form than the query has.
     #[error("expected {0} in the server's answer")]
     Malformed(&'static str),
@@ -99,14 +102,14 @@ pub struct Sides<'a> {
 }
 
 impl<'a> Sides<'a> {
-    /// `None` if one side lacks the table.
-    pub fn new(pair: &'a Pair, primary: &'a Client, shadow: &'a Client) -> Option<Self> {
-        let (ours, theirs) = (pair.primary.as_ref()?, pair.shadow.as_ref()?);
+    /// Fails if one side lacks the table.
+    pub fn new(pair: &'a Pair, primary: &'a Client, shadow: &'a Client) -> Result<Self, ProbeError> {
+        let (Some(ours), Some(theirs)) = (&pair.primary, &pair.shadow) else { return Err(ProbeError::OneSided) };
         let side = |client, table: &Table| {
             let table = Table { shape: Arc::clone(&ours.shape), ..table.clone() };
             Side { client, pair, table }
         };
-        Some(Self { primary: side(primary, ours), shadow: side(shadow, theirs) })
+        Ok(Self { primary: side(primary, ours), shadow: side(shadow, theirs) })
     }
 
     /// The pair.

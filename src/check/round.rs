@@ -153,9 +153,10 @@ impl Round {
         loop {
             let both = self.connect().await?;
             let found = async {
-                let finding = self.table_check(sides(pair, &both)?, progress).run(rows).await?;
+                let sides = || Sides::new(pair, &both.primary, &both.shadow);
+                let finding = self.table_check(sides()?, progress).run(rows).await?;
                 let examples = finding.tally.examples(samples);
-                let described = describe(&sides(pair, &both)?, &examples).await?;
+                let described = describe(&sides()?, &examples).await?;
                 let keys = examples.into_iter().map(|row| row.key);
                 Ok((finding, keys.zip(described).collect()))
             }
@@ -171,7 +172,9 @@ impl Round {
 
     async fn compare_keys(&mut self, pair: &Pair, keys: Vec<Key>) -> Result<Vec<Key>, String> {
         let both = self.connect().await?;
-        let equal = async { self.table_check(sides(pair, &both)?, None).equal_keys(keys).await }.await;
+        let equal =
+            async { self.table_check(Sides::new(pair, &both.primary, &both.shadow)?, None).equal_keys(keys).await }
+                .await;
         self.both = Some(both);
         equal.map_err(|error| error.to_string())
     }
@@ -200,10 +203,6 @@ impl Round {
 fn comparable(pair: &Pair) -> Option<Arc<Shape>> {
     let (primary, _) = (pair.primary.as_ref()?, pair.shadow.as_ref()?);
     incomparable(pair).is_none().then(|| Arc::clone(&primary.shape))
-}
-
-fn sides<'a>(pair: &'a Pair, both: &'a Both) -> Result<Sides<'a>, ProbeError> {
-    Sides::new(pair, &both.primary, &both.shadow).ok_or(ProbeError::Malformed("the table on both sides"))
 }
 
 fn is_marked(mirror: &Mirror, table: TableId) -> bool {

@@ -246,7 +246,7 @@ async fn heal(healer: &Shared, work: &Work, both: &Both, tries: u32) -> Result<(
         clear(mirror, work);
         return Ok(());
     };
-    let sides = Sides::new(&pair, &both.primary, &both.shadow).ok_or(Trouble::NoShadow)?;
+    let sides = Sides::new(&pair, &both.primary, &both.shadow).map_err(|_| Trouble::NoShadow)?;
     let rows = pair.primary.as_ref().map_or(0, |table| table.rows_estimate);
     let progress = healer.board.progress(table);
     let mut healing = Healing::new(mirror, sides, progress);
