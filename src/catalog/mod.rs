@@ -27,7 +27,7 @@ pub use handle::{Handle, Invalidation};
 pub use load::{LoadError, LoadOptions, load};
 pub use pace::Pace;
 pub use pattern::Patterns;
-pub use probe::{ProbeError, RowHash, Sums, Way, is_empty, key, next_bound, query, row_hashes, snapshot_rows, sums};
+pub use probe::{ProbeError, RowHash, Side, Sides, Sums, Way, key};
 pub use snapshot::{Catalog, Resolved, Volatility};
 pub use table::{Canonical, ColumnFacts, KeyKind, Table};
 

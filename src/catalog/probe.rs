@@ -2,10 +2,12 @@
 //!
 //! Every answer comes with the snapshot of the very statement that gave it, also when there are no rows (rule 28).
 
+use std::sync::Arc;
+
 use thiserror::Error;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::{Bound, Chunk, KeyKind, Pair, hash_row, hash_sums, key_after, key_texts, predicate};
+use super::{Bound, Chunk, KeyKind, Pair, Table, hash_row, hash_sums, key_after, key_texts, predicate};
 use crate::effect::{Key, Shape, Snapshot};
 
 /// Why a side could not be asked.
@@ -22,6 +24,9 @@ pub enum ProbeError {
     /// The connection is gone.
     #[error("the connection was lost: {0}")]
     Lost(tokio_postgres::Error),
+    /// There is nothing to ask the other side.
+    #[error("the table is missing on one side")]
+    OneSided,
     /// An answer of another form than the query has.
     #[error("expected {0} in the server's answer")]
     Malformed(&'static str),
@@ -78,75 +83,122 @@ impl Way {
     }
 }
 
-/// The sums of a chunk of `pair`; `shape` is the primary's, whose names serve on both sides.
-pub async fn sums(client: &Client, pair: &Pair, shape: &Shape, chunk: &Chunk) -> Result<(Snapshot, Sums), ProbeError> {
-    let sql = format!(
-        "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text, {} FROM {} AS t WHERE {}",
-        hash_sums(pair),
-        shape.sql_name(),
-        predicate(shape, chunk)
-    );
-    let rows = query(client, &sql).await?;
-    let row = rows.first().ok_or(ProbeError::Malformed("a row of sums"))?;
-    let hash = |column| row.try_get(column).ok().flatten().unwrap_or("0").to_owned();
-    Ok((snapshot(row)?, Sums { rows: number(row, 1)?, hashes: (hash(2), hash(3)) }))
+/// One side of a pair, to be asked.
+#[derive(Debug)]
+pub struct Side<'a> {
+    client: &'a Client,
+    pair: &'a Pair,
+    /// This side's table under the primary's shape, whose names and key serve on both.
+    table: Table,
 }
 
-/// Key and hash of each row of a chunk.
-pub async fn row_hashes(
-    client: &Client,
-    pair: &Pair,
-    shape: &Shape,
-    chunk: &Chunk,
-) -> Result<(Snapshot, Vec<RowHash>), ProbeError> {
-    let keys = if shape.key.is_empty() { String::new() } else { format!(", {}", key_texts(shape)) };
-    let inner = format!(
-        "SELECT {}, {}{keys} FROM {} AS t WHERE {}",
-        hash_row(pair, 1),
-        hash_row(pair, 2),
-        shape.sql_name(),
-        predicate(shape, chunk)
-    );
-    let (snapshot, rows) = snapshot_rows(client, &inner).await?;
-    let read = |row: &SimpleQueryRow| {
-        Ok(RowHash { key: key(row, 3, shape.key.len())?, hash: (number(row, 1)?, number(row, 2)?) })
-    };
-    Ok((snapshot, rows.iter().map(read).collect::<Result<_, ProbeError>>()?))
+/// Both sides of a pair.
+#[derive(Debug)]
+pub struct Sides<'a> {
+    /// The truth.
+    pub primary: Side<'a>,
+    /// To be made equal to it.
+    pub shadow: Side<'a>,
 }
 
-/// The key that ends the next range of `rows` rows behind `after`; `None` when fewer are left.
-pub async fn next_bound(client: &Client, shape: &Shape, after: &Bound, rows: u64) -> Result<Bound, ProbeError> {
-    let rows = query(client, &key_after(shape, after, rows)).await?;
-    rows.first().map(|row| key(row, 0, shape.key.len())).transpose()
+impl<'a> Sides<'a> {
+    /// Fails if one side lacks the table.
+    pub fn new(pair: &'a Pair, primary: &'a Client, shadow: &'a Client) -> Result<Self, ProbeError> {
+        let (Some(ours), Some(theirs)) = (&pair.primary, &pair.shadow) else { return Err(ProbeError::OneSided) };
+        let side = |client, table: &Table| {
+            let table = Table { shape: Arc::clone(&ours.shape), ..table.clone() };
+            Side { client, pair, table }
+        };
+        Ok(Self { primary: side(primary, ours), shadow: side(shadow, theirs) })
+    }
+
+    /// The pair.
+    pub fn pair(&self) -> &'a Pair {
+        self.primary.pair
+    }
+
+    /// The primary's.
+    pub fn shape(&self) -> &Arc<Shape> {
+        self.primary.shape()
+    }
 }
 
-/// Whether a table has no row at all.
-pub async fn is_empty(client: &Client, shape: &Shape) -> Result<bool, ProbeError> {
-    let rows = query(client, &format!("SELECT 1 FROM {} LIMIT 1", shape.sql_name())).await?;
-    Ok(rows.is_empty())
-}
+impl Side<'_> {
+    /// The primary's, whichever side this is.
+    pub fn shape(&self) -> &Arc<Shape> {
+        &self.table.shape
+    }
 
-/// The rows of `inner` behind the snapshot they were seen under, which is column 0 of each. The first column of
-/// `inner` must never be NULL: that is how no rows show.
-pub async fn snapshot_rows(client: &Client, inner: &str) -> Result<(Snapshot, Vec<SimpleQueryRow>), ProbeError> {
-    let sql = format!(
-        "SELECT s.*, r.* FROM (SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text) AS s \
-         LEFT JOIN LATERAL ({inner}) AS r ON true"
-    );
-    let mut rows = query(client, &sql).await?;
-    let snapshot = snapshot(rows.first().ok_or(ProbeError::Malformed("a snapshot"))?)?;
-    rows.retain(|row| row.try_get(1).is_ok_and(|column| column.is_some()));
-    Ok((snapshot, rows))
-}
+    /// For FROM.
+    pub fn source(&self) -> String {
+        self.table.source()
+    }
 
-/// The rows of one statement, as text.
-pub async fn query(client: &Client, sql: &str) -> Result<Vec<SimpleQueryRow>, ProbeError> {
-    let messages = client.simple_query(sql).await?;
-    let row = |message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    };
-    Ok(messages.into_iter().filter_map(row).collect())
+    /// The sums of a chunk.
+    pub async fn sums(&self, chunk: &Chunk) -> Result<(Snapshot, Sums), ProbeError> {
+        let sql = format!(
+            "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text, {} FROM {} AS t WHERE {}",
+            hash_sums(self.pair),
+            self.source(),
+            predicate(self.shape(), chunk)
+        );
+        let rows = self.query(&sql).await?;
+        let row = rows.first().ok_or(ProbeError::Malformed("a row of sums"))?;
+        let hash = |column| row.try_get(column).ok().flatten().unwrap_or("0").to_owned();
+        Ok((snapshot(row)?, Sums { rows: number(row, 1)?, hashes: (hash(2), hash(3)) }))
+    }
+
+    /// Key and hash of each row of a chunk.
+    pub async fn row_hashes(&self, chunk: &Chunk) -> Result<(Snapshot, Vec<RowHash>), ProbeError> {
+        let shape = self.shape();
+        let keys = if shape.key.is_empty() { String::new() } else { format!(", {}", key_texts(shape)) };
+        let inner = format!(
+            "SELECT {}, {}{keys} FROM {} AS t WHERE {}",
+            hash_row(self.pair, 1),
+            hash_row(self.pair, 2),
+            self.source(),
+            predicate(shape, chunk)
+        );
+        let (snapshot, rows) = self.snapshot_rows(&inner).await?;
+        let read = |row: &SimpleQueryRow| {
+            Ok(RowHash { key: key(row, 3, shape.key.len())?, hash: (number(row, 1)?, number(row, 2)?) })
+        };
+        Ok((snapshot, rows.iter().map(read).collect::<Result<_, ProbeError>>()?))
+    }
+
+    /// The key that ends the next range of `rows` rows behind `after`; `None` when fewer are left.
+    pub async fn next_bound(&self, after: &Bound, rows: u64) -> Result<Bound, ProbeError> {
+        let rows = self.query(&key_after(&self.table, after, rows)).await?;
+        rows.first().map(|row| key(row, 0, self.shape().key.len())).transpose()
+    }
+
+    /// Whether the table has no row at all.
+    pub async fn is_empty(&self) -> Result<bool, ProbeError> {
+        Ok(self.query(&format!("SELECT 1 FROM {} LIMIT 1", self.source())).await?.is_empty())
+    }
+
+    /// The rows of `inner` behind the snapshot they were seen under, which is column 0 of each. The first column of
+    /// `inner` must never be NULL: that is how no rows show.
+    pub async fn snapshot_rows(&self, inner: &str) -> Result<(Snapshot, Vec<SimpleQueryRow>), ProbeError> {
+        let sql = format!(
+            "SELECT s.*, r.* FROM (SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text) AS s \
+             LEFT JOIN LATERAL ({inner}) AS r ON true"
+        );
+        let mut rows = self.query(&sql).await?;
+        let snapshot = snapshot(rows.first().ok_or(ProbeError::Malformed("a snapshot"))?)?;
+        rows.retain(|row| row.try_get(1).is_ok_and(|column| column.is_some()));
+        Ok((snapshot, rows))
+    }
+
+    /// The rows of one statement, as text.
+    pub async fn query(&self, sql: &str) -> Result<Vec<SimpleQueryRow>, ProbeError> {
+        let messages = self.client.simple_query(sql).await?;
+        let row = |message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        };
+        Ok(messages.into_iter().filter_map(row).collect())
+    }
 }
 
 /// The key in `parts` columns from `first` on.

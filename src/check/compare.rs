@@ -4,14 +4,12 @@
 //! had been applied when the shadow was asked. Keys for which that cannot be said are asked again.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::diff::{Differing, differences};
-use crate::catalog::{Chunk, Pair, ProbeError, row_hashes, sums};
-use crate::effect::{Key, Shape, TableId};
+use crate::catalog::{Chunk, ProbeError, Sides};
+use crate::effect::{Key, TableId};
 use crate::mirror::Mirror;
-use crate::server::Both;
 
 /// Longest wait for the shadow to catch up with what the primary showed.
 const FENCE_WAIT: Duration = Duration::from_secs(10);
@@ -57,21 +55,18 @@ pub(super) enum RowsVerdict {
 #[derive(Debug)]
 pub(super) struct Comparer<'a> {
     pub(super) mirror: &'a Mirror,
-    pub(super) both: &'a Both,
-    pub(super) pair: &'a Pair,
-    /// The primary's.
-    pub(super) shape: Arc<Shape>,
+    pub(super) sides: Sides<'a>,
 }
 
 impl Comparer<'_> {
     /// Compares sums. Equal ones need no look at what is newer: 128 bits say that the shadow's rows, once everything
     /// the snapshot saw was applied, are those of the snapshot.
     pub(super) async fn chunk(&self, chunk: &Chunk) -> Result<ChunkVerdict, ProbeError> {
-        let (_, ours) = sums(&self.both.primary, self.pair, &self.shape, chunk).await?;
+        let (_, ours) = self.sides.primary.sums(chunk).await?;
         if !self.catch_up().await {
             return Ok(ChunkVerdict::Busy(Busy::Behind));
         }
-        let (_, theirs) = sums(&self.both.shadow, self.pair, &self.shape, chunk).await?;
+        let (_, theirs) = self.sides.shadow.sums(chunk).await?;
         if ours == theirs {
             return Ok(ChunkVerdict::Match { rows: ours.rows });
         }
@@ -81,14 +76,14 @@ impl Comparer<'_> {
     /// Compares row by row and confirms what can be confirmed.
     pub(super) async fn rows(&self, chunk: &Chunk) -> Result<RowsVerdict, ProbeError> {
         let window = self.mirror.open_window(self.table());
-        let (snapshot, ours) = row_hashes(&self.both.primary, self.pair, &self.shape, chunk).await?;
+        let (snapshot, ours) = self.sides.primary.row_hashes(chunk).await?;
         if !self.catch_up().await {
             return Ok(RowsVerdict::Busy(Busy::Behind));
         }
         // Asked before the shadow is: a mark that is gone by now has been answered on the shadow, and one that comes
         // later is for a write that the window tells of.
         let Some(marked) = self.marked() else { return Ok(RowsVerdict::Busy(Busy::Suspect)) };
-        let (_, theirs) = row_hashes(&self.both.shadow, self.pair, &self.shape, chunk).await?;
+        let (_, theirs) = self.sides.shadow.row_hashes(chunk).await?;
         let found = differences(ours, theirs);
         if found.is_empty() {
             return Ok(RowsVerdict::Listed { confirmed: Vec::new(), retry: Vec::new() });
@@ -122,6 +117,6 @@ impl Comparer<'_> {
     }
 
     pub(super) fn table(&self) -> TableId {
-        self.shape.table
+        self.sides.shape().table
     }
 }

@@ -10,7 +10,7 @@ use super::results::Results;
 use super::sample::describe;
 use super::state::{Checked, Outcome, has_keys, incomparable};
 use super::table::{Finding, Manner, TableCheck};
-use crate::catalog::{Handle, Pair, Pairs, ProbeError};
+use crate::catalog::{Handle, Pair, Pairs, ProbeError, Sides};
 use crate::config::Live;
 use crate::effect::{Key, Mark, Reason, Shape, TableId, Touched};
 use crate::mirror::Mirror;
@@ -59,9 +59,11 @@ impl Round {
 
     /// Checks one table and records what it found; false if it came to no end and is worth asking again.
     pub(super) async fn check(&mut self, pair: &Pair, progress: Option<&Progress>) -> bool {
-        let Some(shape) = comparable(pair) else { return true };
+        if comparable(pair).is_none() {
+            return true;
+        }
         let epoch = self.primary.get().epoch.clone();
-        let (finding, samples, outcome) = match self.find(pair, &shape, progress).await {
+        let (finding, samples, outcome) = match self.find(pair, progress).await {
             Ok((finding, samples)) => {
                 let outcome = finding.unfinished.clone().map_or(Outcome::Complete, Outcome::Unfinished);
                 (finding, samples, outcome)
@@ -85,7 +87,7 @@ impl Round {
             return Ok(());
         }
         match last.tally.all_keys().filter(|_| has_keys(pair)) {
-            Some(keys) => self.repair_keys(pair, &shape, keys).await?,
+            Some(keys) => self.repair_keys(pair, shape.table, keys).await?,
             None => self.repair_table(pair, shape.table, &last, progress).await?,
         }
         match self.results.last(&pair.name).map(|checked| checked.tally.total()) {
@@ -97,8 +99,7 @@ impl Round {
         }
     }
 
-    async fn repair_keys(&mut self, pair: &Pair, shape: &Arc<Shape>, keys: Vec<Key>) -> Result<(), CheckError> {
-        let table = shape.table;
+    async fn repair_keys(&mut self, pair: &Pair, table: TableId, keys: Vec<Key>) -> Result<(), CheckError> {
         let marked: HashSet<&Key> = keys.iter().collect();
         self.mirror.mark(&Mark::Keys { table, keys: keys.clone(), reason: Reason::Repair });
         self.healed(pair, |mirror| {
@@ -108,7 +109,7 @@ impl Round {
                 && !suspects.iter().flat_map(|suspect| &suspect.keys).any(|key| marked.contains(key))
         })
         .await?;
-        let equal = self.compare_keys(pair, shape, keys.clone()).await;
+        let equal = self.compare_keys(pair, keys.clone()).await;
         let equal = equal.map_err(|why| CheckError::NotRepaired { table: pair.name.clone(), why })?;
         self.results.amend(&pair.name, |checked| checked.repair(&equal));
         Ok(())
@@ -145,7 +146,6 @@ impl Round {
     async fn find(
         &mut self,
         pair: &Pair,
-        shape: &Arc<Shape>,
         progress: Option<&Progress>,
     ) -> Result<(Finding, Vec<(Key, Difference)>), String> {
         let rows = pair.primary.as_ref().map_or(0, |table| table.rows_estimate);
@@ -154,9 +154,10 @@ impl Round {
         loop {
             let both = self.connect().await?;
             let found = async {
-                let finding = self.table_check(&both, pair, shape, progress).run(rows).await?;
+                let sides = || Sides::new(pair, &both.primary, &both.shadow);
+                let finding = self.table_check(sides()?, progress).run(rows).await?;
                 let examples = finding.tally.examples(samples);
-                let described = describe(&both, shape, &examples).await?;
+                let described = describe(&sides()?, &examples).await?;
                 let keys = examples.into_iter().map(|row| row.key);
                 Ok((finding, keys.zip(described).collect()))
             }
@@ -170,23 +171,19 @@ impl Round {
         }
     }
 
-    async fn compare_keys(&mut self, pair: &Pair, shape: &Arc<Shape>, keys: Vec<Key>) -> Result<Vec<Key>, String> {
+    async fn compare_keys(&mut self, pair: &Pair, keys: Vec<Key>) -> Result<Vec<Key>, String> {
         let both = self.connect().await?;
-        let equal = self.table_check(&both, pair, shape, None).equal_keys(keys).await;
+        let equal =
+            async { self.table_check(Sides::new(pair, &both.primary, &both.shadow)?, None).equal_keys(keys).await }
+                .await;
         self.both = Some(both);
         equal.map_err(|error| error.to_string())
     }
 
-    fn table_check<'a>(
-        &'a self,
-        both: &'a Both,
-        pair: &'a Pair,
-        shape: &Arc<Shape>,
-        progress: Option<&'a Progress>,
-    ) -> TableCheck<'a> {
+    fn table_check<'a>(&'a self, sides: Sides<'a>, progress: Option<&'a Progress>) -> TableCheck<'a> {
         let check = &self.live.get().check;
         let manner = Manner { chunk_time: check.chunk_time, max_rows_per_second: check.max_rows_per_second };
-        let comparer = Comparer { mirror: &self.mirror, both, pair, shape: Arc::clone(shape) };
+        let comparer = Comparer { mirror: &self.mirror, sides };
         TableCheck::new(comparer, manner, progress)
     }
 

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::diff::{Differing, Kind};
-use crate::catalog::{Chunk, ProbeError, key, key_texts, predicate, query, record_text};
+use crate::catalog::{Chunk, ProbeError, Side, Sides, key, key_texts, predicate, record_text};
 use crate::effect::{Column, Key, Shape, fields, quote_ident};
 use crate::report::Difference;
-use crate::server::{Both, Client};
 
 /// Rows whose text is longer are described without values.
 const LONGEST_ROW: usize = 16 << 10;
@@ -20,13 +19,14 @@ struct Row {
 }
 
 /// Describes differences with a key, as both sides stand now; without a key there is only the kind.
-pub(super) async fn describe(both: &Both, shape: &Shape, found: &[Differing]) -> Result<Vec<Difference>, ProbeError> {
+pub(super) async fn describe(sides: &Sides<'_>, found: &[Differing]) -> Result<Vec<Difference>, ProbeError> {
+    let shape = sides.shape();
     if shape.key.is_empty() {
         return Ok(found.iter().map(|row| difference(shape, row, None, None)).collect());
     }
     let keys: Vec<Key> = found.iter().map(|row| row.key.clone()).collect();
-    let mut ours = rows(&both.primary, shape, &keys).await?;
-    let mut theirs = rows(&both.shadow, shape, &keys).await?;
+    let mut ours = rows(&sides.primary, &keys).await?;
+    let mut theirs = rows(&sides.shadow, &keys).await?;
     Ok(found.iter().map(|row| difference(shape, row, ours.remove(&row.key), theirs.remove(&row.key))).collect())
 }
 
@@ -59,7 +59,8 @@ fn json(column: &Column, part: &str) -> Value {
     }
 }
 
-async fn rows(client: &Client, shape: &Shape, keys: &[Key]) -> Result<HashMap<Key, Row>, ProbeError> {
+async fn rows(side: &Side<'_>, keys: &[Key]) -> Result<HashMap<Key, Row>, ProbeError> {
+    let shape = side.shape();
     let hash = |column: &Column| {
         let text = format!("pg_catalog.textin(pg_catalog.record_out(ROW(t.{})))", quote_ident(&column.name));
         format!("pg_catalog.hashtextextended({text}, 0)")
@@ -70,7 +71,7 @@ async fn rows(client: &Client, shape: &Shape, keys: &[Key]) -> Result<HashMap<Ke
          FROM {} AS t WHERE {}",
         shape.columns.iter().map(hash).collect::<Vec<_>>().join(", "),
         key_texts(shape),
-        shape.sql_name(),
+        side.source(),
         predicate(shape, &Chunk::Keys(keys.to_vec()))
     );
     let columns = shape.columns.len();
@@ -80,7 +81,7 @@ async fn rows(client: &Client, shape: &Shape, keys: &[Key]) -> Result<HashMap<Ke
         let values = text(0).and_then(|image| values(shape, image));
         Ok((key(row, columns + 1, shape.key.len())?, Row { hashes, values }))
     };
-    query(client, &sql).await?.iter().map(read).collect()
+    side.query(&sql).await?.iter().map(read).collect()
 }
 
 fn values(shape: &Shape, image: &str) -> Option<BTreeMap<String, Option<String>>> {

@@ -163,6 +163,8 @@ mod tests {
             cascades: Touched::NONE,
             entangled: false,
             rows_estimate: 0,
+            partitioned: false,
+            descendants: Vec::new(),
         })
     }
 

@@ -6,7 +6,7 @@ use super::compare::{Busy, ChunkVerdict, Comparer, RowsVerdict};
 use super::diff::Differing;
 use super::tally::Tally;
 use super::walk::{Walk, buckets, split};
-use crate::catalog::{Bound, Chunk, Pace, ProbeError, Way, next_bound};
+use crate::catalog::{Bound, Chunk, Pace, ProbeError, Way};
 use crate::effect::Key;
 use crate::report::job::Progress;
 
@@ -58,7 +58,7 @@ impl<'a> TableCheck<'a> {
 
     /// Over the whole table.
     pub(super) async fn run(mut self, rows_estimate: u64) -> Result<Finding, ProbeError> {
-        let mut walk = Walk::new(Way::of(self.comparer.pair), rows_estimate);
+        let mut walk = Walk::new(Way::of(self.comparer.sides.pair()), rows_estimate);
         let mut pace = Pace::new(5000, 200_000, self.manner.chunk_time);
         loop {
             let bound = self.bound(&walk, pace.rows()).await?;
@@ -86,7 +86,7 @@ impl<'a> TableCheck<'a> {
 
     async fn bound(&self, walk: &Walk, rows: u64) -> Result<Bound, ProbeError> {
         match walk {
-            Walk::Ranges(after) => next_bound(&self.comparer.both.primary, &self.comparer.shape, after, rows).await,
+            Walk::Ranges(after) => self.comparer.sides.primary.next_bound(after, rows).await,
             _ => Ok(None),
         }
     }
@@ -117,19 +117,19 @@ impl<'a> TableCheck<'a> {
 
     /// Parts of a chunk that has too many rows to list; none if it is to be listed as it is.
     async fn cut(&self, chunk: &Chunk, primary: u64, shadow: u64, depth: u32) -> Result<Vec<Chunk>, ProbeError> {
-        let Comparer { both, pair, shape, .. } = &self.comparer;
+        let sides = &self.comparer.sides;
         let rows = primary.max(shadow);
         if rows <= LISTED || depth >= DEEPEST {
             return Ok(Vec::new());
         }
-        if let (Chunk::Range { .. }, Way::Multiset) = (chunk, Way::of(pair)) {
+        if let (Chunk::Range { .. }, Way::Multiset) = (chunk, Way::of(sides.pair())) {
             let of = buckets(rows);
             return Ok((0..of).map(|number| Chunk::Bucket { number, of }).collect());
         }
         let middle = match chunk {
             Chunk::Range { after, .. } => {
-                let fuller = if primary >= shadow { &both.primary } else { &both.shadow };
-                next_bound(fuller, shape, after, rows / 2).await?
+                let fuller = if primary >= shadow { &sides.primary } else { &sides.shadow };
+                fuller.next_bound(after, rows / 2).await?
             }
             _ => None,
         };
@@ -207,7 +207,7 @@ impl<'a> TableCheck<'a> {
     async fn compared(&mut self, rows: u64) {
         self.finding.rows += rows;
         if let Some(progress) = self.progress {
-            progress.add_rows(&self.comparer.pair.name, rows);
+            progress.add_rows(&self.comparer.sides.pair().name, rows);
         }
         let rest = rest(self.finding.rows, self.began.elapsed(), self.manner.max_rows_per_second);
         if !rest.is_zero() {

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::read::{Limit, Rows, read};
-use crate::catalog::{Bound, Chunk, Pace, Pair, ProbeError, sums};
-use crate::effect::{Key, Seq, Shape, TableId};
+use crate::catalog::{Bound, Chunk, Pace, ProbeError, Sides};
+use crate::effect::{Key, Seq, TableId};
 use crate::mirror::{Mirror, Refresh, Scope, Window};
 use crate::report::job::Progress;
-use crate::server::Both;
 
 /// Rows of one refresh by key.
 const KEYS_AT_ONCE: usize = 500;
@@ -42,10 +41,7 @@ pub(super) enum HealError {
 #[derive(Debug)]
 pub(super) struct Healing<'a> {
     pub(super) mirror: &'a Mirror,
-    pub(super) both: &'a Both,
-    pub(super) pair: &'a Pair,
-    /// The primary's.
-    pub(super) shape: Arc<Shape>,
+    pub(super) sides: Sides<'a>,
     pub(super) progress: Option<Progress>,
     placed: VecDeque<Seq>,
     pace: Pace,
@@ -54,19 +50,13 @@ pub(super) struct Healing<'a> {
 }
 
 impl<'a> Healing<'a> {
-    pub(super) fn new(
-        mirror: &'a Mirror,
-        both: &'a Both,
-        pair: &'a Pair,
-        shape: Arc<Shape>,
-        progress: Option<Progress>,
-    ) -> Self {
+    pub(super) fn new(mirror: &'a Mirror, sides: Sides<'a>, progress: Option<Progress>) -> Self {
         let pace = Pace::new(1000, 20_000, Duration::from_millis(200));
-        Self { mirror, both, pair, shape, progress, placed: VecDeque::new(), pace, voided: 0 }
+        Self { mirror, sides, progress, placed: VecDeque::new(), pace, voided: 0 }
     }
 
     pub(super) fn table(&self) -> TableId {
-        self.shape.table
+        self.sides.shape().table
     }
 
     /// Rows a chunk should have.
@@ -76,7 +66,7 @@ impl<'a> Healing<'a> {
 
     pub(super) fn done(&self, rows: u64) {
         if let Some(progress) = &self.progress {
-            progress.add_rows(&self.pair.name, rows);
+            progress.add_rows(&self.sides.pair().name, rows);
         }
     }
 
@@ -96,9 +86,9 @@ impl<'a> Healing<'a> {
     /// Whether the shadow's rows of a chunk are the primary's; also how many there are. Equal sums need no window:
     /// they say that the chunk stood as the primary's snapshot saw it, and what came later is in the ledger.
     pub(super) async fn is_equal(&self, chunk: &Chunk) -> Result<Option<u64>, HealError> {
-        let (_, ours) = sums(&self.both.primary, self.pair, &self.shape, chunk).await?;
+        let (_, ours) = self.sides.primary.sums(chunk).await?;
         self.catch_up().await;
-        let (_, theirs) = sums(&self.both.shadow, self.pair, &self.shape, chunk).await?;
+        let (_, theirs) = self.sides.shadow.sums(chunk).await?;
         Ok((ours == theirs).then_some(ours.rows))
     }
 
@@ -168,7 +158,7 @@ impl<'a> Healing<'a> {
     async fn read(&mut self, chunk: &Chunk, limit: Limit) -> Result<Reading, HealError> {
         let window = self.mirror.open_window(self.table());
         let begun = Instant::now();
-        let rows = read(&self.both.primary, &self.shape, chunk, limit).await?;
+        let rows = read(&self.sides.primary, chunk, limit).await?;
         self.pace.took(rows.rows.len() as u64, begun.elapsed());
         self.mirror.fence(self.table()).await;
         Ok(Reading { window, rows })
@@ -179,7 +169,7 @@ impl<'a> Healing<'a> {
         let Reading { window, rows: Rows { snapshot, rows, .. } } = reading;
         let count = rows.len() as u64;
         let refresh = Refresh {
-            shape: Arc::clone(&self.shape),
+            shape: Arc::clone(self.sides.shape()),
             scope,
             rows,
             newer: HashSet::new(),

@@ -12,7 +12,7 @@ use super::board::{self, Board};
 use super::heal::{HealError, Healing};
 use super::schedule::{Ended, Schedule, Work};
 use super::walk::heal_table;
-use crate::catalog::{Handle, Pair, ProbeError, Way};
+use crate::catalog::{Handle, Pair, ProbeError, Sides, Way};
 use crate::config::{Live, Repair};
 use crate::effect::{Mark, Reason, TableId, Touched};
 use crate::mirror::Mirror;
@@ -42,13 +42,13 @@ pub enum CopyError {
 /// The running healer.
 #[derive(Debug)]
 pub struct Healer {
-    sides: Arc<Sides>,
+    shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
 
 /// What every piece of work looks at.
 #[derive(Debug)]
-struct Sides {
+struct Shared {
     live: Arc<Live>,
     mirror: Mirror,
     primary: Arc<Handle>,
@@ -59,16 +59,16 @@ struct Sides {
 impl Healer {
     /// Starts it on the current tokio runtime.
     pub fn start(live: Arc<Live>, mirror: Mirror, primary: Arc<Handle>, shadow: Arc<Handle>) -> Self {
-        let sides = Arc::new(Sides { live, mirror, primary, shadow, board: Board::default() });
-        let task = tokio::spawn(run(Arc::clone(&sides)));
-        Self { sides, task }
+        let shared = Arc::new(Shared { live, mirror, primary, shadow, board: Board::default() });
+        let task = tokio::spawn(run(Arc::clone(&shared)));
+        Self { shared, task }
     }
 
     /// Reads whole tables back (`schema.table`; all if `None`), and returns when that is done: a table that is empty
     /// on the shadow is filled. Dropped before: it goes on, unwatched.
     pub async fn backfill(&self, tables: Option<Vec<String>>, progress: Progress) -> Result<(), CopyError> {
-        let Sides { mirror, board, .. } = &*self.sides;
-        let chosen = self.sides.choose(tables)?;
+        let Shared { mirror, board, .. } = &*self.shared;
+        let chosen = self.shared.choose(tables)?;
         for (table, name, rows) in &chosen {
             progress.begin_table(name, *rows);
             board.watch(*table, progress.clone());
@@ -87,7 +87,7 @@ impl Healer {
 
     /// Why tables that are suspect are not healed yet, as far as it is known.
     pub fn troubles(&self) -> HashMap<TableId, String> {
-        self.sides.board.troubles()
+        self.shared.board.troubles()
     }
 
     /// Stops it. What it placed stays in the ledger; what it did not finish stays marked.
@@ -97,7 +97,7 @@ impl Healer {
     }
 }
 
-impl Sides {
+impl Shared {
     /// Id, name and estimated rows of these tables of the primary.
     fn choose(&self, names: Option<Vec<String>>) -> Result<Vec<(TableId, String, u64)>, CopyError> {
         let catalog = self.primary.get();
@@ -165,22 +165,22 @@ impl Trouble {
     }
 }
 
-async fn run(sides: Arc<Sides>) {
+async fn run(shared: Arc<Shared>) {
     let mut schedule = Schedule::default();
     let mut working: JoinSet<Done> = JoinSet::new();
     let mut idle: Vec<Both> = Vec::new();
     loop {
         if working.is_empty() {
             schedule.none_runs();
-            sides.mirror.suspicion().await;
+            shared.mirror.suspicion().await;
         }
-        for work in next(&sides, &mut schedule, working.len()) {
+        for work in next(&shared, &mut schedule, working.len()) {
             let tries = schedule.failures(work.table());
-            working.spawn(perform(Arc::clone(&sides), work, idle.pop(), tries));
+            working.spawn(perform(Arc::clone(&shared), work, idle.pop(), tries));
         }
         tokio::select! {
             Some(done) = working.join_next() => match done {
-                Ok(done) => idle.extend(finish(&sides, &mut schedule, done)),
+                Ok(done) => idle.extend(finish(&shared, &mut schedule, done)),
                 Err(error) => warn!("reading back ended early: {error}"),
             },
             () = tokio::time::sleep(TICK) => {}
@@ -188,21 +188,21 @@ async fn run(sides: Arc<Sides>) {
     }
 }
 
-fn next(sides: &Sides, schedule: &mut Schedule, running: usize) -> Vec<Work> {
-    let workers = sides.live.get().copy.workers.max(1);
+fn next(shared: &Shared, schedule: &mut Schedule, running: usize) -> Vec<Work> {
+    let workers = shared.live.get().copy.workers.max(1);
     if running >= workers {
         return Vec::new();
     }
     let now = Instant::now();
     schedule.forget(now);
-    let mut keys = sides.mirror.suspect_keys();
-    keys.retain(|keys| sides.wanted(keys.reason));
-    let mut tables = sides.mirror.suspect_tables();
-    tables.retain(|suspect| sides.wanted(suspect.reason));
+    let mut keys = shared.mirror.suspect_keys();
+    keys.retain(|keys| shared.wanted(keys.reason));
+    let mut tables = shared.mirror.suspect_tables();
+    tables.retain(|suspect| shared.wanted(suspect.reason));
     schedule.due(now, keys, tables, workers)
 }
 
-fn finish(sides: &Sides, schedule: &mut Schedule, done: Done) -> Option<Both> {
+fn finish(shared: &Shared, schedule: &mut Schedule, done: Done) -> Option<Both> {
     let table = done.work.table();
     let now = Instant::now();
     let (how, why) = match &done.result {
@@ -214,20 +214,20 @@ fn finish(sides: &Sides, schedule: &mut Schedule, done: Done) -> Option<Both> {
             (how, Some(kind(why)))
         }
     };
-    sides.board.trouble(table, why);
+    shared.board.trouble(table, why);
     schedule.ended(table, now, now - done.began, how);
     if let (Work::Table(suspect), Ended::Healed) = (&done.work, how) {
-        sides.board.healed(table, suspect.generation);
+        shared.board.healed(table, suspect.generation);
     }
     done.both.filter(|both| !both.is_closed())
 }
 
-async fn perform(sides: Arc<Sides>, work: Work, idle: Option<Both>, tries: u32) -> Done {
-    let _busy = sides.mirror.busy();
+async fn perform(shared: Arc<Shared>, work: Work, idle: Option<Both>, tries: u32) -> Done {
+    let _busy = shared.mirror.busy();
     let began = Instant::now();
-    match sides.connect(idle).await {
+    match shared.connect(idle).await {
         Ok(both) => {
-            let result = heal(&sides, &work, &both, tries).await;
+            let result = heal(&shared, &work, &both, tries).await;
             Done { work, began, both: Some(both), result }
         }
         Err(error) => Done { work, began, both: None, result: Err(error.into()) },
@@ -237,24 +237,25 @@ async fn perform(sides: Arc<Sides>, work: Work, idle: Option<Both>, tries: u32) 
 /// Tries after which a table that the primary's catalog does not know counts as dropped.
 const DROPPED_AFTER: u32 = 3;
 
-async fn heal(sides: &Sides, work: &Work, both: &Both, tries: u32) -> Result<(), Trouble> {
-    let (table, mirror) = (work.table(), &sides.mirror);
-    let Some(pair) = sides.pair(table) else {
-        if tries < DROPPED_AFTER || !sides.primary.is_current() {
+async fn heal(healer: &Shared, work: &Work, both: &Both, tries: u32) -> Result<(), Trouble> {
+    let (table, mirror) = (work.table(), &healer.mirror);
+    let Some(pair) = healer.pair(table) else {
+        if tries < DROPPED_AFTER || !healer.primary.is_current() {
             return Err(Trouble::NoPrimary);
         }
         clear(mirror, work);
         return Ok(());
     };
-    let (Some(ours), Some(_)) = (&pair.primary, &pair.shadow) else { return Err(Trouble::NoShadow) };
-    let progress = sides.board.progress(table);
-    let mut healing = Healing::new(mirror, both, &pair, Arc::clone(&ours.shape), progress);
+    let sides = Sides::new(&pair, &both.primary, &both.shadow).map_err(|_| Trouble::NoShadow)?;
+    let rows = pair.primary.as_ref().map_or(0, |table| table.rows_estimate);
+    let progress = healer.board.progress(table);
+    let mut healing = Healing::new(mirror, sides, progress);
     match work {
         Work::Keys(suspect) if Way::of(&pair) != Way::Multiset => {
             healing.keys(&suspect.keys).await?;
             healing.settle().await;
         }
-        Work::Keys(_) | Work::Table(_) => heal_table(&mut healing, ours.rows_estimate).await?,
+        Work::Keys(_) | Work::Table(_) => heal_table(&mut healing, rows).await?,
     }
     clear(mirror, work);
     if refused(mirror, table) { Err(Trouble::Refused) } else { Ok(()) }

@@ -1,8 +1,7 @@
 //! Reading rows of the primary, with the snapshot they were seen under, in one statement bounded in rows and bytes.
 
-use crate::catalog::{Bound, Chunk, ProbeError, key, key_texts, predicate, record_text, snapshot_rows};
-use crate::effect::{Key, Shape, Snapshot, quote_ident};
-use crate::server::Client;
+use crate::catalog::{Bound, Chunk, ProbeError, Side, key, key_texts, predicate, record_text};
+use crate::effect::{Key, Snapshot, quote_ident};
 
 /// Bounds of one statement.
 #[derive(Debug, Clone, Copy)]
@@ -36,11 +35,11 @@ impl Rows {
 }
 
 /// Reads a chunk, in the order of the key.
-pub(super) async fn read(client: &Client, shape: &Shape, chunk: &Chunk, limit: Limit) -> Result<Rows, ProbeError> {
-    let (snapshot, rows) = snapshot_rows(client, &statement(shape, chunk, limit)).await?;
+pub(super) async fn read(side: &Side<'_>, chunk: &Chunk, limit: Limit) -> Result<Rows, ProbeError> {
+    let (snapshot, rows) = side.snapshot_rows(&statement(side, chunk, limit)).await?;
     let mut found = Rows { snapshot, rows: Vec::with_capacity(rows.len()), beyond: Vec::new() };
     for row in &rows {
-        let key = key(row, 3, shape.key.len())?;
+        let key = key(row, 3, side.shape().key.len())?;
         match row.try_get(2).ok().flatten() {
             Some(image) => found.rows.push((key, image.into())),
             None => found.beyond.push(key),
@@ -51,7 +50,8 @@ pub(super) async fn read(client: &Client, shape: &Shape, chunk: &Chunk, limit: L
 
 /// The columns are the position, the image (NULL behind the bound) and the parts of the key. Innermost the rows are
 /// limited, so that only these are turned into text; around it their sizes add up.
-fn statement(shape: &Shape, chunk: &Chunk, limit: Limit) -> String {
+fn statement(side: &Side<'_>, chunk: &Chunk, limit: Limit) -> String {
+    let shape = side.shape();
     let order = match shape.key.len() {
         0 => String::new(),
         _ => {
@@ -72,7 +72,7 @@ fn statement(shape: &Shape, chunk: &Chunk, limit: Limit) -> String {
            ) AS q\
          ) AS r ORDER BY r.place",
         image = record_text(shape),
-        table = shape.sql_name(),
+        table = side.source(),
         condition = predicate(shape, chunk),
     )
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::heal::{HealError, Healing};
-use crate::catalog::{Chunk, KeyKind, RowHash, Way, is_empty, next_bound, row_hashes};
+use crate::catalog::{Chunk, KeyKind, RowHash, Way};
 use crate::effect::Key;
 
 /// Rows of one bucket, about: its keys and hashes of both sides are held at once.
@@ -13,11 +13,11 @@ const BUCKET: u64 = 20_000;
 pub(super) async fn heal_table(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(), HealError> {
     // Behind a fence: rows that are on their way must not be taken for rows that were never there (rule 27).
     healing.catch_up().await;
-    let keyed = healing.pair.key_kind != KeyKind::None;
-    if keyed && is_empty(&healing.both.shadow, &healing.shape).await? {
+    let keyed = healing.sides.pair().key_kind != KeyKind::None;
+    if keyed && healing.sides.shadow.is_empty().await? {
         healing.fill().await?;
     } else {
-        match Way::of(healing.pair) {
+        match Way::of(healing.sides.pair()) {
             Way::Ranges => heal_ranges(healing).await?,
             Way::Buckets => heal_buckets(healing, rows_estimate).await?,
             Way::Multiset => heal_multiset(healing).await?,
@@ -31,7 +31,7 @@ async fn heal_ranges(healing: &mut Healing<'_>) -> Result<(), HealError> {
     let mut after = None;
     loop {
         let rows = healing.rows_at_once();
-        let upto = next_bound(&healing.both.primary, &healing.shape, &after, rows).await?;
+        let upto = healing.sides.primary.next_bound(&after, rows).await?;
         match healing.is_equal(&Chunk::Range { after: after.clone(), upto: upto.clone() }).await? {
             Some(rows) => healing.done(rows),
             None => healing.range(after, &upto).await?,
@@ -51,9 +51,9 @@ async fn heal_buckets(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(
             healing.done(rows);
             continue;
         }
-        let (_, ours) = row_hashes(&healing.both.primary, healing.pair, &healing.shape, &chunk).await?;
+        let (_, ours) = healing.sides.primary.row_hashes(&chunk).await?;
         healing.catch_up().await;
-        let (_, theirs) = row_hashes(&healing.both.shadow, healing.pair, &healing.shape, &chunk).await?;
+        let (_, theirs) = healing.sides.shadow.row_hashes(&chunk).await?;
         healing.keys(&unequal(ours, theirs)).await?;
     }
     Ok(())

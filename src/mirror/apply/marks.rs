@@ -1,0 +1,74 @@
+//! What is marked suspect where applying is not exact.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::effect::{Change, Key, Mark, Reason, Replay, RowChange, Shape, TableId, Touched};
+use crate::mirror::entry::{Entry, Item, Refresh, Scope};
+
+/// What an entry tells, marks left out: they are with the suspects already.
+pub(super) enum Told<'a> {
+    Row(&'a RowChange),
+    Replay(&'a Replay),
+}
+
+/// What the transaction at `entry` tells, in order; nothing of a refresh.
+pub(super) fn changes(entry: &Entry) -> impl Iterator<Item = Told<'_>> {
+    let changes = match &entry.item {
+        Item::Transaction(transaction) => &transaction.changes[..],
+        Item::Refresh(_) => &[],
+    };
+    changes.iter().filter_map(|change| match change {
+        Change::Row(row) => Some(Told::Row(row)),
+        Change::Replay(replay) => Some(Told::Replay(replay)),
+        Change::Mark(_) => None,
+    })
+}
+
+/// The shapes under which the rows of `entry` were printed; one may come several times.
+pub(super) fn shapes(entry: &Entry) -> impl Iterator<Item = &Arc<Shape>> {
+    let refresh = match &entry.item {
+        Item::Refresh(refresh) => Some(&refresh.shape),
+        Item::Transaction(_) => None,
+    };
+    let rows = changes(entry).filter_map(|told| match told {
+        Told::Row(row) => Some(&row.shape),
+        Told::Replay(_) => None,
+    });
+    refresh.into_iter().chain(rows)
+}
+
+/// Keys whose order of writes is not known (rules 4 and 6).
+pub(super) fn late(keys: Vec<(TableId, Key)>) -> impl Iterator<Item = Mark> {
+    by_table(keys, Reason::Late)
+}
+
+/// What a transaction that the shadow refused would have written.
+pub(super) fn quarantined(entry: &Entry) -> Vec<Mark> {
+    let (mut keys, mut replayed) = (Vec::new(), Touched::NONE);
+    for told in changes(entry) {
+        match told {
+            Told::Row(row) => keys.push((row.shape.table, row.key.clone())),
+            Told::Replay(replay) => replayed.extend(&replay.touched),
+        }
+    }
+    let tables = (!replayed.is_empty()).then(|| Mark::Tables { touched: replayed, reason: Reason::Quarantine });
+    by_table(keys, Reason::Quarantine).chain(tables).collect()
+}
+
+/// What rows read back spoke for, when the shadow refused them.
+pub(super) fn refresh_refused(refresh: &Refresh) -> Mark {
+    let (table, reason) = (refresh.shape.table, Reason::Quarantine);
+    match &refresh.scope {
+        Scope::Keys(keys) => Mark::Keys { table, keys: keys.clone(), reason },
+        Scope::Range { .. } | Scope::Multiset => Mark::Tables { touched: Touched::Tables(vec![table]), reason },
+    }
+}
+
+fn by_table(keys: Vec<(TableId, Key)>, reason: Reason) -> impl Iterator<Item = Mark> {
+    let mut tables: BTreeMap<TableId, Vec<Key>> = BTreeMap::new();
+    for (table, key) in keys {
+        tables.entry(table).or_default().push(key);
+    }
+    tables.into_iter().map(move |(table, keys)| Mark::Keys { table, keys, reason })
+}

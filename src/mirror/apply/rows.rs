@@ -1,0 +1,219 @@
+//! Writing rows on one connection: statements prepared once, values as arrays of text, sent without waiting in between.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use tokio_postgres::Statement;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::batch::Form;
+use super::compact::Group;
+use super::outcome::{INVALID_TEXT, Refusal, Trouble};
+use super::sql::{self, Bounds, Conflict};
+use crate::effect::{Key, Shape, TableId, fields};
+use crate::mirror::entry::{Refresh, Scope};
+use crate::server::Client;
+
+/// Past so many prepared statements all are let go.
+const MAX_STATEMENTS: usize = 256;
+
+/// A connection and its prepared statements, by their text.
+#[derive(Debug)]
+pub(super) struct Rows {
+    client: Client,
+    prepared: HashMap<String, Statement>,
+}
+
+/// One column of many rows.
+type Array<'a> = Vec<Option<Cow<'a, str>>>;
+
+/// A prepared statement with its parameters: arrays, then single texts.
+#[derive(Debug)]
+pub(super) struct Bound<'a> {
+    statement: Statement,
+    arrays: Vec<Array<'a>>,
+    texts: Vec<&'a str>,
+}
+
+impl Rows {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, prepared: HashMap::new() }
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What writes `groups`: deletes of all tables, then upserts, each in the order of the groups.
+    pub(super) async fn statements<'a>(
+        &mut self,
+        groups: &[Group<'a>],
+        form: impl Fn(TableId) -> Form,
+    ) -> Result<Vec<Bound<'a>>, Trouble> {
+        let mut bound = Vec::new();
+        for Group { shape, deletes, upserts } in groups {
+            let replaced: &[_] = if form(shape.table) == Form::Replace { upserts } else { &[] };
+            let keys: Vec<&Key> = deletes.iter().copied().chain(replaced.iter().map(|(key, _)| *key)).collect();
+            bound.extend(self.delete(shape, &keys).await?);
+        }
+        for Group { shape, upserts, .. } in groups {
+            let conflict = if form(shape.table) == Form::Replace { Conflict::Raise } else { Conflict::Update };
+            let images = upserts.iter().map(|(_, image)| *image);
+            bound.extend(self.upsert(shape, conflict, images).await?);
+        }
+        Ok(bound)
+    }
+
+    /// Runs `statements` in order, behind a BEGIN if `begin`.
+    pub(super) async fn execute(&self, begin: bool, statements: &[Bound<'_>]) -> Result<(), Trouble> {
+        let parameters: Vec<Vec<&(dyn ToSql + Sync)>> = statements.iter().map(Bound::parameters).collect();
+        let mut sent: Vec<BoxFuture<'_, Result<(), tokio_postgres::Error>>> = Vec::new();
+        if begin {
+            sent.push(self.client.batch_execute("BEGIN").boxed());
+        }
+        for (bound, parameters) in statements.iter().zip(&parameters) {
+            sent.push(self.client.execute(&bound.statement, parameters).map(|done| done.map(drop)).boxed());
+        }
+        // The first error is the cause of those behind it.
+        join_all(sent).await.into_iter().collect::<Result<(), _>>()?;
+        Ok(())
+    }
+
+    /// Puts rows read back in place of what is there, inside the open transaction.
+    pub(super) async fn refresh(&mut self, refresh: &Refresh, form: Form) -> Result<(), Trouble> {
+        let shape = &*refresh.shape;
+        let images = refresh.rows.iter().map(|(_, image)| &**image);
+        let mut bound = Vec::new();
+        match &refresh.scope {
+            Scope::Multiset => {
+                self.client.batch_execute(&sql::lock(shape)).await?;
+                let arrays = columns(shape, images)?;
+                for text in [sql::delete_surplus(shape), sql::insert_missing(shape)] {
+                    let statement = self.prepare(text, arrays.len(), 0).await?;
+                    bound.push(Bound { statement, arrays: arrays.clone(), texts: Vec::new() });
+                }
+            }
+            _ if refresh.insert_if_absent => bound.extend(self.upsert(shape, Conflict::Nothing, images).await?),
+            Scope::Keys(keys) => {
+                let there: HashSet<&Key> = match form {
+                    Form::Upsert => refresh.rows.iter().map(|(key, _)| key).collect(),
+                    Form::Replace => HashSet::new(),
+                };
+                let gone = keys.iter().filter(|key| !refresh.newer.contains(*key) && !there.contains(key));
+                let keys: Vec<&Key> = gone.collect();
+                bound.extend(self.delete(shape, &keys).await?);
+                bound.extend(self.upsert(shape, conflict(form), images).await?);
+            }
+            Scope::Range { after, upto } => {
+                let rows = refresh.rows.iter().map(|(key, _)| key);
+                let rows = rows.filter(|_| form == Form::Upsert);
+                let kept: Vec<&Key> = refresh.newer.iter().chain(rows).collect();
+                bound.push(self.delete_range(shape, &kept, after.as_ref(), upto.as_ref()).await?);
+                bound.extend(self.upsert(shape, conflict(form), images).await?);
+            }
+        }
+        self.execute(false, &bound).await
+    }
+
+    async fn delete<'a>(&mut self, shape: &Shape, keys: &[&'a Key]) -> Result<Option<Bound<'a>>, Trouble> {
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let arrays = key_columns(shape, keys)?;
+        let statement = self.prepare(sql::delete(shape), arrays.len(), 0).await?;
+        Ok(Some(Bound { statement, arrays, texts: Vec::new() }))
+    }
+
+    async fn upsert<'a>(
+        &mut self,
+        shape: &Shape,
+        conflict: Conflict,
+        images: impl ExactSizeIterator<Item = &'a str>,
+    ) -> Result<Option<Bound<'a>>, Trouble> {
+        if images.len() == 0 {
+            return Ok(None);
+        }
+        let arrays = columns(shape, images)?;
+        let statement = self.prepare(sql::upsert(shape, conflict), arrays.len(), 0).await?;
+        Ok(Some(Bound { statement, arrays, texts: Vec::new() }))
+    }
+
+    async fn delete_range<'a>(
+        &mut self,
+        shape: &Shape,
+        kept: &[&'a Key],
+        after: Option<&'a Key>,
+        upto: Option<&'a Key>,
+    ) -> Result<Bound<'a>, Trouble> {
+        let arrays = key_columns(shape, kept)?;
+        let bounds = Bounds { after: after.is_some(), upto: upto.is_some() };
+        let texts: Vec<&str> = after.into_iter().chain(upto).flat_map(Key::parts).collect();
+        let statement = self.prepare(sql::delete_range(shape, bounds), arrays.len(), texts.len()).await?;
+        Ok(Bound { statement, arrays, texts })
+    }
+
+    async fn prepare(&mut self, text: String, arrays: usize, texts: usize) -> Result<Statement, Trouble> {
+        if let Some(statement) = self.prepared.get(&text) {
+            return Ok(statement.clone());
+        }
+        let mut types = vec![Type::TEXT_ARRAY; arrays];
+        types.resize(arrays + texts, Type::TEXT);
+        let statement = self.client.prepare_typed(&text, &types).await?;
+        if self.prepared.len() >= MAX_STATEMENTS {
+            self.prepared.clear();
+        }
+        self.prepared.insert(text, statement.clone());
+        Ok(statement)
+    }
+}
+
+impl Bound<'_> {
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        let arrays = self.arrays.iter().map(|array| array as &(dyn ToSql + Sync));
+        arrays.chain(self.texts.iter().map(|text| text as &(dyn ToSql + Sync))).collect()
+    }
+}
+
+fn conflict(form: Form) -> Conflict {
+    match form {
+        Form::Upsert => Conflict::Update,
+        Form::Replace => Conflict::Raise,
+    }
+}
+
+/// Images turned into one array per written column.
+fn columns<'a>(shape: &Shape, images: impl Iterator<Item = &'a str>) -> Result<Vec<Array<'a>>, Trouble> {
+    let mut arrays: Vec<Array<'a>> = sql::written(shape).map(|_| Vec::new()).collect();
+    for image in images {
+        let mut fields = fields(image).map_err(|error| unreadable(shape, &error.to_string()))?;
+        if fields.len() != shape.columns.len() {
+            return Err(unreadable(shape, "the row image has another number of columns than its table"));
+        }
+        for (array, (index, _)) in arrays.iter_mut().zip(sql::written(shape)) {
+            array.push(fields[index].take());
+        }
+    }
+    Ok(arrays)
+}
+
+/// Keys turned into one array per key column.
+fn key_columns<'a>(shape: &Shape, keys: &[&'a Key]) -> Result<Vec<Array<'a>>, Trouble> {
+    let mut arrays: Vec<Array<'a>> = vec![Vec::with_capacity(keys.len()); shape.key.len()];
+    for key in keys {
+        let mut parts = key.parts();
+        for array in &mut arrays {
+            let part = parts.next().ok_or_else(|| unreadable(shape, "a key has fewer columns than its table's"))?;
+            array.push(Some(Cow::Borrowed(part)));
+        }
+    }
+    if arrays.is_empty() {
+        return Err(unreadable(shape, "rows of a table without a key cannot be found by key"));
+    }
+    Ok(arrays)
+}
+
+fn unreadable(shape: &Shape, why: &str) -> Trouble {
+    Trouble::Refused(Refusal::new(INVALID_TEXT, &format!("{}: {why}", shape.display_name())))
+}

@@ -1,0 +1,101 @@
+//! Rows read back from the primary (rules 25 to 28).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::stage::Stage;
+use crate::effect::{Key, Mark, Reason, Shape, TableId};
+use crate::mirror::apply::testing::shape;
+use crate::mirror::entry::{Refresh, Scope};
+
+fn refresh(shape: &Arc<Shape>, scope: Scope, rows: &[(&[&str], &str)]) -> Refresh {
+    Refresh {
+        shape: shape.clone(),
+        scope,
+        rows: rows.iter().map(|(key, image)| (Key::new(key.iter().copied()), (*image).into())).collect(),
+        newer: HashSet::new(),
+        insert_if_absent: false,
+    }
+}
+
+fn key(parts: &[&str]) -> Key {
+    Key::new(parts.iter().copied())
+}
+
+#[tokio::test]
+async fn rule_27_a_range_is_upserted_and_what_the_primary_lacks_in_it_is_deleted() {
+    let stage = Stage::new(
+        "CREATE TABLE t (a int, b int, v text, PRIMARY KEY (a, b));
+         INSERT INTO t SELECT i / 10, i % 10, 'shadow' FROM generate_series(0, 49) i",
+    )
+    .await;
+    let t = shape(1, "t", &["a", "b", "v pg_catalog.text"], &[0, 1]);
+    let scope = Scope::Range { after: Some(key(&["1", "3"])), upto: Some(key(&["3", "2"])) };
+    let rows: &[(&[&str], &str)] = &[(&["1", "4"], "(1,4,primary)"), (&["2", "99"], "(2,99,primary)")];
+    let newer = HashSet::from([key(&["3", "1"])]);
+    stage.ledger.refresh(Refresh { newer, ..refresh(&t, scope, rows) });
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT count(*) FROM t WHERE (a, b) <= (1, 3) OR (a, b) > (3, 2)").await, ["31"]);
+    let inside = "SELECT * FROM t WHERE (a, b) > (1, 3) AND (a, b) <= (3, 2) ORDER BY a, b";
+    assert_eq!(stage.query(inside).await, ["1|4|primary", "2|99|primary", "3|1|shadow"]);
+    stage.ledger.refresh(refresh(&t, Scope::Range { after: None, upto: None }, &[(&["0", "0"], "(0,0,x)")]));
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM t").await, ["0|0|x"]);
+}
+
+#[tokio::test]
+async fn keys_are_upserted_deleted_or_left_if_newer() {
+    let stage = Stage::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text UNIQUE); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')",
+    )
+    .await;
+    let t = shape(1, "t", &["id", "v pg_catalog.text"], &[0]);
+    let scope = Scope::Keys(["1", "2", "3", "5"].map(|part| key(&[part])).to_vec());
+    // 1 and 5 swap a unique value with what is there; 2 is gone; of 3 the ledger knows better.
+    let rows: &[(&[&str], &str)] = &[(&["5"], "(5,a)"), (&["1"], "(1,b)")];
+    stage.ledger.refresh(Refresh { newer: HashSet::from([key(&["3"])]), ..refresh(&t, scope, rows) });
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, ["1|b", "3|c", "4|d", "5|a"]);
+    assert_eq!(stage.ledger.marks(), []);
+}
+
+#[tokio::test]
+async fn rule_27_insert_if_absent_leaves_what_is_there() {
+    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'live')").await;
+    let t = shape(1, "t", &["id", "v pg_catalog.text"], &[0]);
+    let rows: &[(&[&str], &str)] = &[(&["1"], "(1,copied)"), (&["2"], "(2,copied)")];
+    let scope = Scope::Range { after: None, upto: Some(key(&["2"])) };
+    stage.ledger.refresh(Refresh { insert_if_absent: true, ..refresh(&t, scope, rows) });
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, ["1|live", "2|copied"]);
+}
+
+#[tokio::test]
+async fn a_multiset_is_made_equal_by_whole_rows() {
+    let stage = Stage::new(
+        "CREATE TABLE t (a int, j json);
+         INSERT INTO t VALUES (1, '{\"x\": 1}'), (1, '{\"x\": 1}'), (1, '{\"x\": 1}'), (2, NULL), (3, '3')",
+    )
+    .await;
+    let t = shape(1, "t", &["a", "j pg_catalog.json"], &[]);
+    let one = r#"(1,"{""x"": 1}")"#;
+    let rows: &[(&[&str], &str)] = &[(&[], one), (&[], one), (&[], "(2,)"), (&[], "(2,)"), (&[], "(4,)")];
+    stage.ledger.refresh(refresh(&t, Scope::Multiset, rows));
+    stage.ledger.settle().await;
+    let all = "SELECT * FROM t ORDER BY 1";
+    assert_eq!(stage.query(all).await, ["1|{\"x\": 1}", "1|{\"x\": 1}", "2|∅", "2|∅", "4|∅"]);
+    stage.ledger.refresh(refresh(&t, Scope::Multiset, &[]));
+    stage.ledger.settle().await;
+    assert!(stage.query(all).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_refresh_that_is_refused_marks_again_and_is_not_counted_as_quarantined() {
+    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, v int CHECK (v > 0))").await;
+    let t = shape(1, "t", &["id", "v"], &[0]);
+    stage.ledger.refresh(refresh(&t, Scope::Keys(vec![key(&["1"])]), &[(&["1"], "(1,-1)")]));
+    stage.ledger.settle().await;
+    assert_eq!(stage.ledger.quarantined(), []);
+    let mark = Mark::Keys { table: TableId(1), keys: vec![key(&["1"])], reason: Reason::Quarantine };
+    assert_eq!(stage.ledger.marks(), [mark]);
+}
