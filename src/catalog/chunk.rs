@@ -3,7 +3,7 @@
 //! Everything is written over alias `t` and for connections of [`server::connect`](crate::server::connect), whose
 //! settings are pinned. One text serves both sides: it names the primary's columns, which the shadow shares.
 
-use super::{Canonical, Pair};
+use super::{Canonical, Pair, Table};
 use crate::effect::{Column, Key, Shape, quote_ident};
 
 /// An end of a range.
@@ -39,7 +39,9 @@ pub fn predicate(shape: &Shape, chunk: &Chunk) -> String {
             let ends = [(after, ">"), (upto, "<=")];
             let ends = ends.into_iter().filter_map(|(end, operator)| Some((end.as_ref()?, operator)));
             let tests: Vec<_> = ends
-                .map(|(key, operator)| format!("({}) {operator} ({})", columns(shape.key_columns()), literals(shape, key)))
+                .map(|(key, operator)| {
+                    format!("({}) {operator} ({})", columns(shape.key_columns()), literals(shape, key))
+                })
                 .collect();
             if tests.is_empty() { "TRUE".into() } else { tests.join(" AND ") }
         }
@@ -59,11 +61,12 @@ pub fn predicate(shape: &Shape, chunk: &Chunk) -> String {
 
 /// The key that ends the next range of `rows` rows behind `after`: a query with one row of key texts, or none when
 /// fewer rows are left.
-pub fn key_after(shape: &Shape, after: &Bound, rows: u64) -> String {
+pub fn key_after(table: &Table, after: &Bound, rows: u64) -> String {
+    let shape = &table.shape;
     format!(
         "SELECT {} FROM {} t WHERE {} ORDER BY {} OFFSET {} LIMIT 1",
         key_texts(shape),
-        shape.sql_name(),
+        table.source(),
         predicate(shape, &Chunk::Range { after: after.clone(), upto: None }),
         columns(shape.key_columns()),
         rows.saturating_sub(1),
@@ -73,7 +76,8 @@ pub fn key_after(shape: &Shape, after: &Bound, rows: u64) -> String {
 /// Each key column's text as a record prints it, separated by commas: the parts of a [`Key`]. (A cast would not do:
 /// `true::text` is `true`, in a record it is `t`; and users may own casts.)
 pub fn key_texts(shape: &Shape) -> String {
-    let texts: Vec<_> = shape.key_columns().map(|column| format!("pg_catalog.format('%s', {})", reference(column))).collect();
+    let texts: Vec<_> =
+        shape.key_columns().map(|column| format!("pg_catalog.format('%s', {})", reference(column))).collect();
     texts.join(", ")
 }
 

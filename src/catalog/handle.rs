@@ -97,9 +97,13 @@ impl Handle {
         Loading { resolved, announced: open > 0 || read.is_some_and(|read| read != resolved) }
     }
 
-    /// The load that began as `loading` gave `catalog`.
-    pub(super) fn finish(&self, loading: &Loading, catalog: Arc<Catalog>) {
+    /// Puts a catalog in force.
+    pub(super) fn replace(&self, catalog: Arc<Catalog>) {
         self.catalog.store(catalog);
+    }
+
+    /// What the load that began as `loading` gave is in force.
+    pub(super) fn finish(&self, loading: &Loading) {
         self.change(|staleness| staleness.read = Some(loading.resolved));
     }
 
@@ -116,7 +120,7 @@ mod tests {
     use super::*;
 
     fn load(handle: &Handle) {
-        handle.finish(&handle.begin(), Arc::default());
+        handle.finish(&handle.begin());
     }
 
     #[test]
@@ -137,7 +141,7 @@ mod tests {
         assert!(!handle.is_current(), "the transaction may still commit");
         let early = handle.begin();
         drop(ddl);
-        handle.finish(&early, Arc::default());
+        handle.finish(&early);
         assert!(!handle.is_current(), "its snapshot may be older than the commit");
         load(&handle);
         assert!(handle.is_current());

@@ -1,14 +1,22 @@
 //! What the tables are: columns, keys, privileges, triggers, functions; loaded, refreshed, compared. And the SQL over
 //! ranges of their keys that copy and check share. Knows no statement and no session.
 
+mod assemble;
+mod builtin;
 mod chunk;
 mod compare;
+mod facts;
 mod follow;
+mod functions;
 mod handle;
+mod keys;
 mod load;
+mod names;
 mod pattern;
+mod relations;
 mod snapshot;
 mod table;
+mod types;
 
 pub use chunk::{Bound, Chunk, hash_row, hash_sums, key_after, key_texts, predicate, record_text};
 pub use compare::{Pair, Pairs};
@@ -18,3 +26,6 @@ pub use load::{LoadError, LoadOptions, load};
 pub use pattern::Patterns;
 pub use snapshot::{Catalog, Resolved, Volatility};
 pub use table::{Canonical, ColumnFacts, KeyKind, Table};
+
+#[cfg(test)]
+mod tests;

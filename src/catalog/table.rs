@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::effect::{Column, Reason, Shape, Touched};
+use crate::effect::{Column, Reason, Shape, TableId, Touched};
 
 /// Whether a key's text is its identity, and its order the same on both sides (rule 17). The worst column decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,9 +62,19 @@ pub struct Table {
     pub entangled: bool,
     /// `pg_class.reltuples`, 0 if unknown.
     pub rows_estimate: u64,
+    /// A partitioned root: its rows are its partitions'.
+    pub partitioned: bool,
+    /// Mirrored tables that inherit from it (no partitions): a read or write that names it includes their rows.
+    pub descendants: Vec<TableId>,
 }
 
 impl Table {
+    /// Its own rows, for FROM: `"schema"."name"`, behind ONLY where tables that inherit from it would be included.
+    pub fn source(&self) -> String {
+        let name = self.shape.sql_name();
+        if self.partitioned { name } else { format!("ONLY {name}") }
+    }
+
     /// The key's column names, sorted; none without a key.
     pub fn key_names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.shape.key_columns().map(|column| column.name.clone()).collect();

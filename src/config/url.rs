@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn every_part_is_read_and_decoded() {
-        let url = parse("postgresql://an%40a:p%3Aa%2Fss@db.example:6000/my%20db?sslmode=verify-full&sslrootcert=/ca.pem");
+        let url =
+            parse("postgresql://an%40a:p%3Aa%2Fss@db.example:6000/my%20db?sslmode=verify-full&sslrootcert=/ca.pem");
         assert_eq!((url.user.as_str(), url.password.as_deref()), ("an@a", Some("p:a/ss")));
         assert_eq!((url.host.as_str(), url.port, url.database.as_str()), ("db.example", 6000, "my db"));
         assert_eq!((url.sslmode, url.sslrootcert), (SslMode::VerifyFull, Some("/ca.pem".into())));

@@ -96,7 +96,8 @@ impl<'a> Login<'a> {
                 self.state = State::Sent;
             }
             (5, State::Asked) => {
-                let salt = body.try_into().map_err(|_| RawError::Protocol("an md5 salt that is not four bytes long"))?;
+                let salt =
+                    body.try_into().map_err(|_| RawError::Protocol("an md5 salt that is not four bytes long"))?;
                 let hash = md5_hash(self.user.as_bytes(), self.password()?.as_bytes(), salt);
                 frontend::password_message(hash.as_bytes(), &mut reply)?;
                 self.state = State::Sent;

@@ -59,11 +59,7 @@ pub enum RawError {
 }
 
 /// Connects and logs in (trust, cleartext, md5, SCRAM-SHA-256) with these settings, all within `timeout`.
-pub async fn connect_raw(
-    url: &PgUrl,
-    settings: &[(&str, &str)],
-    timeout: Duration,
-) -> Result<RawConnection, RawError> {
+pub async fn connect_raw(url: &PgUrl, settings: &[(&str, &str)], timeout: Duration) -> Result<RawConnection, RawError> {
     if url.sslmode > SslMode::Prefer {
         return Err(RawError::Tls(url.sslmode));
     }
