@@ -119,7 +119,10 @@ mod tests {
             E\0\0\0\x09\0\0\0\0\0\
             S\0\0\0\x04";
         assert_eq!(out, expected);
-        assert_eq!(cancel(&[1, 2, 3, 4, 5, 6, 7, 8]), &b"\0\0\0\x10\x04\xd2\x16\x2e\x01\x02\x03\x04\x05\x06\x07\x08"[..]);
+        assert_eq!(
+            cancel(&[1, 2, 3, 4, 5, 6, 7, 8]),
+            &b"\0\0\0\x10\x04\xd2\x16\x2e\x01\x02\x03\x04\x05\x06\x07\x08"[..]
+        );
         assert_eq!(error("08006", "gone"), &b"E\0\0\0\x20SERROR\0VERROR\0C08006\0Mgone\0\0"[..]);
     }
 }

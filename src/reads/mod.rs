@@ -9,8 +9,8 @@
 
 mod dice;
 mod eligible;
-mod fresh;
 mod frames;
+mod fresh;
 mod guard;
 mod leg;
 mod messages;

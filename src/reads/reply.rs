@@ -234,16 +234,29 @@ mod tests {
         let mut one = testing::settings(&cluster);
         one.reads.pool_size = 1;
         live.swap(one);
-        let under = |role, settings: &[(&str, &str)], sql| ReadRequest { profile: Some(profile(role, settings)), ..simple(sql) };
+        let under = |role, settings: &[(&str, &str)], sql| ReadRequest {
+            profile: Some(profile(role, settings)),
+            ..simple(sql)
+        };
         let path = ("search_path", "other, public");
-        assert_eq!(rows(&answer(&pool, &under("reader", &[path], "SELECT v, current_user FROM t")).await), ["elsewhere", "reader"]);
+        assert_eq!(
+            rows(&answer(&pool, &under("reader", &[path], "SELECT v, current_user FROM t")).await),
+            ["elsewhere", "reader"]
+        );
         let denied = begin(&pool, &under("reader", &[], "SELECT v FROM t")).await;
         assert_eq!(denied.unwrap_err(), Trouble::Refused(*b"42501"));
         let nobody = begin(&pool, &under("nobody at all", &[], "SELECT v FROM t")).await;
         assert_eq!(nobody.unwrap_err(), Trouble::Refused(*b"22023"));
-        let zone = under("postgres", &[("timezone", "Asia/Tokyo")], "SELECT '2026-01-01 00:00+00'::timestamptz, current_setting('search_path')");
+        let zone = under(
+            "postgres",
+            &[("timezone", "Asia/Tokyo")],
+            "SELECT '2026-01-01 00:00+00'::timestamptz, current_setting('search_path')",
+        );
         assert_eq!(rows(&answer(&pool, &zone).await), ["2026-01-01 09:00:00+09", "\"$user\", public"]);
-        assert_eq!(rows(&answer(&pool, &simple("SELECT count(*), current_setting('timezone') FROM t")).await), ["3", "UTC"]);
+        assert_eq!(
+            rows(&answer(&pool, &simple("SELECT count(*), current_setting('timezone') FROM t")).await),
+            ["3", "UTC"]
+        );
     }
 
     #[tokio::test]

@@ -43,7 +43,8 @@ pub(super) fn statements(from: &Profile, to: &Profile) -> Vec<String> {
     let lost = from.settings.keys().filter(|name| is_carried(name) && !to.settings.contains_key(*name));
     let mut statements: Vec<String> = lost.map(|name| format!("RESET {}", quote_ident(name))).collect();
     let role = (from.role != to.role).then(|| set_config("role", &to.role));
-    let changed = to.settings.iter().filter(|(name, value)| is_carried(name) && from.settings.get(*name) != Some(value));
+    let changed =
+        to.settings.iter().filter(|(name, value)| is_carried(name) && from.settings.get(*name) != Some(value));
     let calls: Vec<String> = role.into_iter().chain(changed.map(|(name, value)| set_config(name, value))).collect();
     if !calls.is_empty() {
         statements.push(format!("SELECT {}", calls.join(", ")));
