@@ -30,6 +30,8 @@ pub enum Canonical {
 /// What is to be known of a column beyond the shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnFacts {
+    /// Its `pg_attribute.attnum`, which a RowDescription names: columns dropped earlier leave gaps.
+    pub number: i16,
     /// How it enters a row's hash.
     pub canonical: Canonical,
     /// What it is worth as part of a key.

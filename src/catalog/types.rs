@@ -32,7 +32,7 @@ impl<'a> Types<'a> {
     /// All else that is to be known of the column.
     pub(super) fn facts(&self, fact: &ColumnFact) -> ColumnFacts {
         let (canonical, kind, order) = self.judge(fact);
-        ColumnFacts { canonical, kind, order, definition: fact.definition.clone() }
+        ColumnFacts { number: fact.number, canonical, kind, order, definition: fact.definition.clone() }
     }
 
     fn judge(&self, fact: &ColumnFact) -> (Canonical, KeyKind, String) {

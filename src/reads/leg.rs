@@ -173,7 +173,7 @@ impl Leg {
         for _ in 0..sent.switches {
             self.switched().await?;
         }
-        let translate = |frame: &Bytes| translated(frame, |table| twins.primary(table));
+        let translate = |frame: &Bytes| translated(frame, |table, number| twins.primary(table, number));
         let mut preface = BytesMut::new();
         if let Some(extended) = &request.extended {
             let description = self.described(&sent).await?;

@@ -231,12 +231,16 @@ mod tests {
 
     async fn house(fake: Fake) -> House {
         let (cluster, client) = testing::cluster("CREATE DATABASE shadow").await;
-        client.batch_execute(TABLES).await.unwrap();
+        let earlier = "ALTER TABLE orders ADD gone int; ALTER TABLE orders DROP v; ALTER TABLE orders ADD v text;
+            UPDATE orders SET v = 'order ' || id; ALTER TABLE orders DROP m; ALTER TABLE orders ADD m mood;
+            ALTER TABLE orders DROP gone";
+        client.batch_execute(&format!("{TABLES}; {earlier}")).await.unwrap();
         let shadow_url: PgUrl = cluster.url("shadow").parse().unwrap();
-        let shadow = server::connect(&shadow_url, Purpose::Apply).await.unwrap();
+        let shadow = server::connect(&shadow_url, Purpose::Catalog).await.unwrap();
         shadow.batch_execute(&format!("SET search_path TO public; CREATE TABLE earlier (); {TABLES}")).await.unwrap();
         let live = Live::new(with(&cluster, |_| ()));
-        let [one, other] = [follow(client).await, follow(shadow).await];
+        let primary_url = cluster.url("postgres").parse().unwrap();
+        let [one, other] = [follow(&primary_url).await, follow(&shadow_url).await];
         let orders = one.get().tables.values().find(|table| table.shape.name == "orders").unwrap().shape.table;
         let fake = Arc::new(Fake { verified: vec![orders], ..fake });
         let router = Router::between(Arc::clone(&live), shadow_url, one, other, Box::new((*fake).clone()), fake);
@@ -251,7 +255,8 @@ mod tests {
         settings
     }
 
-    async fn follow(client: server::Client) -> Arc<Handle> {
+    async fn follow(url: &PgUrl) -> Arc<Handle> {
+        let client = server::connect(url, Purpose::Catalog).await.unwrap();
         let handle = Arc::new(Handle::default());
         let followed = Arc::clone(&handle);
         let options = || LoadOptions { include: Patterns::new(&["*".to_owned()]), ..LoadOptions::default() };
@@ -295,6 +300,7 @@ mod tests {
         assert_eq!(rows(&messages), ["order 1", "order 2", "order 3"]);
         let (_, description) = &messages[0];
         assert_eq!(description[4..8], house.orders.0.to_be_bytes(), "the primary's oid");
+        assert_eq!(description[8..10], [0, 5], "and attribute");
         let mut prepared = extended("SELECT v FROM orders WHERE id = 2", &[], &[0; 6]);
         prepared.script = of_orders("").script;
         let messages = received(&mut *house.serve(prepared).await.unwrap()).await;

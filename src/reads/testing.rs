@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use tokio::sync::Notify;
 
 use super::pool::{Lease, Pool};
-use crate::catalog::{Catalog, KeyKind, Resolved, Table};
+use crate::catalog::{Canonical, Catalog, ColumnFacts, KeyKind, Resolved, Table};
 use crate::config::{Live, Settings};
 use crate::demo::{Cluster, Options};
 use crate::effect::{Column, Shape, TableId, Touched};
@@ -45,6 +45,13 @@ fn name(catalog: &mut Catalog, schema: &str, name: &str, resolved: Resolved) {
 pub(super) fn table(id: TableId, schema: &str, name: &str, columns: &[&str]) -> Arc<Table> {
     let column =
         |name: &&str| Column { name: (*name).to_owned(), type_name: "pg_catalog.int4".to_owned(), generated: false };
+    let facts = |number| ColumnFacts {
+        number,
+        canonical: Canonical::Native,
+        kind: KeyKind::Plain,
+        order: String::new(),
+        definition: "integer".to_owned(),
+    };
     let shape = Shape {
         table: id,
         schema: schema.to_owned(),
@@ -54,7 +61,7 @@ pub(super) fn table(id: TableId, schema: &str, name: &str, columns: &[&str]) -> 
     };
     Arc::new(Table {
         shape: Arc::new(shape),
-        columns: Vec::new(),
+        columns: (1..).map(facts).take(columns.len()).collect(),
         key_kind: KeyKind::Plain,
         unique_keys: Vec::new(),
         exact: Ok(()),
@@ -110,6 +117,7 @@ pub(super) async fn cluster(sql: &str) -> (Cluster, Client) {
     let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
     let cluster = Cluster::start(&Options { template_cache, ..Options::default() }).unwrap();
     let client = server::connect(&cluster.url("postgres").parse().unwrap(), Purpose::Catalog).await.unwrap();
+    client.batch_execute("SET search_path TO public").await.unwrap();
     client.batch_execute(sql).await.unwrap();
     (cluster, client)
 }

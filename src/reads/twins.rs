@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Table};
 use crate::effect::{Column, TableId};
 
 /// Tables of the two sides paired by schema and name.
 #[derive(Debug, Default)]
 pub(super) struct Twins {
     generations: (u64, u64),
-    primary_by_shadow: HashMap<u32, u32>,
+    /// By table of the shadow and number of its attribute: the same of the primary.
+    attributes: HashMap<(u32, i16), (u32, i16)>,
     alike: HashSet<TableId>,
 }
 
@@ -21,7 +22,7 @@ impl Twins {
         let mut twins = Self { generations: (primary.generation, shadow.generation), ..Self::default() };
         for (&id, table) in &primary.tables {
             let Some(twin) = by_name.get(&(&table.shape.schema, &table.shape.name)) else { continue };
-            twins.primary_by_shadow.insert(twin.shape.table.0, id.0);
+            twins.attributes.extend(attributes(table, twin));
             if is_alike(&table.shape.columns, &twin.shape.columns) {
                 twins.alike.insert(id);
             }
@@ -45,10 +46,18 @@ impl Twins {
         self.alike.contains(&table)
     }
 
-    /// The primary's table for one of the shadow's.
-    pub(super) fn primary(&self, shadow_oid: u32) -> Option<u32> {
-        self.primary_by_shadow.get(&shadow_oid).copied()
+    /// The primary's table and attribute for one of the shadow's.
+    pub(super) fn primary(&self, shadow_oid: u32, attribute: i16) -> Option<(u32, i16)> {
+        self.attributes.get(&(shadow_oid, attribute)).copied()
     }
+}
+
+/// Columns of the same name.
+fn attributes<'a>(primary: &'a Table, shadow: &'a Table) -> impl Iterator<Item = ((u32, i16), (u32, i16))> + 'a {
+    primary.shape.columns.iter().zip(&primary.columns).filter_map(|(column, facts)| {
+        let (_, twin) = shadow.column(&column.name)?;
+        Some(((shadow.shape.table.0, twin.number), (primary.shape.table.0, facts.number)))
+    })
 }
 
 /// By names and types; what computes a value is no part of how it reads.
@@ -77,7 +86,9 @@ mod tests {
         }
         let twins = Twins::new(&primary, &shadow);
         assert!(twins.is_alike(ORDERS) && !twins.is_alike(ITEMS));
-        assert_eq!([7, 8, 9].map(|oid| twins.primary(oid)), [Some(ORDERS.0), Some(ITEMS.0), None]);
+        assert_eq!(twins.primary(7, 2), Some((ORDERS.0, 2)));
+        assert_eq!(twins.primary(8, 1), Some((ITEMS.0, 1)));
+        assert_eq!([twins.primary(8, 2), twins.primary(7, 3), twins.primary(9, 1)], [None; 3]);
         assert!(twins.is_of(&primary, &shadow));
         shadow.generation = 4;
         assert!(!twins.is_of(&primary, &shadow));
