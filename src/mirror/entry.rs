@@ -64,34 +64,38 @@ impl Item {
     /// About how much memory it takes, in bytes. The same for an item read back from the journal.
     pub(super) fn bytes(&self) -> usize {
         const PLACE: usize = 128;
-        const ROW: usize = 96;
-        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
         PLACE
             + match self {
-                Self::Transaction(transaction) => transaction
-                    .changes
-                    .iter()
-                    .map(|change| match change {
-                        Change::Row(row) => ROW + row.key.as_bytes().len() + text(&row.image),
-                        Change::Replay(replay) => {
-                            let settings = replay.settings.iter().map(|(name, value)| name.len() + value.len());
-                            2 * ROW + replay.sql.len() + settings.sum::<usize>()
-                        }
-                        Change::Mark(_) => ROW,
-                    })
-                    .sum::<usize>(),
+                Self::Transaction(transaction) => transaction.changes.iter().map(change_bytes).sum::<usize>(),
                 Self::Refresh(refresh) => {
-                    let keys = |keys: &mut dyn Iterator<Item = &Key>| keys.map(|key| ROW + key.as_bytes().len()).sum();
-                    let scope: usize = match &refresh.scope {
-                        Scope::Keys(named) => keys(&mut named.iter()),
-                        Scope::Range { after, upto } => keys(&mut after.iter().chain(upto)),
+                    let scope = match &refresh.scope {
+                        Scope::Keys(keys) => keys_bytes(keys.iter()),
+                        Scope::Range { after, upto } => keys_bytes(after.iter().chain(upto)),
                         Scope::Multiset => 0,
                     };
-                    let rows = refresh.rows.iter().map(|(key, row)| ROW + key.as_bytes().len() + row.len());
-                    scope + keys(&mut refresh.newer.iter()) + rows.sum::<usize>()
+                    let rows = refresh.rows.iter().map(|(key, row)| PART + key.as_bytes().len() + row.len());
+                    scope + keys_bytes(refresh.newer.iter()) + rows.sum::<usize>()
                 }
             }
     }
+}
+
+/// About what a row, key or setting takes beside its text.
+const PART: usize = 96;
+
+fn change_bytes(change: &Change) -> usize {
+    match change {
+        Change::Row(row) => PART + row.key.as_bytes().len() + row.image.as_deref().map_or(0, str::len),
+        Change::Replay(replay) => {
+            let settings = replay.settings.iter().map(|(name, value)| PART + name.len() + value.len());
+            2 * PART + replay.sql.len() + settings.sum::<usize>()
+        }
+        Change::Mark(_) => PART,
+    }
+}
+
+fn keys_bytes<'a>(keys: impl Iterator<Item = &'a Key>) -> usize {
+    keys.map(|key| PART + key.as_bytes().len()).sum()
 }
 
 /// Rows read back from the primary in one statement, to be put in place of what the shadow has (rules 25 to 28).

@@ -132,7 +132,7 @@ pub(super) mod strategy {
             prop::collection::vec(any_key(), 0..3).prop_map(Scope::Keys),
             range.prop_map(|(after, upto)| Scope::Range { after, upto })
         ];
-        let rows = prop::collection::vec((any_key(), ".*".prop_map(Box::from)), 0..3);
+        let rows = prop::collection::vec((any_key(), ".*".prop_map(String::into_boxed_str)), 0..3);
         (any_shape(), scope, rows, prop::collection::hash_set(any_key(), 0..3), any::<bool>()).prop_map(
             |(shape, scope, rows, newer, insert_if_absent)| {
                 Item::Refresh(Refresh { shape, scope, rows, newer, insert_if_absent })

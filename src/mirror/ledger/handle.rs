@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parking_lot::Condvar;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use crate::effect::{Mark, Seq, TableId, Touched, Transaction};
@@ -98,14 +98,14 @@ impl Mirror {
             bounds: Bounds { memory, journal: settings.journal_max_bytes },
             in_flight: InFlight::new(issued, file),
             applied: watch::Sender::new(placement.applied()),
-            placement: placement.into(),
+            placement: Mutex::new(placement),
             work: Condvar::new(),
             suspects,
             backlog: Backlog::new(memory / 2, state.applied, written),
-            on_disk: 0.into(),
+            on_disk: AtomicU64::new(0),
             paused: watch::Sender::new(false),
-            busy: 0.into(),
-            abandoned: false.into(),
+            busy: AtomicUsize::new(0),
+            abandoned: AtomicBool::new(false),
         });
         let recovered_upto = state.applied;
         let writer = Writer::new(shared.clone(), folder, segments, state);

@@ -93,6 +93,7 @@ impl Mirror {
         });
         placement.windows.close(window.table, window.id);
         drop(placement);
+        drop(window);
         self.shared.work.notify_one();
         placed
     }

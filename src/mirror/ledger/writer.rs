@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::effect::Seq;
 use crate::mirror::entry::Entry;
 
-use super::journal::{Durability, Folder, SegmentFile, SegmentInfo, State, boot_id, remove_segment};
+use super::journal::{Durability, Folder, SegmentFile, SegmentInfo, State, remove_segment};
 use super::placement::Intake;
 use super::shared::Shared;
 use super::suspects::SavedKeys;
@@ -40,6 +40,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     folder: Folder,
     segment_bytes: u64,
+    batch_bytes: usize,
     active: Option<SegmentFile>,
     closed: VecDeque<SegmentInfo>,
     /// As it was saved last.
@@ -64,6 +65,7 @@ impl Writer {
             shared,
             folder,
             segment_bytes,
+            batch_bytes: BATCH_BYTES.min(segment_bytes as usize).max(1),
             active: None,
             closed: segments.into(),
             state,
@@ -102,7 +104,7 @@ impl Writer {
 
     fn take(&mut self, now: Instant) -> (Vec<Arc<Entry>>, bool) {
         let mut placement = self.shared.placement.lock();
-        let batch = placement.take(BATCH_BYTES);
+        let batch = placement.take(self.batch_bytes);
         if placement.queue_is_empty() {
             self.taken_at = now;
         }
@@ -131,10 +133,7 @@ impl Writer {
     }
 
     fn append(&mut self, batch: &[Arc<Entry>]) -> std::io::Result<()> {
-        if self.active.as_ref().is_some_and(|segment| segment.info().bytes >= self.segment_bytes) {
-            self.sync();
-            self.retire();
-        }
+        self.retire_if_full();
         let Some(first) = batch.first() else { return Ok(()) };
         let segment = match &mut self.active {
             Some(segment) => segment,
@@ -145,6 +144,13 @@ impl Writer {
             self.retire();
         }
         appended.map_err(Into::into)
+    }
+
+    fn retire_if_full(&mut self) {
+        if self.active.as_ref().is_some_and(|segment| segment.info().bytes >= self.segment_bytes) {
+            self.sync();
+            self.retire();
+        }
     }
 
     fn retire(&mut self) {
@@ -197,7 +203,7 @@ impl Writer {
         let placement = self.shared.placement.lock();
         State {
             clean,
-            boot_id: boot_id(),
+            boot_id: self.state.boot_id.clone(),
             last: placement.last(),
             written: self.written,
             applied: placement.applied().min(self.written),
@@ -212,6 +218,7 @@ impl Writer {
     /// Removes segments that are applied and that no late arrival has to be measured against; when the journal is half
     /// full, also those that one may have to.
     fn trim(&mut self) {
+        self.retire_if_full();
         let horizon = self.shared.horizon();
         let mut bytes = self.bytes();
         let mut done = Vec::new();

@@ -70,7 +70,7 @@ async fn rule_23_past_the_journals_bound_transactions_become_marks_and_a_refresh
 async fn rule_04_segments_stay_while_a_late_arrival_may_have_to_be_measured_against_them() {
     let folder = tempfile::tempdir().unwrap();
     let (mirror, mut feed) = open_small(folder.path(), 4 << 20, 64 << 20);
-    let segments = || crate::mirror::ledger::tests::bounds::log_files(folder.path());
+    let segments = || log_files(folder.path());
     let open_ticket = mirror.enter(&Touched::Tables(vec![T]));
     for n in 0..600 {
         let ticket = mirror.enter(&Touched::Tables(vec![T]));
