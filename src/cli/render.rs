@@ -98,7 +98,9 @@ pub(super) fn report(report: &Report) -> String {
     let samples: Vec<_> = report.tables.iter().flat_map(|t| t.samples.iter().map(|s| (t.table.as_str(), s))).collect();
     if !samples.is_empty() {
         text.push_str("\ndifferences (some of them, where there are many):\n");
-        samples.into_iter().for_each(|(table, sample)| text.push_str(&difference(table, sample)));
+        for (table, sample) in samples {
+            text.push_str(&difference(table, sample));
+        }
     }
     if report.reads.compared > 0 {
         let reads = &report.reads;

@@ -110,7 +110,7 @@ impl Kind {
 
     /// A value given as text, by the environment or a flag: as the type this kind asks for, or left as text, which is
     /// then complained about.
-    pub(super) fn from_text(self, text: &str) -> ValueKind {
+    pub(super) fn read(self, text: &str) -> ValueKind {
         let as_text = || ValueKind::String(text.to_owned());
         match self {
             Self::Switch => text.parse().map_or_else(|_| as_text(), ValueKind::Boolean),
@@ -236,12 +236,12 @@ mod tests {
 
     #[test]
     fn text_becomes_the_type_its_key_asks_for() {
-        assert_eq!(Kind::Number(0.0, 100.0).from_text("25"), ValueKind::Float(25.0));
-        assert_eq!(Kind::Whole(1, 64).from_text("8"), ValueKind::I64(8));
-        assert_eq!(Kind::Switch.from_text("false"), ValueKind::Boolean(false));
-        assert_eq!(Kind::Path.from_text("7"), ValueKind::String("7".into()));
+        assert_eq!(Kind::Number(0.0, 100.0).read("25"), ValueKind::Float(25.0));
+        assert_eq!(Kind::Whole(1, 64).read("8"), ValueKind::I64(8));
+        assert_eq!(Kind::Switch.read("false"), ValueKind::Boolean(false));
+        assert_eq!(Kind::Path.read("7"), ValueKind::String("7".into()));
         let list = ValueKind::Array(vec!["public.*".into(), "shop.orders".into()]);
-        assert_eq!(Kind::Patterns.from_text("public.*, shop.orders"), list);
-        assert_eq!(Kind::Whole(1, 64).from_text("many"), ValueKind::String("many".into()));
+        assert_eq!(Kind::Patterns.read("public.*, shop.orders"), list);
+        assert_eq!(Kind::Whole(1, 64).read("many"), ValueKind::String("many".into()));
     }
 }

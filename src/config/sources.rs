@@ -128,7 +128,7 @@ fn of_variable(name: &str, value: &str) -> Result<Option<Entry>, Problem> {
 
 impl Entry {
     fn from_text(key: String, place: Place, text: &str) -> Self {
-        let kind = keys::find(&key).map_or_else(|_| ValueKind::from(text), |known| known.kind.from_text(text));
+        let kind = keys::find(&key).map_or_else(|_| ValueKind::from(text), |known| known.kind.read(text));
         Self { key, place, value: Value::new(None, kind) }
     }
 

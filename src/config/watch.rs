@@ -79,7 +79,8 @@ fn events(file: &Path, touched: Arc<Notify>) -> Option<notify::RecommendedWatche
         watcher.watch(folder, RecursiveMode::NonRecursive)?;
         Ok(watcher)
     });
-    let complain = |error| warn!("no file events ({error}): {} is looked at every {POLL:?}", file.display());
+    let complain =
+        |error: notify::Error| warn!("no file events ({error}): {} is looked at every {POLL:?}", file.display());
     watcher.map_err(complain).ok()
 }
 

@@ -1,7 +1,7 @@
 //! The one table of metrics, and the recorder that renders them for Prometheus.
 
 use metrics::{describe_counter, describe_gauge};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use thiserror::Error;
 
 /// How a metric moves.
@@ -58,9 +58,6 @@ metrics! {
 /// Why there are no metrics.
 #[derive(Debug, Error)]
 pub enum MetricsError {
-    /// The recorder could not be made.
-    #[error("metrics: {0}")]
-    Build(#[from] BuildError),
     /// A second start.
     #[error("metrics have been started already in this process")]
     Started,
@@ -98,7 +95,7 @@ fn describe() {
 /// What `measure` records, for a test.
 #[cfg(test)]
 pub(super) fn rendered(measure: impl Fn()) -> String {
-    let recorder: PrometheusRecorder = PrometheusBuilder::new().build_recorder();
+    let recorder = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || {
         describe();
         measure();

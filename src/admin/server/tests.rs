@@ -124,7 +124,7 @@ async fn served(fake: Fake, token: Token) -> Served {
     let address = listener.local_addr().unwrap();
     let fake = Arc::new(fake);
     let (stop, stopped) = oneshot::channel();
-    let shutdown = async { drop(stopped.await) };
+    let shutdown = async move { drop(stopped.await) };
     tokio::spawn(serve(listener, Arc::clone(&fake) as Arc<dyn Control>, token, shutdown));
     Served { fake, address, _stop: stop }
 }
