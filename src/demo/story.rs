@@ -1,8 +1,11 @@
 //! What the demo does, step by step.
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
@@ -22,61 +25,51 @@ const SETTLE: Duration = Duration::from_secs(30);
 const TABLES: [&str; 5] = ["customers", "products", "orders", "order_items", "carts"];
 
 /// How long and how much.
-#[derive(Debug, Clone)]
-pub struct Script {
+struct Script {
     /// Each step of the ramp: percent, and how long it lasts.
-    pub ramp: Vec<(f64, Duration)>,
+    ramp: [(f64, Duration); 4],
     /// Concurrent clients.
-    pub clients: usize,
+    clients: usize,
     /// A client's turns are at least this far apart.
-    pub pace: Duration,
+    pace: Duration,
 }
 
-impl Default for Script {
-    /// About a minute, and gentle enough for two slow cores that run everything.
-    fn default() -> Self {
-        let ramp = [(0.0, 6), (10.0, 8), (50.0, 8), (100.0, 10)];
-        Self {
-            ramp: ramp.map(|(percent, seconds)| (percent, Duration::from_secs(seconds))).to_vec(),
-            clients: 8,
-            pace: Duration::from_millis(50),
-        }
-    }
+/// About a minute, and gentle enough for two slow cores that run everything.
+const SCRIPT: Script = Script {
+    ramp: [
+        (0.0, Duration::from_secs(6)),
+        (10.0, Duration::from_secs(8)),
+        (50.0, Duration::from_secs(8)),
+        (100.0, Duration::from_secs(10)),
+    ],
+    clients: 8,
+    pace: Duration::from_millis(50),
+};
+
+/// Plays the demo: progress on stderr, the summary on stdout. However it ends, nothing is left behind. Fails with 1 if
+/// anything is not as promised; ended by ctrl-c it did what it was asked.
+pub fn run() -> anyhow::Result<ExitCode> {
+    Runtime::new().context("cannot start")?.block_on(until_interrupted())
 }
 
-/// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Everything promised was seen.
-    AsPromised,
-    /// Something was not; the summary says what.
-    Broken,
-    /// By ctrl-c or a signal.
-    Interrupted,
-}
-
-/// Plays the demo: progress on stderr, the summary on stdout. However it ends, nothing is left behind.
-pub async fn run(script: &Script) -> anyhow::Result<Outcome> {
+async fn until_interrupted() -> anyhow::Result<ExitCode> {
     let mut interrupt = Interrupt::listen()?;
     let mut screen = Screen::new();
     screen.say("Making two throw-away clusters with the same small shop, and a proxy in front of them");
-    let built = tokio::select! {
-        // Never cancelled by the other branch, which only notes the signal: servers that are starting would live on.
-        built = Stage::build() => built,
-        () = interrupt.note() => unreachable!("noting never ends"),
-    };
-    if interrupt.noted {
-        return Ok(Outcome::Interrupted);
+    let stage = Stage::build().await;
+    // Building is never cancelled, or servers that are starting would live on: whoever asked for the end waited.
+    if interrupt.is_pending() {
+        return Ok(ExitCode::SUCCESS);
     }
-    let stage = built?;
+    let stage = stage?;
     tokio::select! {
-        summary = play(&stage, script, &mut screen) => {
+        summary = play(&stage, &SCRIPT, &mut screen) => {
             let summary = summary?;
             drop(screen);
             println!("\n{summary}");
-            Ok(if summary.all_kept() { Outcome::AsPromised } else { Outcome::Broken })
+            Ok(if summary.all_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        () = interrupt.wait() => Ok(Outcome::Interrupted),
+        () = interrupt.wait() => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -211,37 +204,24 @@ async fn digests(stage: &Stage, side: &Cluster) -> anyhow::Result<Vec<(i64, Opti
 }
 
 /// Ctrl-c, and its like.
-struct Interrupt {
-    int: Signal,
-    term: Signal,
-    hup: Signal,
-    noted: bool,
-}
+struct Interrupt([Signal; 3]);
 
 impl Interrupt {
     fn listen() -> anyhow::Result<Self> {
         let on = |kind| signal(kind).context("listening for signals");
-        Ok(Self {
-            int: on(SignalKind::interrupt())?,
-            term: on(SignalKind::terminate())?,
-            hup: on(SignalKind::hangup())?,
-            noted: false,
-        })
+        Ok(Self([on(SignalKind::interrupt())?, on(SignalKind::terminate())?, on(SignalKind::hangup())?]))
     }
 
     async fn wait(&mut self) {
+        let [int, term, hup] = &mut self.0;
         tokio::select! {
-            _ = self.int.recv() => {}
-            _ = self.term.recv() => {}
-            _ = self.hup.recv() => {}
+            _ = int.recv() => {}
+            _ = term.recv() => {}
+            _ = hup.recv() => {}
         }
     }
 
-    /// Remembers a signal and waits on, for ever.
-    async fn note(&mut self) {
-        loop {
-            self.wait().await;
-            self.noted = true;
-        }
+    fn is_pending(&mut self) -> bool {
+        self.wait().now_or_never().is_some()
     }
 }

@@ -1,0 +1,172 @@
+//! `use` runs downward only: the floors of ARCHITECTURE.md, read from the source and enforced.
+
+use std::fs;
+use std::path::Path;
+
+/// Rooms by floor, lowest first. Rooms of one floor do not know each other, but for those named in [`NEIGHBOURS`].
+const FLOORS: [&[&str]; 6] = [
+    &["effect", "report", "wire", "config", "telemetry"],
+    &["sql", "catalog", "server"],
+    &["mirror", "session"],
+    &["net", "reads", "check", "copy"],
+    &["proxy", "admin"],
+    &["cli", "demo", "main"],
+];
+
+/// On one floor, and still the first may use the second.
+const NEIGHBOURS: [(&str, &str); 3] = [("cli", "demo"), ("proxy", "admin"), ("main", "cli")];
+
+/// A source file: its room and its text.
+struct Source<'a> {
+    room: &'a str,
+    text: &'a str,
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// Why `from` may not use `to`, or `None`.
+fn complaint(from: &str, to: &str) -> Option<String> {
+    let (Some(mine), Some(theirs)) = (floor(from), floor(to)) else {
+        return Some(format!("{from} uses {to}: one of them stands on no floor of tests/architecture.rs"));
+    };
+    match mine.cmp(&theirs) {
+        _ if from == to => None,
+        std::cmp::Ordering::Greater => None,
+        // Plain data may name other plain data.
+        std::cmp::Ordering::Equal if mine == 0 => None,
+        std::cmp::Ordering::Equal if NEIGHBOURS.contains(&(from, to)) => None,
+        std::cmp::Ordering::Equal => Some(format!("{from} uses {to}, on the same floor ({mine})")),
+        std::cmp::Ordering::Less => Some(format!("{from} (floor {mine}) uses {to} above it (floor {theirs})")),
+    }
+}
+
+/// The rooms that `text` names behind `crate::` or `crossfade::`, in `use` lines or in full paths.
+fn rooms_used(text: &str) -> Vec<String> {
+    let mut rooms = Vec::new();
+    for prefix in ["crate::", "crossfade::"] {
+        for (at, _) in text.match_indices(prefix) {
+            let rest = &text[at + prefix.len()..];
+            let word = |rest: &str| -> String {
+                rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+            };
+            match rest.strip_prefix('{') {
+                None => rooms.push(word(rest)),
+                Some(list) => rooms.extend(first_words(list).iter().map(|item| word(item))),
+            }
+        }
+    }
+    rooms.retain(|room| !room.is_empty());
+    rooms
+}
+
+/// The items of a `{…}` list that stand directly in it: `a::{b, c}, d` gives `a…` and `d`.
+fn first_words(list: &str) -> Vec<&str> {
+    let (mut depth, mut begun, mut items) = (0_i32, 0, Vec::new());
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                items.push(list[begun..at].trim());
+                return items;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                items.push(list[begun..at].trim());
+                begun = at + 1;
+            }
+            _ => {}
+        }
+    }
+    items
+}
+
+/// Without comments, and without what only tests see: `demo::Cluster` may be used there by everyone.
+fn product_code(text: &str) -> String {
+    let before_tests = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code = before_tests.lines().map(|line| line.split("//").next().unwrap_or_default());
+    code.collect::<Vec<_>>().join("\n")
+}
+
+fn complaints<'a>(sources: impl IntoIterator<Item = Source<'a>>) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for Source { room, text } in sources {
+        complaints.extend(rooms_used(&product_code(text)).iter().filter_map(|used| complaint(room, used)));
+    }
+    complaints.sort();
+    complaints.dedup();
+    complaints
+}
+
+/// Every source file, but for those that hold nothing but tests.
+fn files(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
+            let relative = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+            let first = relative.components().next().unwrap().as_os_str().to_str().unwrap();
+            found.push((first.trim_end_matches(".rs").to_owned(), fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn use_runs_downward_only() {
+    let mut found = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() > 20, "the sources were not found");
+    // lib.rs declares the rooms and uses none.
+    let sources = found.iter().filter(|(room, _)| room != "lib").map(|(room, text)| Source { room, text });
+    let complaints = complaints(sources);
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn every_room_stands_on_a_floor() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let room = name.trim_end_matches(".rs");
+        assert!(room == "lib" || floor(room).is_some(), "src/{name} stands on no floor");
+    }
+}
+
+fn of(room: &str, text: &str) -> Vec<String> {
+    complaints([Source { room, text }])
+}
+
+#[test]
+fn a_forbidden_edge_is_found_in_every_way_of_writing_it() {
+    for (room, text) in [
+        ("wire", "use crate::session::Profile;\n"),
+        ("mirror", "use crate::session::Profile;\n"),
+        ("session", "use crate::{effect::Key, mirror::Mirror};\n"),
+        ("session", "use crate::{\n    effect::{Key, Seq},\n    mirror,\n};\n"),
+        ("sql", "fn f() { crate::catalog::load(); }\n"),
+        ("net", "use crate::reads;\n"),
+        ("check", "pub(crate) use crate::copy::Window;\n"),
+        ("server", "use crate::demo::Cluster;\n"),
+        ("admin", "use crate::proxy::Handles;\n"),
+        ("main", "fn main() { crossfade::nowhere::run() }\n"),
+        ("nowhere", "use crate::effect::Key;\n"),
+    ] {
+        assert_eq!(of(room, text).len(), 1, "{room}: {text}");
+    }
+}
+
+#[test]
+fn what_is_allowed_is_not_complained_about() {
+    for (room, text) in [
+        ("session", "use crate::effect::Key;\nuse crate::sql::{self, Script};\n"),
+        ("report", "use crate::effect::TableId;\n"),
+        ("mirror", "use crate::mirror::Window;\nuse super::session;\n"),
+        ("proxy", "use crate::{admin, net, reads, check, copy};\n"),
+        ("main", "fn main() { crossfade::cli::main() }\n"),
+        ("server", "// use crate::demo::Cluster;\n"),
+        ("server", "use crate::config::PgUrl;\n#[cfg(test)]\nmod tests {\n    use crate::demo::Cluster;\n}\n"),
+    ] {
+        assert_eq!(of(room, text), Vec::<String>::new(), "{room}: {text}");
+    }
+}
