@@ -26,7 +26,10 @@ fn churn(client: &mut Client, _: u32) -> BoxFuture<'_, ()> {
         };
         client.execute("update busy set v = random(), at = now() where id = $1", &[&id]).await.unwrap();
         client.execute("delete from busy where id = $1", &[&gone]).await.unwrap();
-        client.execute("insert into busy (id, v) values ($1, random()) on conflict do nothing", &[&gone]).await.unwrap();
+        client
+            .execute("insert into busy (id, v) values ($1, random()) on conflict do nothing", &[&gone])
+            .await
+            .unwrap();
         client.execute("update pairs set v = $1::int::text where a = $1 % 20", &[&id]).await.unwrap();
     })
 }
@@ -74,12 +77,19 @@ async fn three_planted_faults_are_found_under_load_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_difference_is_counted_and_nothing_is_repaired_unasked() {
-    let pair = Pair::start("create table t (id int primary key, v text); insert into t select g, 'v' from generate_series(1, 3000) g").await;
+    let pair = Pair::start(
+        "create table t (id int primary key, v text); insert into t select g, 'v' from generate_series(1, 3000) g",
+    )
+    .await;
     let faults = "update t set v = null where id <= 30; delete from t where id between 1001 and 1100; insert into t select g, 'x' from generate_series(4001, 4050) g";
     psql(&pair.shadow_url(), faults).await.must_succeed();
     pair.work("check").await;
     let table = pair.report().await.tables.remove(0);
-    assert_eq!((table.different, table.missing, table.extra), (30, 100, 50), "exact, not capped by samples: {table:#?}");
+    assert_eq!(
+        (table.different, table.missing, table.extra),
+        (30, 100, 50),
+        "exact, not capped by samples: {table:#?}"
+    );
     assert_eq!(table.samples.len(), 20, "check.samples");
     let settled = pair.wait_settled().await;
     assert_eq!(settled.check.verdict, Verdict::Diverged);
@@ -91,7 +101,8 @@ async fn every_kind_of_difference_is_counted_and_nothing_is_repaired_unasked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rounds_come_by_themselves_and_repair_all_where_asked() {
-    let schema = "create table t (id int primary key, v text); insert into t select g, 'v' from generate_series(1, 100) g";
+    let schema =
+        "create table t (id int primary key, v text); insert into t select g, 'v' from generate_series(1, 100) g";
     let settings = "[check]\ninterval = \"1s\"\nrepair = \"all\"\n";
     let pair = Pair::recipe().schema(schema).settings(settings).start().await;
     psql(&pair.shadow_url(), "delete from t where id = 50").await.must_succeed();
@@ -109,7 +120,19 @@ async fn the_report_and_the_status_bear_the_names_of_the_contract() {
     pair.work("check").await;
     let report: Value = pair.admin().get("/report?table=public.t").await.unwrap();
     let table = &report["tables"][0];
-    let names = ["table", "status", "reason", "checked_at", "rows_checked", "missing", "extra", "different", "repaired", "suspect_keys", "samples"];
+    let names = [
+        "table",
+        "status",
+        "reason",
+        "checked_at",
+        "rows_checked",
+        "missing",
+        "extra",
+        "different",
+        "repaired",
+        "suspect_keys",
+        "samples",
+    ];
     for name in names {
         assert!(table.get(name).is_some(), "{name} is not in {table:#}");
     }
@@ -123,11 +146,33 @@ async fn the_report_and_the_status_bear_the_names_of_the_contract() {
 
     let status: Value = pair.admin().get("/status").await.unwrap();
     for path in [
-        "/version", "/uptime_s", "/generation", "/sessions/open", "/sessions/total", "/primary/state", "/primary/server_version",
-        "/shadow/state", "/mirror/enabled", "/mirror/captured", "/mirror/applied", "/mirror/pending", "/mirror/quarantined",
-        "/mirror/skipped", "/mirror/settled", "/mirror/lag_ms", "/mirror/backlog_bytes", "/mirror/suspect_tables",
-        "/reads/percent", "/reads/effective_percent", "/reads/eligible", "/reads/shadow", "/reads/fallback", "/guard/state",
-        "/check/state", "/check/round", "/check/verdict",
+        "/version",
+        "/uptime_s",
+        "/generation",
+        "/sessions/open",
+        "/sessions/total",
+        "/primary/state",
+        "/primary/server_version",
+        "/shadow/state",
+        "/mirror/enabled",
+        "/mirror/captured",
+        "/mirror/applied",
+        "/mirror/pending",
+        "/mirror/quarantined",
+        "/mirror/skipped",
+        "/mirror/settled",
+        "/mirror/lag_ms",
+        "/mirror/backlog_bytes",
+        "/mirror/suspect_tables",
+        "/reads/percent",
+        "/reads/effective_percent",
+        "/reads/eligible",
+        "/reads/shadow",
+        "/reads/fallback",
+        "/guard/state",
+        "/check/state",
+        "/check/round",
+        "/check/verdict",
     ] {
         assert!(status.pointer(path).is_some(), "{path} is not in {status:#}");
     }

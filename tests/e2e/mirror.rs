@@ -46,7 +46,12 @@ fn draw(client: &mut Client, number: u32) -> BoxFuture<'_, ()> {
             .execute("insert into drawn (j, b, a) values (jsonb_build_object('t', $1::text), convert_to($1, 'UTF8'), array[$1, null, ''])", &[&note])
             .await
             .unwrap();
-        client.batch_execute("insert into drawn default values; insert into drawn (luck) select random() from generate_series(1, 3)").await.unwrap();
+        client
+            .batch_execute(
+                "insert into drawn default values; insert into drawn (luck) select random() from generate_series(1, 3)",
+            )
+            .await
+            .unwrap();
         let update = "update drawn set luck = random(), exact = clock_timestamp(), n = id * random() where id % 7 = $1 and id > (select max(id) - 20 from drawn)";
         // Two updates of many rows may meet in opposite order: the primary then ends one of them.
         let _ = client.execute(update, &[&i64::from(number)]).await;
@@ -149,7 +154,8 @@ async fn only_what_was_committed_arrives() {
         psql(&pair.url(), script).await;
     }
     pair.wait_settled().await;
-    let kept = [2, 4, 6, 7, 8, 13, 15, 16, 17, 18, 19, 20, 23, 24, 26, 27, 29, 30].map(|id: i32| format!("{id}\n")).concat();
+    let kept =
+        [2, 4, 6, 7, 8, 13, 15, 16, 17, 18, 19, 20, 23, 24, 26, 27, 29, 30].map(|id: i32| format!("{id}\n")).concat();
     assert_eq!(psql(&pair.primary_url(), "select id from t order by id").await.must_succeed(), kept);
     same_rows(&pair, "t").await;
     same_rows(&pair, "late").await;
@@ -214,8 +220,25 @@ create table identity (id int generated always as identity primary key, v text);
 ";
 
 const HEALED_TABLES: [&str; 19] = [
-    "copied", "emptied", "triggered", "audit", "merged", "cte_source", "keyless", "by_function", "parent", "child",
-    "renamed_key", "parted", "seen", "ruled", "composite", "fussy", "identity", "parted_low", "parted_high",
+    "copied",
+    "emptied",
+    "triggered",
+    "audit",
+    "merged",
+    "cte_source",
+    "keyless",
+    "by_function",
+    "parent",
+    "child",
+    "renamed_key",
+    "parted",
+    "seen",
+    "ruled",
+    "composite",
+    "fussy",
+    "identity",
+    "parted_low",
+    "parted_high",
 ];
 
 const HEALED_WRITES: &str = r"

@@ -20,7 +20,10 @@ fn write(client: &mut Client, number: u32) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         let number = i32::try_from(number).unwrap();
         let deed = async {
-            client.execute("update counters set n = n + 1, at = now() where id = $1 % 32 + 1", &[&number]).await.unwrap();
+            client
+                .execute("update counters set n = n + 1, at = now() where id = $1 % 32 + 1", &[&number])
+                .await
+                .unwrap();
             let transaction = client.transaction().await.unwrap();
             transaction.execute("insert into log (worker) values ($1)", &[&number]).await.unwrap();
             transaction.execute("update counters set n = n + 1 where id = $1 % 8 + 1", &[&number]).await.unwrap();
@@ -128,7 +131,9 @@ async fn write_until_the_end(url: String) -> u64 {
 async fn what_was_pending_survives_a_kill() {
     let mut pair = Pair::start(SCHEMA).await;
     pair.shadow.stop_server("fast").unwrap();
-    psql(&pair.url(), "insert into log (worker) select g from generate_series(1, 500) g; update counters set n = 7").await.must_succeed();
+    psql(&pair.url(), "insert into log (worker) select g from generate_series(1, 500) g; update counters set n = 7")
+        .await
+        .must_succeed();
     pair.proxy.kill();
     pair.proxy.start_again().await.unwrap();
     let pending = pair.status().await.mirror;
@@ -140,7 +145,9 @@ async fn what_was_pending_survives_a_kill() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_stop_leaves_nothing_to_heal() {
     let mut pair = Pair::start(SCHEMA).await;
-    psql(&pair.url(), "update counters set n = 1 where id < 10; insert into log (worker) values (1)").await.must_succeed();
+    psql(&pair.url(), "update counters set n = 1 where id < 10; insert into log (worker) values (1)")
+        .await
+        .must_succeed();
     let before = pair.wait_settled().await.mirror;
     let status = pair.proxy.stop().await.unwrap();
     assert!(status.success(), "{status}");
@@ -159,6 +166,8 @@ async fn a_lost_primary_is_told_to_the_client_and_followed() {
     assert!(client.batch_execute("select 1").await.is_err());
     pair.primary.start_server().unwrap();
     eventually("the primary is served again", async || psql(&pair.url(), "select 1").await.code == Some(0)).await;
-    psql(&pair.url(), "update counters set n = 2 where id = 3; insert into log (worker) values (3)").await.must_succeed();
+    psql(&pair.url(), "update counters set n = 2 where id = 3; insert into log (worker) values (3)")
+        .await
+        .must_succeed();
     must_be_the_same(&pair).await;
 }

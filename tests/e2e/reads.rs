@@ -10,7 +10,8 @@ use tokio_postgres::Client;
 
 use crate::support::{Pair, Workers, connect, eventually, psql, same_rows};
 
-const SCHEMA: &str = "create table t (id int primary key, v bigint not null); insert into t select g, 0 from generate_series(1, 64) g";
+const SCHEMA: &str =
+    "create table t (id int primary key, v bigint not null); insert into t select g, 0 from generate_series(1, 64) g";
 
 /// Writes, then reads what it wrote: by both protocols, by prepared statements, after transactions and rollbacks.
 fn read_your_writes(client: &mut Client, number: u32) -> BoxFuture<'_, ()> {
@@ -178,7 +179,9 @@ async fn a_broken_file_is_refused_and_changes_nothing() {
     ] {
         pair.proxy.configure(broken).unwrap();
         let answer = pair.admin().post::<serde_json::Value>("/reload", &json!({})).await;
-        let Err(AdminError::Refused { status, answer, .. }) = answer else { panic!("{broken} was accepted: {answer:?}") };
+        let Err(AdminError::Refused { status, answer, .. }) = answer else {
+            panic!("{broken} was accepted: {answer:?}")
+        };
         assert!((400..500).contains(&status), "{broken}: {status} {answer}");
         for part in ["proxy.toml", key, found, allowed] {
             assert!(answer.contains(part), "{broken}: {part} is not in {answer}");
@@ -196,7 +199,8 @@ async fn a_bad_file_at_the_start_ends_with_2_and_says_why() {
     let file = folder.path().join("proxy.toml");
     fs::write(&file, "[primary]\nurl = \"postgres://a:secret@h/d\"\n[shadow]\nurl = \"postgres://b@h/d\"\n[reads]\npercent = \"many\"\n").unwrap();
     let path = file.display().to_string();
-    let answer = crate::support::Program::new(env!("CARGO_BIN_EXE_crossfade")).args(&["run", "--config", &path]).run().await;
+    let answer =
+        crate::support::Program::new(env!("CARGO_BIN_EXE_crossfade")).args(&["run", "--config", &path]).run().await;
     assert_eq!(answer.code, Some(2), "{answer:?}");
     for part in [path.as_str(), "reads.percent", "many"] {
         assert!(answer.stderr.contains(part), "{part} is not in {answer:?}");

@@ -11,7 +11,7 @@ use tokio_postgres::{AsyncMessage, NoTls};
 use crate::support::{PGBENCH, Pair, Program, connect, finish, pgbench, psql, same_rows};
 
 /// Everything psql shows of these must be the same through the proxy: rows, tags, notices, errors with their position.
-const CONVERSATION: &str = r"
+const CONVERSATION: &str = r#"
 \set VERBOSITY verbose
 \set QUIET off
 drop schema if exists talk cascade;
@@ -57,9 +57,9 @@ execute find('Ned');
 deallocate find;
 execute find('Ned');
 select pg_catalog.set_config('crossfade.none', 'x', false);
-select 'é', E'\\x', 1.5e300::float8, array[1,null,3], '{""a"": 1}'::jsonb;
+select 'é', E'\\x', 1.5e300::float8, array[1,null,3], '{"a": 1}'::jsonb;
 drop schema talk cascade;
-";
+"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn psql_sees_the_same_as_directly() {
@@ -73,7 +73,10 @@ async fn psql_sees_the_same_as_directly() {
 
 /// psql names the file it reads from, and that is a temporary one.
 fn file_names_removed(stderr: &str) -> Vec<&str> {
-    stderr.lines().map(|line| line.strip_prefix("psql:").and_then(|l| l.split_once(':')).map_or(line, |(_, l)| l)).collect()
+    stderr
+        .lines()
+        .map(|line| line.strip_prefix("psql:").and_then(|l| l.split_once(':')).map_or(line, |(_, l)| l))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +89,10 @@ async fn pgbench_reads_in_all_three_modes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pgbench_pipelines() {
-    let pair = Pair::start("create table t (id int primary key, n int); insert into t select g, 0 from generate_series(1, 50) g").await;
+    let pair = Pair::start(
+        "create table t (id int primary key, n int); insert into t select g, 0 from generate_series(1, 50) g",
+    )
+    .await;
     let script = tempfile::NamedTempFile::new().unwrap();
     let lines = "\\set a random(1, 50)\n\\startpipeline\nselect n from t where id = :a;\nupdate t set n = n + 1 where id = :a;\n\
                  select n from t where id = :a;\nupdate t set n = n + 1 where id = :a;\n\\endpipeline\n";
@@ -102,7 +108,11 @@ async fn pgbench_pipelines() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_are_relayed() {
-    let hba = ["host all md5er 127.0.0.1/32 md5", "host all scrammer 127.0.0.1/32 scram-sha-256", "host all banned 127.0.0.1/32 reject"];
+    let hba = [
+        "host all md5er 127.0.0.1/32 md5",
+        "host all scrammer 127.0.0.1/32 scram-sha-256",
+        "host all banned 127.0.0.1/32 reject",
+    ];
     let pair = Pair::recipe().hba(&hba).start().await;
     let users = "set password_encryption = 'md5'; create user md5er password 'one'; \
                  set password_encryption = 'scram-sha-256'; create user scrammer password 'two'; \
@@ -138,7 +148,11 @@ async fn start_up_parameters_pass_untouched() {
     let ask = async |url: &str| {
         let sql = "show application_name; show work_mem; show timezone; show search_path";
         let psql = Program::new("psql").args(&[url, "-X", "-At", "-c", sql]);
-        psql.env("PGAPPNAME", "teller").env("PGOPTIONS", "-c work_mem=7MB -c search_path=a,b").env("PGTZ", "Asia/Tokyo").run().await
+        psql.env("PGAPPNAME", "teller")
+            .env("PGOPTIONS", "-c work_mem=7MB -c search_path=a,b")
+            .env("PGTZ", "Asia/Tokyo")
+            .run()
+            .await
     };
     let through = ask(&pair.url()).await;
     assert_eq!(through, ask(&pair.primary_url()).await);
@@ -147,7 +161,8 @@ async fn start_up_parameters_pass_untouched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_come_with_every_field() {
-    let pair = Pair::start("create table t (id int primary key, n int check (n > 0)); insert into t values (1, 1)").await;
+    let pair =
+        Pair::start("create table t (id int primary key, n int check (n > 0)); insert into t values (1, 1)").await;
     let (direct, through) = (connect(&pair.primary_url()).await, connect(&pair.url()).await);
     let wrong = [
         "insert into t values (1, 1)",

@@ -180,7 +180,8 @@ fn send(signal: &str, pid: u32) {
 }
 
 fn children(parent: u32) -> Vec<u32> {
-    let processes = fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let processes =
+        fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let parent_of = |pid: u32| -> Option<u32> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // Behind the name, which may hold anything but ends at the last parenthesis: state, parent.

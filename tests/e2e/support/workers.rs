@@ -74,4 +74,3 @@ impl Workers {
         self.deeds()
     }
 }
-
