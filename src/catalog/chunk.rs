@@ -1,7 +1,10 @@
 //! SQL over parts of a table: half-open key ranges or hash buckets, bounds, row hashes. Text only.
+//!
+//! Everything is written over alias `t` and for connections of [`server::connect`](crate::server::connect), whose
+//! settings are pinned. One text serves both sides: it names the primary's columns, which the shadow shares.
 
-use super::Table;
-use crate::effect::{Key, Shape};
+use super::{Canonical, Pair, Table};
+use crate::effect::{Column, Key, Shape, quote_ident};
 
 /// An end of a range.
 pub type Bound = Option<Key>;
@@ -10,14 +13,15 @@ pub type Bound = Option<Key>;
 /// reach from minus to plus infinity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chunk {
-    /// Keys `> after` and `<= upto`; `None` is infinity.
+    /// Keys `> after` and `<= upto`; `None` is infinity. Only where [`Pair::ranges`] holds, or on one side alone.
     Range {
         /// Excluded.
         after: Bound,
         /// Included.
         upto: Bound,
     },
-    /// Keys whose text hashes into this bucket: where order differs between the sides.
+    /// Keys whose text hashes into this bucket: where order differs between the sides. Without a key: rows whose text
+    /// does.
     Bucket {
         /// `0..of`
         number: u32,
@@ -29,26 +33,94 @@ pub enum Chunk {
 }
 
 /// `WHERE`-condition of a chunk over alias `t`, literals quoted and cast to the column types: `TRUE` for everything.
-pub fn predicate(_shape: &Shape, _chunk: &Chunk) -> String {
-    todo!()
+pub fn predicate(shape: &Shape, chunk: &Chunk) -> String {
+    match chunk {
+        Chunk::Range { after, upto } => {
+            let ends = [(after, ">"), (upto, "<=")];
+            let ends = ends.into_iter().filter_map(|(end, operator)| Some((end.as_ref()?, operator)));
+            let tests: Vec<_> = ends
+                .map(|(key, operator)| {
+                    format!("({}) {operator} ({})", columns(shape.key_columns()), literals(shape, key))
+                })
+                .collect();
+            if tests.is_empty() { "TRUE".into() } else { tests.join(" AND ") }
+        }
+        Chunk::Bucket { number, of } => {
+            let text = if shape.key.is_empty() { record_text(shape) } else { row_text(shape.key_columns()) };
+            // The sign bit is cut off: the remainder of a negative number would be negative.
+            let hash = format!("pg_catalog.hashtextextended({text}, 0) & 9223372036854775807");
+            format!("({hash}) % {of} = {number}")
+        }
+        Chunk::Keys(keys) if keys.is_empty() => "FALSE".into(),
+        Chunk::Keys(keys) => {
+            let rows: Vec<_> = keys.iter().map(|key| format!("({})", literals(shape, key))).collect();
+            format!("({}) IN ({})", columns(shape.key_columns()), rows.join(", "))
+        }
+    }
 }
 
-/// The key that ends the next range of `rows` rows behind `after`: a query with one row of key texts, or none.
-pub fn key_after(_shape: &Shape, _after: &Bound, _rows: u64) -> String {
-    todo!()
+/// The key that ends the next range of `rows` rows behind `after`: a query with one row of key texts, or none when
+/// fewer rows are left.
+pub fn key_after(table: &Table, after: &Bound, rows: u64) -> String {
+    let shape = &table.shape;
+    format!(
+        "SELECT {} FROM {} t WHERE {} ORDER BY {} OFFSET {} LIMIT 1",
+        key_texts(shape),
+        table.source(),
+        predicate(shape, &Chunk::Range { after: after.clone(), upto: None }),
+        columns(shape.key_columns()),
+        rows.saturating_sub(1),
+    )
 }
 
-/// `t."a"::text, t."b"::text`: the key as texts.
-pub fn key_texts(_shape: &Shape) -> String {
-    todo!()
+/// Each key column's text as a record prints it, separated by commas: the parts of a [`Key`]. (A cast would not do:
+/// `true::text` is `true`, in a record it is `t`; and users may own casts.)
+pub fn key_texts(shape: &Shape) -> String {
+    let texts: Vec<_> =
+        shape.key_columns().map(|column| format!("pg_catalog.format('%s', {})", reference(column))).collect();
+    texts.join(", ")
 }
 
-/// A 64-bit hash of a row over alias `t`, of the columns both sides have, with this seed.
-pub fn hash_row(_table: &Table, _seed: u32) -> String {
-    todo!()
+/// The text of the record of all columns of the shape in order: what [`fields`](crate::effect::fields) reads.
+pub fn record_text(shape: &Shape) -> String {
+    row_text(shape.columns.iter())
 }
 
-/// `count(*), sum(hash 1)::text, sum(hash 2)::text` over alias `t`.
-pub fn hash_sums(_table: &Table) -> String {
-    todo!()
+/// A 64-bit hash of a row, of the columns both sides have, with this seed.
+pub fn hash_row(pair: &Pair, seed: u32) -> String {
+    let (native, text): (Vec<_>, Vec<_>) =
+        pair.common_columns().into_iter().partition(|(_, canonical)| *canonical == Canonical::Native);
+    let mut fields: Vec<_> = native.into_iter().map(|(column, _)| reference(column)).collect();
+    if !text.is_empty() {
+        fields.push(row_text(text.into_iter().map(|(column, _)| column)));
+    }
+    if fields.is_empty() {
+        return "0::pg_catalog.int8".into();
+    }
+    format!("pg_catalog.hash_record_extended(ROW({}), {seed})", fields.join(", "))
+}
+
+/// `count(*)` and two sums of row hashes as text: equal on both sides when the rows are, as multisets. Sums, because
+/// exclusive-or would lose rows that stand there twice.
+pub fn hash_sums(pair: &Pair) -> String {
+    let sum = |seed| format!("COALESCE(pg_catalog.sum({}), 0)::pg_catalog.text", hash_row(pair, seed));
+    format!("pg_catalog.count(*), {}, {}", sum(1), sum(2))
+}
+
+fn reference(column: &Column) -> String {
+    format!("t.{}", quote_ident(&column.name))
+}
+
+fn columns<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
+    columns.map(reference).collect::<Vec<_>>().join(", ")
+}
+
+fn row_text<'a>(of: impl Iterator<Item = &'a Column>) -> String {
+    format!("pg_catalog.textin(pg_catalog.record_out(ROW({})))", columns(of))
+}
+
+fn literals(shape: &Shape, key: &Key) -> String {
+    let parts = key.parts().zip(shape.key_columns());
+    let literal = |(part, column): (&str, &Column)| format!("'{}'::{}", part.replace('\'', "''"), column.type_name);
+    parts.map(literal).collect::<Vec<_>>().join(", ")
 }

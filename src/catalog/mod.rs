@@ -1,14 +1,35 @@
 //! What the tables are: columns, keys, privileges, triggers, functions; loaded, refreshed, compared. And the SQL over
 //! ranges of their keys that copy and check share. Knows no statement and no session.
 
+mod assemble;
+mod builtin;
 mod chunk;
 mod compare;
+mod facts;
+mod follow;
+mod functions;
+mod handle;
+mod keys;
 mod load;
+mod names;
+mod pace;
+mod pattern;
+mod probe;
+mod relations;
 mod snapshot;
 mod table;
+mod types;
 
-pub use chunk::{Bound, Chunk, hash_row, hash_sums, key_after, key_texts, predicate};
+pub use chunk::{Bound, Chunk, hash_row, hash_sums, key_after, key_texts, predicate, record_text};
 pub use compare::{Pair, Pairs};
-pub use load::{Handle, LoadError};
+pub use follow::Changed;
+pub use handle::{Handle, Invalidation};
+pub use load::{LoadError, LoadOptions, load};
+pub use pace::Pace;
+pub use pattern::Patterns;
+pub use probe::{ProbeError, RowHash, Sums, Way, is_empty, key, next_bound, query, row_hashes, snapshot_rows, sums};
 pub use snapshot::{Catalog, Resolved, Volatility};
-pub use table::{KeyKind, Table};
+pub use table::{Canonical, ColumnFacts, KeyKind, Table};
+
+#[cfg(test)]
+mod tests;

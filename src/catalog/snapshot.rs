@@ -3,15 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::Table;
+use super::{Table, builtin};
 use crate::effect::TableId;
 
 /// What a name stands for.
 #[derive(Debug, Clone)]
 pub enum Resolved {
-    /// A table that is mirrored.
+    /// A table that is mirrored. Where a partition was named, its root, not to be captured exactly.
     Table(Arc<Table>),
-    /// A view: the tables behind it, views expanded; `None` when it calls functions that are not known safe.
+    /// A view: the tables behind it, views expanded; `None` when it reads anything else (system catalogs, materialized
+    /// views), or calls functions that are not known safe.
     View(Option<Vec<TableId>>),
     /// Known, and nothing that is mirrored: system catalogs, excluded and foreign tables, sequences, materialized views.
     Unmirrored,
@@ -19,8 +20,8 @@ pub enum Resolved {
     Unknown,
 }
 
-/// What a function may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a function may do, from harmless to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Volatility {
     /// A built-in on the allow-list, or the user's and IMMUTABLE: the same on both sides.
     Safe,
@@ -47,12 +48,14 @@ pub struct Catalog {
     pub unmirrored: HashSet<u32>,
     /// Where each name leads.
     pub names: HashMap<String, Vec<(String, Resolved)>>,
-    /// `(schema, name)` lower bound of safety of each user function and operator, worst over its overloads.
+    /// `name → (schema, worst of its overloads)` of every function and operator.
     pub functions: HashMap<String, Vec<(String, Volatility)>>,
     /// Roles by name with the tables of which they may NOT read every column, or on which row security binds them.
     pub unreadable: HashMap<String, HashSet<TableId>>,
     /// Settings that a role gets at login in this database, name and value.
     pub role_settings: HashMap<String, Vec<(String, String)>>,
+    /// Of the cluster; empty if we may not read it.
+    pub system_identifier: String,
     /// As `server_version` says.
     pub server_version: String,
     /// `(system identifier, timeline, postmaster start)` as text: changes with the epoch.
@@ -60,14 +63,26 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// What `name` stands for under `search_path` (unquoted schema names; `pg_catalog` comes first unless named).
-    pub fn resolve(&self, _schema: Option<&str>, _name: &str, _search_path: &[String]) -> Resolved {
-        todo!()
+    /// What `name` stands for under `search_path` (unquoted schema names, `$user` already replaced; `pg_catalog` comes
+    /// first unless named). Temporary tables, which would come before, are the session's to know.
+    pub fn resolve(&self, schema: Option<&str>, name: &str, search_path: &[String]) -> Resolved {
+        let Some(known) = self.names.get(name) else { return Resolved::Unknown };
+        let find = |schema: &str| known.iter().find(|(of, _)| of == schema).map(|(_, resolved)| resolved.clone());
+        let found = match schema {
+            Some(schema) => find(schema),
+            None => path(search_path).find_map(find),
+        };
+        found.unwrap_or(Resolved::Unknown)
     }
 
     /// Every mirrored table that is called `name`, in any schema: what a write to it might touch at worst.
-    pub fn namesakes(&self, _name: &str) -> Vec<TableId> {
-        todo!()
+    pub fn namesakes(&self, name: &str) -> Vec<TableId> {
+        let known = self.names.get(name).into_iter().flatten();
+        let tables = known.filter_map(|(_, resolved)| match resolved {
+            Resolved::Table(table) => Some(table.shape.table),
+            Resolved::View(_) | Resolved::Unmirrored | Resolved::Unknown => None,
+        });
+        tables.collect()
     }
 
     /// The mirrored table (root) to which relation `oid` belongs.
@@ -80,8 +95,18 @@ impl Catalog {
         self.unreadable.get(role).is_some_and(|tables| !tables.contains(&table))
     }
 
-    /// The worst that a function or operator of this name may do.
-    pub fn volatility(&self, _schema: Option<&str>, _name: &str) -> Volatility {
-        todo!()
+    /// The worst that a function or operator of this name may do: without a schema, of those of any schema.
+    pub fn volatility(&self, schema: Option<&str>, name: &str) -> Volatility {
+        let known = self.functions.get(name).into_iter().flatten();
+        let fitting = known.filter(|(of, _)| schema.is_none_or(|schema| schema == of));
+        let worst = fitting.map(|(_, volatility)| *volatility).max();
+        let keyword = schema.is_none().then(|| builtin::keyword(name)).flatten();
+        worst.max(keyword).unwrap_or(Volatility::Opaque)
     }
+}
+
+/// The schemas in which a name is looked for.
+fn path(search_path: &[String]) -> impl Iterator<Item = &str> {
+    let implicit = !search_path.iter().any(|schema| schema == "pg_catalog");
+    implicit.then_some("pg_catalog").into_iter().chain(search_path.iter().map(String::as_str))
 }

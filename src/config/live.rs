@@ -1,9 +1,10 @@
 //! The settings in force, swapped whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::Settings;
 
@@ -11,28 +12,102 @@ use super::Settings;
 #[derive(Debug)]
 pub struct Live {
     settings: ArcSwap<Settings>,
-    generation: AtomicU64,
+    generation: watch::Sender<u64>,
+    ramp: Mutex<Ramp>,
+}
+
+/// The share of reads has two masters: the configuration, and `POST /ramp` until the configuration changes its mind.
+#[derive(Debug)]
+struct Ramp {
+    configured: f64,
+    held: Option<f64>,
 }
 
 impl Live {
     /// The first generation.
     pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { settings: ArcSwap::from_pointee(settings), generation: AtomicU64::new(1) })
+        let ramp = Ramp { configured: settings.reads.percent, held: None };
+        Arc::new(Self {
+            settings: ArcSwap::from_pointee(settings),
+            generation: watch::Sender::new(1),
+            ramp: Mutex::new(ramp),
+        })
     }
 
-    /// The settings now in force.
+    /// The settings now in force, `reads.percent` as the ramp has it.
     pub fn get(&self) -> arc_swap::Guard<Arc<Settings>> {
         self.settings.load()
     }
 
     /// Counts accepted configurations, from 1.
     pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        *self.generation.borrow()
     }
 
-    /// Puts `settings` in force.
-    pub fn swap(&self, settings: Settings) {
+    /// Told whenever something in force changes, the ramp included.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// Puts `settings` in force. A share set by [`Live::ramp`] holds unless `reads.percent` itself changes.
+    pub fn swap(&self, mut settings: Settings) {
+        let mut ramp = self.ramp.lock();
+        if settings.reads.percent != ramp.configured {
+            *ramp = Ramp { configured: settings.reads.percent, held: None };
+        }
+        settings.reads.percent = ramp.held.unwrap_or(ramp.configured);
         self.settings.store(Arc::new(settings));
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// Sends this share of reads to the shadow until `reads.percent` itself changes in the configuration, or a
+    /// restart. `percent` is within 0 to 100.
+    pub fn ramp(&self, percent: f64) {
+        let mut ramp = self.ramp.lock();
+        ramp.held = Some(percent);
+        let mut settings = Settings::clone(&self.settings.load());
+        settings.reads.percent = percent;
+        self.settings.store(Arc::new(settings));
+        self.generation.send_modify(|_| {});
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(percent: f64) -> Settings {
+        let url = |host: &str| format!("postgres://a@{host}/d").parse().unwrap();
+        let mut settings = Settings::between(url("one"), url("two"));
+        settings.reads.percent = percent;
+        settings
+    }
+
+    #[test]
+    fn the_ramp_holds_until_its_own_key_changes() {
+        let live = Live::new(settings(10.0));
+        live.ramp(60.0);
+        assert_eq!(live.get().reads.percent, 60.0);
+
+        let mut other_key = settings(10.0);
+        other_key.reads.pool_size = 3;
+        live.swap(other_key);
+        assert_eq!((live.get().reads.percent, live.get().reads.pool_size), (60.0, 3));
+
+        live.swap(settings(20.0));
+        assert_eq!(live.get().reads.percent, 20.0);
+        live.swap(settings(20.0));
+        assert_eq!(live.get().reads.percent, 20.0, "an override does not come back");
+    }
+
+    #[test]
+    fn the_ramp_is_told_but_is_no_new_configuration() {
+        let live = Live::new(settings(0.0));
+        let mut changes = live.subscribe();
+        live.ramp(5.0);
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(*changes.borrow_and_update(), 1);
+        live.swap(settings(1.0));
+        assert_eq!(live.generation(), 2);
     }
 }

@@ -41,6 +41,24 @@ pub struct Settings {
     pub log: Log,
 }
 
+impl Settings {
+    /// Every default, between these two databases.
+    pub fn between(primary: PgUrl, shadow: PgUrl) -> Self {
+        Self {
+            listen: Listen::default(),
+            primary: Primary { url: primary, password_file: None },
+            shadow: Shadow { url: shadow, password_file: None },
+            mirror: Mirror::default(),
+            reads: Reads::default(),
+            guard: Guard::default(),
+            check: Check::default(),
+            copy: Copy::default(),
+            admin: Admin::default(),
+            log: Log::default(),
+        }
+    }
+}
+
 macro_rules! defaults {
     ($type:ident { $($field:ident : $value:expr),* $(,)? }) => {
         impl Default for $type {
@@ -79,7 +97,7 @@ defaults!(Listen {
 pub struct Primary {
     /// Host and port for sessions too; user and database for connections of our own.
     pub url: PgUrl,
-    /// A file that holds the password.
+    /// A file that holds the password; it wins over one in the URL.
     pub password_file: Option<PathBuf>,
 }
 
@@ -89,7 +107,7 @@ pub struct Primary {
 pub struct Shadow {
     /// The shadow database.
     pub url: PgUrl,
-    /// A file that holds the password.
+    /// A file that holds the password; it wins over one in the URL.
     pub password_file: Option<PathBuf>,
 }
 

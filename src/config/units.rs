@@ -11,15 +11,7 @@ pub struct ByteSize(pub u64);
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let scale = |unit: &str| match unit {
-            "B" | "" => Some(1),
-            "KiB" => Some(1 << 10),
-            "MiB" => Some(1 << 20),
-            "GiB" => Some(1 << 30),
-            "TiB" => Some(1 << 40),
-            _ => None,
-        };
-        scaled(&text, scale).map(Self).ok_or_else(|| {
+        parse_size(&text).ok_or_else(|| {
             D::Error::custom(format!("found \"{text}\", expected a size such as \"64MiB\" (B, KiB, MiB, GiB, TiB)"))
         })
     }
@@ -27,25 +19,60 @@ impl<'de> Deserialize<'de> for ByteSize {
 
 /// For `#[serde(with = "…")]` on a [`Duration`].
 pub(super) mod duration {
-    use super::{Deserialize, Deserializer, Duration, Error, scaled};
+    use super::{Deserialize, Deserializer, Duration, Error, parse_duration};
 
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let scale = |unit: &str| match unit {
-            "ms" => Some(1),
-            "s" => Some(1000),
-            "m" => Some(60_000),
-            "h" => Some(3_600_000),
-            _ => None,
-        };
-        scaled(&text, scale).map(Duration::from_millis).ok_or_else(|| {
+        parse_duration(&text).ok_or_else(|| {
             D::Error::custom(format!("found \"{text}\", expected a duration such as \"250ms\" (ms, s, m, h)"))
         })
     }
 }
 
+/// `"64MiB"`
+pub(super) fn parse_size(text: &str) -> Option<ByteSize> {
+    let scale = |unit: &str| match unit {
+        "B" | "" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        "TiB" => Some(1 << 40),
+        _ => None,
+    };
+    scaled(text, scale).map(ByteSize)
+}
+
+/// `"250ms"`
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    let scale = |unit: &str| match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    scaled(text, scale).map(Duration::from_millis)
+}
+
 fn scaled(text: &str, scale: impl Fn(&str) -> Option<u64>) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    number.checked_mul(scale(text[digits..].trim())?)
+    let (number, unit) = text.split_at(digits);
+    number.parse::<u64>().ok()?.checked_mul(scale(unit.trim())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_durations_are_a_number_and_a_unit() {
+        assert_eq!(parse_size("64MiB"), Some(ByteSize(64 << 20)));
+        assert_eq!(parse_size("10 GiB"), Some(ByteSize(10 << 30)));
+        assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_duration("10m"), Some(Duration::from_secs(600)));
+        for wrong in ["", "ms", "1.5s", "-1s", "1 week", "99999999999999999999s", "18446744073709551615h"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+            assert_eq!(parse_size(wrong), None, "{wrong}");
+        }
+    }
 }

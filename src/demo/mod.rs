@@ -19,4 +19,4 @@ mod summary;
 pub use admin::{Admin, AdminError};
 pub use cluster::{Cluster, ClusterError, Options};
 pub use process::{ProcessError, Proxy, Setup};
-pub use story::run;
+pub use story::{Outcome, Script, run};

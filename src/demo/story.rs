@@ -1,11 +1,9 @@
 //! What the demo does, step by step.
 
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
@@ -25,51 +23,58 @@ const SETTLE: Duration = Duration::from_secs(30);
 const TABLES: [&str; 5] = ["customers", "products", "orders", "order_items", "carts"];
 
 /// How long and how much.
-struct Script {
+#[derive(Debug, Clone)]
+pub struct Script {
     /// Each step of the ramp: percent, and how long it lasts.
-    ramp: [(f64, Duration); 4],
+    pub ramp: Vec<(f64, Duration)>,
     /// Concurrent clients.
-    clients: usize,
+    pub clients: usize,
     /// A client's turns are at least this far apart.
-    pace: Duration,
+    pub pace: Duration,
 }
 
-/// About a minute, and gentle enough for two slow cores that run everything.
-const SCRIPT: Script = Script {
-    ramp: [
-        (0.0, Duration::from_secs(6)),
-        (10.0, Duration::from_secs(8)),
-        (50.0, Duration::from_secs(8)),
-        (100.0, Duration::from_secs(10)),
-    ],
-    clients: 8,
-    pace: Duration::from_millis(50),
-};
-
-/// Plays the demo: progress on stderr, the summary on stdout. However it ends, nothing is left behind. Fails with 1 if
-/// anything is not as promised; ended by ctrl-c it did what it was asked.
-pub fn run() -> anyhow::Result<ExitCode> {
-    Runtime::new().context("cannot start")?.block_on(until_interrupted())
+impl Default for Script {
+    /// About a minute, and gentle enough for two slow cores that run everything.
+    fn default() -> Self {
+        let ramp = [(0.0, 6), (10.0, 8), (50.0, 8), (100.0, 10)];
+        Self {
+            ramp: ramp.map(|(percent, seconds)| (percent, Duration::from_secs(seconds))).to_vec(),
+            clients: 8,
+            pace: Duration::from_millis(50),
+        }
+    }
 }
 
-async fn until_interrupted() -> anyhow::Result<ExitCode> {
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything promised was seen.
+    AsPromised,
+    /// Something was not; the summary says what.
+    Broken,
+    /// By ctrl-c or a signal.
+    Interrupted,
+}
+
+/// Plays the demo: progress on stderr, the summary on stdout. However it ends, nothing is left behind.
+pub async fn run(script: &Script) -> anyhow::Result<Outcome> {
     let mut interrupt = Interrupt::listen()?;
     let mut screen = Screen::new();
     screen.say("Making two throw-away clusters with the same small shop, and a proxy in front of them");
     let stage = Stage::build().await;
     // Building is never cancelled, or servers that are starting would live on: whoever asked for the end waited.
     if interrupt.is_pending() {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Outcome::Interrupted);
     }
     let stage = stage?;
     tokio::select! {
-        summary = play(&stage, &SCRIPT, &mut screen) => {
+        summary = play(&stage, script, &mut screen) => {
             let summary = summary?;
             drop(screen);
             println!("\n{summary}");
-            Ok(if summary.all_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(if summary.all_kept() { Outcome::AsPromised } else { Outcome::Broken })
         }
-        () = interrupt.wait() => Ok(ExitCode::SUCCESS),
+        () = interrupt.wait() => Ok(Outcome::Interrupted),
     }
 }
 

@@ -19,6 +19,20 @@ pub enum Verdict {
     Unknown,
 }
 
+impl Verdict {
+    /// `diverged` if any table is, else `unknown` if any is not consistent or there is none, else `consistent`.
+    pub fn over(tables: &[TableReport]) -> Self {
+        let any = |status| tables.iter().any(|table: &TableReport| table.status == status);
+        if any(TableStatus::Diverged) {
+            Self::Diverged
+        } else if tables.is_empty() || tables.iter().any(|table| table.status != TableStatus::Consistent) {
+            Self::Unknown
+        } else {
+            Self::Consistent
+        }
+    }
+}
+
 /// How a table stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -175,18 +189,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report over `tables`. `diverged` if any table is, else `unknown` if any is not consistent or there is none,
-    /// else `consistent`.
+    /// A report over `tables`, with the verdict over all of them.
     pub fn new(generated_at: String, mut tables: Vec<TableReport>, reads: ReadsReport, mirror: MirrorReport) -> Self {
         tables.sort_by(|a, b| a.table.cmp(&b.table));
-        let any = |status| tables.iter().any(|table: &TableReport| table.status == status);
-        let verdict = if any(TableStatus::Diverged) {
-            Verdict::Diverged
-        } else if tables.is_empty() || tables.iter().any(|table| table.status != TableStatus::Consistent) {
-            Verdict::Unknown
-        } else {
-            Verdict::Consistent
-        };
+        let verdict = Verdict::over(&tables);
         Self { generated_at, verdict, tables, reads, mirror }
     }
 }

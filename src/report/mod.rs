@@ -1,10 +1,13 @@
 //! The snapshot types of `/status` and `/report`: shared by those who fill them and those who show them.
 //!
-//! Names and meanings are those of the contract; nothing here computes a verdict but [`Report::new`].
+//! Names and meanings are those of the contract; nothing here computes a verdict but [`Verdict::over`].
 
+mod clock;
 mod consistency;
+pub mod job;
 mod status;
 
+pub use clock::rfc3339;
 pub use consistency::{
     Difference, DifferenceKind, MirrorReport, Quarantined, QueryReads, ReadsReport, Replayed, Report, TableReport,
     TableStatus, Verdict,

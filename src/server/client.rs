@@ -1,8 +1,13 @@
 //! SQL connections through tokio-postgres, with every setting that shapes text pinned.
 
-use thiserror::Error;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
-use crate::config::PgUrl;
+use thiserror::Error;
+use tokio::task::AbortHandle;
+use tokio_postgres::NoTls;
+
+use crate::config::{PgUrl, SslMode};
 
 /// What a connection is for: its `application_name` says so (`crossfade-check` …).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,25 +24,226 @@ pub enum Purpose {
     Reads,
 }
 
+impl Purpose {
+    /// As servers are told it.
+    pub fn application_name(self) -> &'static str {
+        match self {
+            Self::Catalog => "crossfade-catalog",
+            Self::Apply => "crossfade-apply",
+            Self::Check => "crossfade-check",
+            Self::Copy => "crossfade-copy",
+            Self::Reads => "crossfade-reads",
+        }
+    }
+}
+
 /// Why there is no connection. Never holds a password.
 #[derive(Debug, Error)]
 pub enum ConnectError {
     /// The server could not be reached, or refused.
-    #[error("connecting to {url}: {source}")]
+    #[error("connecting to {url}: {}", reason(source))]
     Postgres {
         /// Where, without password.
         url: String,
         /// What it said.
         source: tokio_postgres::Error,
     },
+    /// Not logged in in time.
+    #[error("connecting to {url}: no answer within {TIMEOUT:?}")]
+    Timeout {
+        /// Where, without password.
+        url: String,
+    },
+    /// `sslmode` asks for TLS.
+    #[error("connecting to {url}: sslmode={sslmode} is not supported yet, use disable or prefer")]
+    Tls {
+        /// Where, without password.
+        url: String,
+        /// What is asked for.
+        sslmode: SslMode,
+    },
 }
 
-/// A logged-in connection; its driver task ends with it.
-pub type Client = tokio_postgres::Client;
+/// tokio-postgres's own words for a server's refusal are just "db error".
+fn reason(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |refusal| refusal.message().to_owned())
+}
 
-/// Connects and pins: TimeZone UTC, DateStyle ISO, IntervalStyle postgres, extra_float_digits 3, bytea_output hex,
-/// standard_conforming_strings on, client_encoding UTF8, search_path pg_catalog, row_security off, xmloption content,
-/// lc_monetary C, statement_timeout 0, idle_in_transaction_session_timeout 0.
-pub async fn connect(_url: &PgUrl, _purpose: Purpose) -> Result<Client, ConnectError> {
-    todo!()
+/// For the whole login.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that is gone without a word is noticed after about this time, whether we wait or write.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// A logged-in connection. Dropped: its socket is closed, whatever was under way.
+#[derive(Debug)]
+pub struct Client {
+    client: tokio_postgres::Client,
+    driver: AbortHandle,
+}
+
+impl Deref for Client {
+    type Target = tokio_postgres::Client;
+
+    fn deref(&self) -> &Self::Target {
+        &self.client
+    }
+}
+
+impl DerefMut for Client {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.client
+    }
+}
+
+impl Drop for Client {
+    /// Left to itself the driver would wait for the answers that are still due: forever, from a server that hangs.
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// All that decides how values print and parse, how names resolve, and how long things may take.
+const SETTINGS: &str = "
+    SET TimeZone = 'UTC';
+    SET DateStyle = 'ISO, MDY';
+    SET IntervalStyle = 'postgres';
+    SET extra_float_digits = 3;
+    SET bytea_output = 'hex';
+    SET standard_conforming_strings = on;
+    SET array_nulls = on;
+    SET quote_all_identifiers = off;
+    SET xmloption = 'content';
+    SET lc_monetary = 'C';
+    SET search_path = pg_catalog;
+    SET row_security = off;
+    SET jit = off;
+    SET default_transaction_isolation = 'read committed';
+    SET default_transaction_read_only = off;
+    SET statement_timeout = 0;
+    SET lock_timeout = 0;
+    SET idle_in_transaction_session_timeout = 0;
+    SELECT pg_catalog.set_config(name, '0', false)
+      FROM (VALUES ('idle_session_timeout'), ('transaction_timeout')) AS newer (name)
+      WHERE pg_catalog.current_setting(name, true) IS NOT NULL;
+";
+
+/// Connects and pins: `TimeZone` UTC, `DateStyle` ISO, `IntervalStyle` postgres, `extra_float_digits` 3, `bytea_output`
+/// hex, `standard_conforming_strings` on, `client_encoding` UTF8, `search_path` `pg_catalog`, `row_security` off,
+/// `xmloption` content, `lc_monetary` C, READ COMMITTED, no timeouts; no JIT, which costs our short statements more than it saves.
+pub async fn connect(url: &PgUrl, purpose: Purpose) -> Result<Client, ConnectError> {
+    if url.sslmode > SslMode::Prefer {
+        return Err(ConnectError::Tls { url: url.to_string(), sslmode: url.sslmode });
+    }
+    match tokio::time::timeout(TIMEOUT, log_in(url, purpose)).await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(source)) => Err(ConnectError::Postgres { url: url.to_string(), source }),
+        Err(_) => Err(ConnectError::Timeout { url: url.to_string() }),
+    }
+}
+
+async fn log_in(url: &PgUrl, purpose: Purpose) -> Result<Client, tokio_postgres::Error> {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(&url.host)
+        .port(url.port)
+        .user(&url.user)
+        .dbname(&url.database)
+        .application_name(purpose.application_name())
+        .connect_timeout(TIMEOUT)
+        .tcp_user_timeout(SILENCE)
+        .keepalives(true)
+        .keepalives_idle(SILENCE / 2)
+        .keepalives_interval(SILENCE / 6)
+        .keepalives_retries(3);
+    if let Some(password) = &url.password {
+        config.password(password);
+    }
+    let (client, connection) = config.connect(NoTls).await?;
+    // How it ends is told to whoever waits for an answer.
+    let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
+    let client = Client { client, driver };
+    client.batch_execute(SETTINGS).await?;
+    // The server ends what a closed connection left running; not on every platform, and then it is refused.
+    let _ = client.batch_execute("SET client_connection_check_interval = '5s'").await;
+    Ok(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::{Cluster, Options};
+
+    fn cluster(hba: &[&str]) -> Cluster {
+        let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
+        let hba = hba.iter().map(|line| (*line).to_owned()).collect();
+        Cluster::start(&Options { template_cache, hba, ..Options::default() }).unwrap()
+    }
+
+    fn url(text: &str) -> PgUrl {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn settings_are_pinned_whatever_the_role_has() {
+        let cluster = cluster(&[]);
+        let mut client = connect(&url(&cluster.url("postgres")), Purpose::Check).await.unwrap();
+        client
+            .batch_execute(
+                "ALTER ROLE postgres SET TimeZone = 'Asia/Tokyo'; ALTER ROLE postgres SET DateStyle = 'German';
+                 ALTER ROLE postgres SET search_path = public; ALTER ROLE postgres SET statement_timeout = '9s';
+                 ALTER ROLE postgres SET default_transaction_isolation = 'serializable';
+                 ALTER ROLE postgres SET idle_session_timeout = '9s'",
+            )
+            .await
+            .unwrap();
+        client = connect(&url(&cluster.url("postgres")), Purpose::Check).await.unwrap();
+        for (name, expected) in [
+            ("TimeZone", "UTC"),
+            ("DateStyle", "ISO, MDY"),
+            ("search_path", "pg_catalog"),
+            ("statement_timeout", "0"),
+            ("idle_session_timeout", "0"),
+            ("default_transaction_isolation", "read committed"),
+            ("client_encoding", "UTF8"),
+            ("application_name", "crossfade-check"),
+        ] {
+            let row = client.query_one("SELECT current_setting($1)", &[&name]).await.unwrap();
+            assert_eq!(row.get::<_, String>(0), expected, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_client_leaves_no_connection_even_while_a_query_runs() {
+        let cluster = cluster(&[]);
+        let url = url(&cluster.url("postgres"));
+        let watcher = connect(&url, Purpose::Catalog).await.unwrap();
+        let client = connect(&url, Purpose::Copy).await.unwrap();
+        let abandoned = tokio::time::timeout(Duration::from_millis(50), client.batch_execute("SELECT pg_sleep(600)"));
+        assert!(abandoned.await.is_err());
+        drop(client);
+        let gone = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'crossfade-copy'";
+        for _ in 0..200 {
+            if watcher.query_one(gone, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the server still runs the query of a client that is gone");
+    }
+
+    #[tokio::test]
+    async fn refusals_say_where_and_why_without_the_password() {
+        let cluster = cluster(&["host all ana 127.0.0.1/32 scram-sha-256"]);
+        let admin = connect(&url(&cluster.url("postgres")), Purpose::Catalog).await.unwrap();
+        admin.batch_execute("CREATE ROLE ana LOGIN PASSWORD 'right'").await.unwrap();
+        let with = |password: &str, tail: &str| {
+            url(&format!("postgres://ana:{password}@127.0.0.1:{}/postgres{tail}", cluster.port()))
+        };
+        assert!(connect(&with("right", "?sslmode=prefer"), Purpose::Catalog).await.is_ok());
+        let error = connect(&with("hunter2", ""), Purpose::Catalog).await.unwrap_err().to_string();
+        assert!(error.contains("password authentication failed") && error.contains("127.0.0.1"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+        let error = connect(&with("right", "?sslmode=require"), Purpose::Catalog).await.unwrap_err().to_string();
+        assert!(error.contains("sslmode=require"), "{error}");
+    }
 }

@@ -1,8 +1,28 @@
-//! One session's protocol, without I/O: outstanding requests, transaction, capture, routing state. `net` feeds it
-//! bytes and carries out what it says; nothing here reads a clock, a socket or a random number.
+//! One session's protocol, without I/O: outstanding requests, transaction, capture, routing state. `net` feeds a
+//! [`Session`] the bytes of both sides and carries out what it says; nothing here reads a clock, a socket or a random
+//! number, and nothing here may wait.
 
+mod accounts;
+mod capture;
+mod client;
+mod machine;
+mod outstanding;
+mod plan;
+mod prepared;
 mod profile;
 mod reads;
+mod routing;
+mod server;
+mod settings;
+mod splice;
+mod transaction;
 
+#[cfg(test)]
+mod tests;
+
+pub use accounts::{Accounts, Env};
+pub use machine::{Session, SessionError};
 pub use profile::Profile;
-pub use reads::{Extended, Fallback, ReadReply, ReadRequest, ReadService, Sample};
+pub use reads::{Extended, Fallback, ReadReply, ReadRequest, ReadService, Sample, Truncated};
+pub use routing::Drawn;
+pub use splice::Splice;

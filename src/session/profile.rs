@@ -7,6 +7,35 @@ use std::collections::BTreeMap;
 pub struct Profile {
     /// The role in force (`SET ROLE`, `SET SESSION AUTHORIZATION`, else who logged in).
     pub role: String,
-    /// Settings that differ from the server's defaults, name (lower case) to value, all of them plain.
+    /// `client_encoding`, `datestyle` and `timezone` in any case, as the primary reports them; and what else differs from
+    /// the server's built-in defaults. Name (lower case) to value as SHOW gives it, all of them plain and settable.
     pub settings: BTreeMap<String, String>,
+}
+
+impl Profile {
+    /// The schemas in which unqualified names are looked for, unquoted.
+    pub fn search_path(&self) -> Vec<String> {
+        let path = self.settings.get("search_path").map_or("\"$user\", public", String::as_str);
+        let schema = |part: &str| match part.trim() {
+            "\"$user\"" | "$user" => self.role.clone(),
+            quoted if quoted.starts_with('"') => quoted.trim_matches('"').replace("\"\"", "\""),
+            plain => plain.to_lowercase(),
+        };
+        path.split(',').map(schema).filter(|schema| !schema.is_empty()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_search_path_reads_as_the_server_reads_it() {
+        let mut profile = Profile { role: "bob".into(), ..Profile::default() };
+        assert_eq!(profile.search_path(), ["bob", "public"]);
+        profile.settings.insert("search_path".into(), "Sales, \"My Schema\",,\"$user\"".into());
+        assert_eq!(profile.search_path(), ["sales", "My Schema", "bob"]);
+        profile.settings.insert("search_path".into(), "\"\"".into());
+        assert!(profile.search_path().is_empty());
+    }
 }

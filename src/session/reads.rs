@@ -33,7 +33,7 @@ pub struct ReadRequest {
     pub own_writes: Option<Seq>,
     /// Extended protocol: what was asked; `None`: a simple Query.
     pub extended: Option<Extended>,
-    /// Notified when the client cancels.
+    /// Notified when the client cancels: by `notify_one`, so that it is not missed.
     pub cancelled: Arc<Notify>,
 }
 
@@ -57,11 +57,15 @@ pub struct Extended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fallback;
 
+/// The shadow was lost within a row of which the client has got a part: nothing can follow, the session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truncated;
+
 /// An answer under way. All bytes are for the client as they are, the last ones end with ReadyForQuery.
 pub trait ReadReply: Send {
     /// The next bytes; `None` behind the last. An error after the first byte has become an ErrorResponse and
-    /// ReadyForQuery in these bytes.
-    fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Bytes>> + Send + '_>>;
+    /// ReadyForQuery in these bytes, unless it came within a row.
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Result<Bytes, Truncated>>> + Send + '_>>;
 }
 
 /// Who serves reads from the shadow.

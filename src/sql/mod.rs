@@ -4,10 +4,18 @@
 
 mod analyze;
 mod cache;
+mod classify;
+mod ddl;
+mod facts;
+mod lexer;
+mod names;
+mod redact;
 mod rewrite;
+mod settings;
 mod statement;
 
 pub use analyze::{MAX_BYTES, analyze};
 pub use cache::Cache;
+pub use redact::redact;
 pub use rewrite::{APPENDED_COLUMNS, Image, Rewrite, returning};
 pub use statement::{FunctionName, Kind, Name, Read, Script, Setting, SettingValue, Statement, Verb, Write};

@@ -1,4 +1,9 @@
 //! The capturing rewrite: what is appended to a statement so that the primary tells which rows it wrote.
+//!
+//! RETURNING is last in the grammar, so text is put behind the statement's last token and nothing is printed anew.
+//! All names in it are qualified: users may own a function, a cast or a type of any name.
+
+use std::fmt::Write as _;
 
 use super::{Statement, Write};
 
@@ -23,7 +28,42 @@ pub struct Rewrite {
     pub insert: String,
 }
 
-/// The insertion that captures `write`, which stands in `text` as `statement`.
-pub fn returning(_text: &str, _statement: &Statement, _write: &Write, _image: Image<'_>) -> Rewrite {
-    todo!()
+/// The insertion that captures `write`, which is `statement` or its body.
+///
+/// With a RETURNING of the client the image is made text on the server, because one result format may hold for all
+/// columns and a binary record cannot be read without its types; else it is a plain record, which costs less.
+pub fn returning(statement: &Statement, write: &Write, image: Image<'_>) -> Rewrite {
+    let target = target(write);
+    let row = match image {
+        Image::Row => format!("ROW({target}.*)"),
+        Image::Columns(columns) => {
+            let columns: Vec<String> = columns.iter().map(|column| format!("{target}.{}", quoted(column))).collect();
+            format!("ROW({})", columns.join(", "))
+        }
+    };
+    let mut insert = if write.returning {
+        format!(", pg_catalog.textin(pg_catalog.record_out({row}))")
+    } else {
+        format!(" RETURNING {row}")
+    };
+    // Writing to a String cannot fail.
+    let _ =
+        write!(insert, ", {target}.tableoid, pg_catalog.pg_current_xact_id(), pg_catalog.pg_current_wal_insert_lsn()");
+    Rewrite { at: statement.span.end, insert }
 }
+
+/// How RETURNING names the table written.
+fn target(write: &Write) -> String {
+    match (&write.alias, &write.target.schema) {
+        (Some(alias), _) => quoted(alias),
+        (None, Some(schema)) => format!("{}.{}", quoted(schema), quoted(&write.target.name)),
+        (None, None) => quoted(&write.target.name),
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests;

@@ -45,8 +45,8 @@ pub enum Kind {
     Read(Read),
     /// Top-level INSERT, UPDATE or DELETE without data-modifying WITH.
     Write(Box<Write>),
-    /// Writes in a form that is not rewritten (MERGE, data-modifying WITH, writes inside EXPLAIN ANALYZE, SELECT INTO
-    /// excluded: that is `Ddl`).
+    /// Writes in a form that is not rewritten (MERGE, data-modifying WITH, writes inside EXPLAIN ANALYZE or COPY TO;
+    /// SELECT INTO is `Ddl`). EXPLAIN ANALYZE of a read that calls functions is one too, without targets.
     OtherWrite {
         /// All tables it modifies.
         targets: Vec<Name>,
@@ -96,7 +96,7 @@ pub enum Kind {
         /// The facts of its body, whose span is in the same text.
         body: Box<Statement>,
     },
-    /// SQL `EXECUTE name`
+    /// SQL `EXECUTE name`. With a function among its arguments it is opaque.
     Execute {
         /// Of the prepared statement.
         name: String,
@@ -119,7 +119,8 @@ pub enum Kind {
     },
     /// Anything that changes what tables or functions are: CREATE, ALTER, DROP, COMMENT, GRANT, SELECT INTO, …
     Ddl {
-        /// The relations it names, as far as it names some.
+        /// The relations it names, as far as it names some, and those a query in it writes (CREATE TABLE AS). Their
+        /// rows may change with it, not only their shape: a replay leaves their rows to be compared.
         targets: Vec<Name>,
         /// Creates or drops only temporary relations (CREATE TEMP …), so nothing that is mirrored changes.
         temporary: bool,
@@ -131,9 +132,9 @@ pub enum Kind {
     /// `DECLARE … CURSOR`
     DeclareCursor(Read),
     /// FETCH, MOVE, CLOSE, LISTEN, UNLISTEN, NOTIFY, SHOW, CHECKPOINT, VACUUM, ANALYZE, LOCK, EXPLAIN without ANALYZE
-    /// of a write: writes no table row and is not routed.
+    /// of a write, CLUSTER, REINDEX, SET CONSTRAINTS: writes no table row and is not routed.
     Utility {
-        /// Leaves state behind in the session that a shadow connection cannot share (LISTEN, LOCK excluded).
+        /// Leaves state behind in the session that a shadow connection cannot share (LOAD).
         session_state: bool,
     },
     /// DO, CALL: may write anything.
@@ -148,7 +149,8 @@ pub struct Read {
     /// Relations named anywhere in it, CTE names left out, each once.
     pub tables: Vec<Name>,
     /// Functions and operators named anywhere in it, each once. SQL syntax that is a function in disguise is named as
-    /// such: `current_user`, `now` for CURRENT_TIMESTAMP, `timezone` for AT TIME ZONE …
+    /// such, in pg_catalog: `current_user`, `now` for CURRENT_TIMESTAMP and for strings such as `'today'`, `timezone` for
+    /// AT TIME ZONE, `tablesample`, `regclass` and its like for casts that look the catalog up …
     pub functions: Vec<FunctionName>,
     /// FOR UPDATE, FOR SHARE …
     pub locks: bool,
@@ -184,7 +186,8 @@ pub struct Write {
     pub set_columns: Vec<String>,
     /// WHERE CURRENT OF.
     pub current_of: bool,
-    /// RETURNING WITH (OLD AS …), or anything else that the rewrite does not cover.
+    /// RETURNING WITH (OLD AS …), a table of the target's name in another schema beside it, or anything else that the
+    /// rewrite does not cover.
     pub unusual: bool,
     /// Everything else it reads and calls, the target left out unless it is named again.
     pub reads: Read,
@@ -198,7 +201,7 @@ pub struct Setting {
     pub name: String,
     /// SET LOCAL.
     pub local: bool,
-    /// What to.
+    /// What to. Transaction modes are `transaction_isolation=…`, `transaction_read_only=1`.
     pub value: SettingValue,
 }
 

@@ -1,0 +1,179 @@
+//! From facts to the catalog: which tables are mirrored, how exactly, and where names lead. Without a server.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::facts::{ColumnFact, Facts, IndexFact, Relation};
+use super::functions::Functions;
+use super::keys::{Keys, choose};
+use super::relations::Relations;
+use super::types::Types;
+use super::{Catalog, KeyKind, LoadOptions, Resolved, Table, names};
+use crate::effect::{Reason, Shape, TableId, Touched};
+
+/// What follows from the facts.
+pub(super) fn assemble(facts: &Facts, options: &LoadOptions, generation: u64, system_identifier: String) -> Catalog {
+    let relations = Relations::new(facts);
+    let functions = Functions::new(&facts.functions, &facts.operators);
+    let tables = Tables::new(facts, &relations, options).all();
+    let mut roots = HashMap::new();
+    let mut unmirrored = HashSet::new();
+    for relation in &facts.relations {
+        let root = TableId(relations.root(relation.oid));
+        if tables.contains_key(&root) {
+            roots.insert(relation.oid, root);
+        } else {
+            unmirrored.insert(relation.oid);
+        }
+    }
+    let names = names::all(facts, &relations, &tables, &functions);
+    let server = &facts.server;
+    Catalog {
+        generation,
+        names,
+        unreadable: unreadable(facts, &tables),
+        role_settings: role_settings(facts),
+        functions: functions.by_name,
+        tables,
+        roots,
+        unmirrored,
+        epoch: format!("{system_identifier}/{}/{}", server.timeline, server.started),
+        system_identifier,
+        server_version: server.version.clone(),
+    }
+}
+
+/// The facts by table.
+struct Tables<'a> {
+    facts: &'a Facts,
+    relations: &'a Relations<'a>,
+    options: &'a LoadOptions,
+    types: Types<'a>,
+    columns: HashMap<u32, Vec<&'a ColumnFact>>,
+    indexes: HashMap<u32, Vec<&'a IndexFact>>,
+    rows: HashMap<u32, f64>,
+}
+
+impl<'a> Tables<'a> {
+    fn new(facts: &'a Facts, relations: &'a Relations<'a>, options: &'a LoadOptions) -> Self {
+        let mut columns: HashMap<_, Vec<_>> = HashMap::new();
+        for fact in &facts.columns {
+            columns.entry(fact.relation).or_default().push(fact);
+        }
+        let mut indexes: HashMap<_, Vec<_>> = HashMap::new();
+        for fact in &facts.indexes {
+            indexes.entry(fact.relation).or_default().push(fact);
+        }
+        let types = Types::new(&facts.types, &facts.collations);
+        Self { facts, relations, options, types, columns, indexes, rows: relations.rows_estimates() }
+    }
+
+    fn all(&self) -> HashMap<TableId, Arc<Table>> {
+        let mirrored = self.facts.relations.iter().filter(|relation| self.is_mirrored(relation));
+        mirrored.filter_map(|relation| Some((TableId(relation.oid), Arc::new(self.table(relation)?)))).collect()
+    }
+
+    fn is_mirrored(&self, relation: &Relation) -> bool {
+        self.relations.is_mirrored(relation, self.options)
+    }
+
+    /// `None` when a type vanished while we read: the next load will tell.
+    fn table(&self, relation: &Relation) -> Option<Table> {
+        let oid = relation.oid;
+        let columns = self.columns.get(&oid).map_or(&[][..], Vec::as_slice);
+        let indexes = self.indexes.get(&oid).map_or(&[][..], Vec::as_slice);
+        let facts: Vec<_> = columns.iter().map(|column| self.types.facts(column)).collect();
+        let keys = choose(indexes, columns, &facts, &self.types);
+        let others = indexes.len() > usize::from(!keys.chosen.is_empty());
+        let is_mirrored = |oid| self.relations.get(oid).is_some_and(|relation| self.is_mirrored(relation));
+        let descendants: Vec<_> =
+            self.relations.descendants(oid).into_iter().filter(|&heir| is_mirrored(heir)).map(TableId).collect();
+        let mut table = Table {
+            shape: Arc::new(Shape {
+                table: TableId(oid),
+                schema: relation.schema.clone(),
+                name: relation.name.clone(),
+                columns: columns.iter().map(|column| self.types.column(column)).collect::<Option<_>>()?,
+                key: keys.chosen.clone(),
+            }),
+            columns: facts,
+            key_kind: keys.kind,
+            exact: self.exact(relation, columns, &keys),
+            reach: self.reach(oid, &descendants),
+            cascades: self.relations.cascades(oid, is_mirrored),
+            entangled: others || self.relations.in_foreign_keys.contains(&oid),
+            rows_estimate: self.rows.get(&oid).map_or(0, |rows| *rows as u64),
+            unique_keys: keys.unique,
+            partitioned: relation.kind == "p",
+            descendants,
+        };
+        self.consider_other_side(&mut table);
+        Some(table)
+    }
+
+    fn exact(&self, relation: &Relation, columns: &[&ColumnFact], keys: &Keys) -> Result<(), Reason> {
+        let oid = relation.oid;
+        if self.relations.rewritten.contains(&oid) {
+            return Err(Reason::NotATable);
+        }
+        if self.relations.with_triggers.contains(&oid) {
+            return Err(Reason::Trigger);
+        }
+        if !self.relations.descendants(oid).is_empty() {
+            return Err(Reason::Form);
+        }
+        if self.options.no_rewrite.matches(&relation.schema, &relation.name) {
+            return Err(Reason::Configured);
+        }
+        if columns.iter().any(|column| self.types.depends_on_settings(column.type_oid)) {
+            return Err(Reason::Settings);
+        }
+        match keys.kind {
+            KeyKind::Plain | KeyKind::Collated => Ok(()),
+            KeyKind::Opaque => Err(Reason::KeyType),
+            KeyKind::None => Err(Reason::NoKey),
+        }
+    }
+
+    fn reach(&self, oid: u32, descendants: &[TableId]) -> Touched {
+        if self.relations.with_triggers.contains(&oid)
+            || self.relations.volatile.contains(&oid)
+            || self.relations.rewritten.contains(&oid)
+        {
+            return Touched::All;
+        }
+        Touched::Tables(descendants.to_vec())
+    }
+
+    /// A key that is not unique on the other side cannot be applied by (rule 14). A table that is missing there may
+    /// be on its way.
+    fn consider_other_side(&self, table: &mut Table) {
+        let Some(other) = &self.options.other else { return };
+        let namesake = other.resolve(Some(&table.shape.schema), &table.shape.name, &[]);
+        if table.exact.is_ok() && matches!(namesake, Resolved::Table(other) if !table.shares_key_with(&other)) {
+            table.exact = Err(Reason::NoKey);
+        }
+    }
+}
+
+fn unreadable(facts: &Facts, tables: &HashMap<TableId, Arc<Table>>) -> HashMap<String, HashSet<TableId>> {
+    let of_role = |oids: &[u32]| oids.iter().copied().map(TableId).filter(|id| tables.contains_key(id)).collect();
+    facts.roles.iter().map(|role| (role.name.clone(), of_role(&role.unreadable))).collect()
+}
+
+/// For each role the settings of all that speak of it, what comes later in place of what came before.
+fn role_settings(facts: &Facts) -> HashMap<String, Vec<(String, String)>> {
+    let of_role = |role: &str| {
+        let mut merged: Vec<(String, String)> = Vec::new();
+        let speaks = |of: &Option<String>| of.as_deref().is_none_or(|of| of == role);
+        for setting in facts.role_settings.iter().filter(|setting| speaks(&setting.role)) {
+            for (name, value) in setting.settings.iter().filter_map(|text| text.split_once('=')) {
+                merged.retain(|(known, _)| known != name);
+                merged.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        merged
+    };
+    let roles = facts.roles.iter().map(|role| (role.name.clone(), of_role(&role.name)));
+    roles.filter(|(_, settings)| !settings.is_empty()).collect()
+}

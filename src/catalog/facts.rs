@@ -1,0 +1,477 @@
+//! What the system catalogs say, as they say it: one query and one plain struct per kind of fact. What follows from
+//! the facts is decided elsewhere, without a server.
+
+use tokio_postgres::{Client, Error, Row};
+
+/// Everything [`load`](super::load()) reads.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) server: Server,
+    pub(super) relations: Vec<Relation>,
+    pub(super) inherits: Vec<Inherits>,
+    pub(super) columns: Vec<ColumnFact>,
+    pub(super) types: Vec<TypeFact>,
+    pub(super) collations: Vec<CollationFact>,
+    pub(super) indexes: Vec<IndexFact>,
+    pub(super) foreign_keys: Vec<ForeignKey>,
+    /// Relations with enabled triggers of the user for INSERT, UPDATE or DELETE.
+    pub(super) triggers: Vec<u32>,
+    /// Tables with rewrite rules.
+    pub(super) rules: Vec<u32>,
+    /// Tables whose defaults, generated columns or checks call a volatile function of the user.
+    pub(super) volatile: Vec<u32>,
+    pub(super) views: Vec<ViewFact>,
+    pub(super) functions: Vec<FunctionFact>,
+    pub(super) operators: Vec<OperatorFact>,
+    pub(super) roles: Vec<RoleFact>,
+    pub(super) role_settings: Vec<RoleSetting>,
+}
+
+/// The relations that could be mirrored tables, as `c` with namespace `n`.
+macro_rules! from_tables {
+    () => {
+        "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname !~ '^pg_'
+            AND n.nspname NOT IN ('information_schema', 'crossfade')
+            AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND NOT c.relispartition"
+    };
+}
+
+/// A fact that one row of one query tells.
+trait Fact: Sized {
+    const SQL: &str;
+
+    fn read(row: &Row) -> Result<Self, Error>;
+}
+
+async fn all<F: Fact>(client: &Client) -> Result<Vec<F>, Error> {
+    client.query(F::SQL, &[]).await?.iter().map(F::read).collect()
+}
+
+async fn oids(client: &Client, sql: &str) -> Result<Vec<u32>, Error> {
+    client.query(sql, &[]).await?.iter().map(|row| row.try_get(0)).collect()
+}
+
+impl Facts {
+    /// Reads them one by one; in a transaction of the caller's, so that they agree.
+    pub(super) async fn read(client: &Client) -> Result<Self, Error> {
+        let server = Server::read(&client.query_one(Server::SQL, &[]).await?)?;
+        let collations = client.query(&collations_sql(server.version_num), &[]).await?;
+        Ok(Self {
+            server,
+            relations: all(client).await?,
+            inherits: all(client).await?,
+            columns: all(client).await?,
+            types: all(client).await?,
+            collations: collations.iter().map(CollationFact::read).collect::<Result<_, _>>()?,
+            indexes: all(client).await?,
+            foreign_keys: all(client).await?,
+            triggers: oids(client, TRIGGERS).await?,
+            rules: oids(client, RULES).await?,
+            volatile: oids(client, VOLATILE).await?,
+            views: all(client).await?,
+            functions: all(client).await?,
+            operators: all(client).await?,
+            roles: all(client).await?,
+            role_settings: all(client).await?,
+        })
+    }
+}
+
+/// The server itself.
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    pub(super) version: String,
+    pub(super) version_num: i32,
+    /// Of the WAL that is written now; empty on a standby.
+    pub(super) timeline: String,
+    pub(super) started: String,
+}
+
+impl Fact for Server {
+    const SQL: &str = "SELECT current_setting('server_version'), current_setting('server_version_num')::int4,
+        CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) ELSE '' END,
+        extract(epoch FROM pg_postmaster_start_time())::text";
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            version: row.try_get(0)?,
+            version_num: row.try_get(1)?,
+            timeline: row.try_get(2)?,
+            started: row.try_get(3)?,
+        })
+    }
+}
+
+/// A table, view, sequence …
+#[derive(Debug, Default, Clone)]
+pub(super) struct Relation {
+    pub(super) oid: u32,
+    pub(super) schema: String,
+    pub(super) name: String,
+    /// `pg_class.relkind`
+    pub(super) kind: String,
+    pub(super) temporary: bool,
+    pub(super) partition: bool,
+    /// Below zero: unknown.
+    pub(super) rows: f64,
+}
+
+impl Fact for Relation {
+    const SQL: &str = "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence = 't',
+            c.relispartition, c.reltuples::float8
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')";
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            oid: row.try_get(0)?,
+            schema: row.try_get(1)?,
+            name: row.try_get(2)?,
+            kind: row.try_get(3)?,
+            temporary: row.try_get(4)?,
+            partition: row.try_get(5)?,
+            rows: row.try_get(6)?,
+        })
+    }
+}
+
+/// A partition of, or an inheriting table.
+#[derive(Debug)]
+pub(super) struct Inherits {
+    pub(super) child: u32,
+    pub(super) parent: u32,
+}
+
+impl Fact for Inherits {
+    const SQL: &str = "SELECT i.inhrelid, i.inhparent FROM pg_inherits i
+        JOIN pg_class c ON c.oid = i.inhrelid AND c.relkind IN ('r', 'p', 'f')";
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self { child: row.try_get(0)?, parent: row.try_get(1)? })
+    }
+}
+
+/// A column of a table that is no partition.
+#[derive(Debug, Default)]
+pub(super) struct ColumnFact {
+    pub(super) relation: u32,
+    pub(super) number: i16,
+    pub(super) name: String,
+    pub(super) type_oid: u32,
+    pub(super) modifier: i32,
+    pub(super) collation: u32,
+    pub(super) not_null: bool,
+    pub(super) generated: bool,
+    /// For people.
+    pub(super) definition: String,
+}
+
+impl Fact for ColumnFact {
+    const SQL: &str = concat!(
+        "SELECT a.attrelid, a.attnum, a.attname::text, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull,
+            a.attgenerated <> '',
+            format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
+                || CASE a.attidentity WHEN 'a' THEN ' generated always as identity'
+                    WHEN 'd' THEN ' generated by default as identity' ELSE '' END
+                || coalesce(CASE WHEN a.attgenerated <> '' THEN ' generated always as ' ELSE ' default ' END
+                    || pg_get_expr(d.adbin, d.adrelid), '')
+        FROM ",
+        from_tables!(),
+        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        ORDER BY a.attrelid, a.attnum"
+    );
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            relation: row.try_get(0)?,
+            number: row.try_get(1)?,
+            name: row.try_get(2)?,
+            type_oid: row.try_get(3)?,
+            modifier: row.try_get(4)?,
+            collation: row.try_get(5)?,
+            not_null: row.try_get(6)?,
+            generated: row.try_get(7)?,
+            definition: row.try_get(8)?,
+        })
+    }
+}
+
+/// A data type.
+#[derive(Debug, Default)]
+pub(super) struct TypeFact {
+    pub(super) oid: u32,
+    pub(super) schema: String,
+    pub(super) name: String,
+    /// Quoted and qualified.
+    pub(super) sql_name: String,
+    /// `pg_type.typtype`
+    pub(super) kind: String,
+    /// Of a domain, else 0.
+    pub(super) base: u32,
+    /// Of an array, else 0.
+    pub(super) element: u32,
+    /// Of an enum, in order, else none.
+    pub(super) labels: Option<Vec<String>>,
+}
+
+impl Fact for TypeFact {
+    const SQL: &str = "SELECT t.oid, n.nspname::text, t.typname::text,
+            quote_ident(n.nspname) || '.' || quote_ident(t.typname), t.typtype::text, t.typbasetype,
+            CASE WHEN t.typoutput = 'array_out'::regproc THEN t.typelem ELSE 0 END,
+            (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid)
+        FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace";
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            oid: row.try_get(0)?,
+            schema: row.try_get(1)?,
+            name: row.try_get(2)?,
+            sql_name: row.try_get(3)?,
+            kind: row.try_get(4)?,
+            base: row.try_get(5)?,
+            element: row.try_get(6)?,
+            labels: row.try_get(7)?,
+        })
+    }
+}
+
+/// A collation that some column has.
+#[derive(Debug, Default)]
+pub(super) struct CollationFact {
+    pub(super) oid: u32,
+    pub(super) deterministic: bool,
+    /// Provider, locale and version; empty for byte order.
+    pub(super) order: String,
+}
+
+impl CollationFact {
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self { oid: row.try_get(0)?, deterministic: row.try_get(1)?, order: row.try_get(2)? })
+    }
+}
+
+/// The columns that hold the locale have other names in other versions: hence by way of JSON. All of the built-in
+/// provider's collations order by code point, which in UTF-8 is byte order.
+fn collations_sql(version_num: i32) -> String {
+    let database_version =
+        if version_num >= 150_000 { "pg_database_collation_actual_version(d.oid)" } else { "NULL::text" };
+    format!(
+        "SELECT oid, deterministic, CASE WHEN provider = 'b' OR locale IN ('C', 'POSIX') THEN ''
+                ELSE concat_ws(':', provider, locale, version) END
+        FROM (
+            SELECT c.oid, c.collisdeterministic AS deterministic, c.collprovider::text AS provider,
+                coalesce(j ->> 'colllocale', j ->> 'colliculocale', j ->> 'collcollate') AS locale,
+                pg_collation_actual_version(c.oid) AS version
+            FROM pg_collation c, to_jsonb(c) j
+            WHERE c.collprovider <> 'd' AND c.oid IN (SELECT attcollation FROM pg_attribute WHERE attrelid >= 16384)
+            UNION ALL
+            SELECT c.oid, true, coalesce(j ->> 'datlocprovider', 'c'),
+                coalesce(j ->> 'datlocale', j ->> 'daticulocale', j ->> 'datcollate'), {database_version}
+            FROM pg_collation c, pg_database d, to_jsonb(d) j
+            WHERE c.collprovider = 'd' AND d.datname = current_database()
+        ) AS used"
+    )
+}
+
+/// A unique or exclusion index of a table that is no partition.
+#[derive(Debug, Default)]
+pub(super) struct IndexFact {
+    pub(super) relation: u32,
+    pub(super) primary: bool,
+    pub(super) replica_identity: bool,
+    /// Unique, valid, total, immediate, expressionless, with PostgreSQL's own operators.
+    pub(super) usable: bool,
+    /// Of its key columns, in order.
+    pub(super) columns: Vec<i16>,
+    /// Of its key columns, in order.
+    pub(super) collations: Vec<u32>,
+}
+
+impl Fact for IndexFact {
+    const SQL: &str = concat!(
+        "SELECT i.indrelid, i.indisprimary, i.indisreplident AND c.relreplident = 'i',
+            i.indisunique AND i.indisvalid AND i.indislive AND i.indimmediate AND NOT i.indisexclusion
+                AND i.indpred IS NULL AND i.indexprs IS NULL
+                AND NOT EXISTS (SELECT FROM unnest(i.indclass) used (opclass) JOIN pg_opclass o ON o.oid = used.opclass
+                    JOIN pg_namespace s ON s.oid = o.opcnamespace WHERE s.nspname <> 'pg_catalog'),
+            (string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts],
+            (string_to_array(i.indcollation::text, ' ')::oid[])[1:i.indnkeyatts]
+        FROM ",
+        from_tables!(),
+        " JOIN pg_index i ON i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)
+        ORDER BY i.indexrelid"
+    );
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            relation: row.try_get(0)?,
+            primary: row.try_get(1)?,
+            replica_identity: row.try_get(2)?,
+            usable: row.try_get(3)?,
+            columns: row.try_get(4)?,
+            collations: row.try_get(5)?,
+        })
+    }
+}
+
+/// A foreign key.
+#[derive(Debug)]
+pub(super) struct ForeignKey {
+    pub(super) referencing: u32,
+    pub(super) referenced: u32,
+    /// ON DELETE or ON UPDATE writes the referencing table.
+    pub(super) acts: bool,
+}
+
+impl Fact for ForeignKey {
+    const SQL: &str = "SELECT conrelid, confrelid, confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')
+        FROM pg_constraint WHERE contype = 'f'";
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self { referencing: row.try_get(0)?, referenced: row.try_get(1)?, acts: row.try_get(2)? })
+    }
+}
+
+/// `tgtype`: 4 INSERT, 8 DELETE, 16 UPDATE.
+const TRIGGERS: &str = "SELECT DISTINCT tgrelid FROM pg_trigger
+    WHERE NOT tgisinternal AND tgenabled <> 'D' AND (tgtype & 28) <> 0";
+
+const RULES: &str = "SELECT DISTINCT r.ev_class FROM pg_rewrite r
+    JOIN pg_class c ON c.oid = r.ev_class AND c.relkind IN ('r', 'p')";
+
+/// The functions that stored expressions call are read off the expressions' trees: dependencies are recorded on no
+/// built-in function, and operators hide theirs.
+const VOLATILE: &str = "SELECT DISTINCT e.relation FROM (
+        SELECT adrelid, adbin::text FROM pg_attrdef
+        UNION ALL SELECT conrelid, conbin::text FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0
+    ) AS e (relation, tree), regexp_matches(e.tree, ':(?:funcid|opfuncid) (\\d+)', 'g') AS called
+    JOIN pg_proc p ON p.oid = called[1]::oid AND p.oid >= 16384 AND p.provolatile = 'v'";
+
+/// A view of the user.
+#[derive(Debug, Default)]
+pub(super) struct ViewFact {
+    pub(super) relation: u32,
+    /// All relations it names.
+    pub(super) relations: Vec<u32>,
+    /// All functions it calls, operators' included.
+    pub(super) functions: Vec<u32>,
+    /// It asks for the time, the user, the next of a sequence by a keyword.
+    pub(super) keywords: bool,
+}
+
+impl Fact for ViewFact {
+    const SQL: &str = "SELECT r.ev_class,
+            ARRAY(SELECT DISTINCT m[1]::oid FROM regexp_matches(r.ev_action::text, ':relid (\\d+)', 'g') m
+                WHERE m[1]::oid NOT IN (0, r.ev_class)),
+            ARRAY(SELECT DISTINCT m[1]::oid FROM regexp_matches(
+                r.ev_action::text, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g') m),
+            r.ev_action::text ~ '\\{(SQLVALUEFUNCTION|NEXTVALUEEXPR)'
+        FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class AND c.relkind = 'v'
+        JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+        WHERE r.rulename = '_RETURN'";
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            relation: row.try_get(0)?,
+            relations: row.try_get(1)?,
+            functions: row.try_get(2)?,
+            keywords: row.try_get(3)?,
+        })
+    }
+}
+
+/// A function, procedure or aggregate.
+#[derive(Debug, Default)]
+pub(super) struct FunctionFact {
+    pub(super) oid: u32,
+    pub(super) schema: String,
+    pub(super) name: String,
+    /// `i`, `s` or `v`; an aggregate's is the worst of its parts.
+    pub(super) declared: String,
+    /// PostgreSQL's own.
+    pub(super) builtin: bool,
+}
+
+impl Fact for FunctionFact {
+    // The letters sort from harmless to worst.
+    const SQL: &str = "SELECT p.oid, n.nspname::text, p.proname::text,
+            greatest(p.provolatile::text, step.provolatile::text, last.provolatile::text),
+            p.oid < 16384 AND n.nspname = 'pg_catalog'
+        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
+        LEFT JOIN pg_proc step ON step.oid = a.aggtransfn LEFT JOIN pg_proc last ON last.oid = a.aggfinalfn";
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            oid: row.try_get(0)?,
+            schema: row.try_get(1)?,
+            name: row.try_get(2)?,
+            declared: row.try_get(3)?,
+            builtin: row.try_get(4)?,
+        })
+    }
+}
+
+/// An operator and the function behind it.
+#[derive(Debug)]
+pub(super) struct OperatorFact {
+    pub(super) schema: String,
+    pub(super) name: String,
+    pub(super) function: u32,
+    /// PostgreSQL's own.
+    pub(super) builtin: bool,
+}
+
+impl Fact for OperatorFact {
+    const SQL: &str = "SELECT n.nspname::text, o.oprname::text, o.oprcode::oid, o.oid < 16384
+        FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace";
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self { schema: row.try_get(0)?, name: row.try_get(1)?, function: row.try_get(2)?, builtin: row.try_get(3)? })
+    }
+}
+
+/// A role, and the tables of which it may not read every column and row.
+#[derive(Debug, Default)]
+pub(super) struct RoleFact {
+    pub(super) name: String,
+    pub(super) unreadable: Vec<u32>,
+}
+
+impl Fact for RoleFact {
+    // Roles beyond the limit are unknown, and what is unknown may read nothing.
+    const SQL: &str = concat!(
+        "SELECT r.rolname::text, ARRAY(SELECT c.oid FROM ",
+        from_tables!(),
+        " WHERE NOT (r.rolsuper OR has_table_privilege(r.oid, c.oid, 'SELECT')
+                AND (NOT c.relrowsecurity OR r.rolbypassrls
+                    OR NOT c.relforcerowsecurity AND pg_has_role(r.oid, c.relowner, 'USAGE'))))
+        FROM pg_roles r ORDER BY r.rolcanlogin DESC, r.rolname LIMIT 500"
+    );
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self { name: row.try_get(0)?, unreadable: row.try_get(1)? })
+    }
+}
+
+/// Settings of a role, a database, or both.
+#[derive(Debug)]
+pub(super) struct RoleSetting {
+    /// `None`: for all roles.
+    pub(super) role: Option<String>,
+    /// `name=value`
+    pub(super) settings: Vec<String>,
+}
+
+impl Fact for RoleSetting {
+    // What comes later wins: the role before the database, both together before either.
+    const SQL: &str = "SELECT r.rolname::text, s.setconfig FROM pg_db_role_setting s
+        LEFT JOIN pg_roles r ON r.oid = s.setrole
+        WHERE (s.setrole = 0 OR r.oid IS NOT NULL) AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+        ORDER BY s.setrole <> 0, s.setdatabase <> 0";
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self { role: row.try_get(0)?, settings: row.try_get(1)? })
+    }
+}

@@ -1,0 +1,166 @@
+//! What copy and check both ask one side about a chunk: its sums, its row hashes, the next bound.
+//!
+//! Every answer comes with the snapshot of the very statement that gave it, also when there are no rows (rule 28).
+
+use thiserror::Error;
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+
+use super::{Bound, Chunk, KeyKind, Pair, hash_row, hash_sums, key_after, key_texts, predicate};
+use crate::effect::{Key, Shape, Snapshot};
+
+/// Why a side could not be asked.
+#[derive(Debug, Error)]
+pub enum ProbeError {
+    /// The server refused the query. Its detail is left out: it shows values.
+    #[error("{message} (SQLSTATE {sqlstate})")]
+    Refused {
+        /// Five characters.
+        sqlstate: String,
+        /// Its primary message.
+        message: String,
+    },
+    /// The connection is gone.
+    #[error("the connection was lost: {0}")]
+    Lost(tokio_postgres::Error),
+    /// An answer of another form than the query has.
+    #[error("expected {0} in the server's answer")]
+    Malformed(&'static str),
+}
+
+impl From<tokio_postgres::Error> for ProbeError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(refusal) if error.is_closed() || refusal.code().code().starts_with("57P") => Self::Lost(error),
+            Some(refusal) => {
+                Self::Refused { sqlstate: refusal.code().code().to_owned(), message: refusal.message().to_owned() }
+            }
+            None => Self::Lost(error),
+        }
+    }
+}
+
+/// A chunk's rows in three numbers: equal on both sides, the rows are equal (128 bits of hash).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sums {
+    /// How many.
+    pub rows: u64,
+    hashes: (String, String),
+}
+
+/// A row by its key and hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowHash {
+    /// Which; no parts in a table without key.
+    pub key: Key,
+    /// 128 bits of the compared columns.
+    pub hash: (i64, i64),
+}
+
+/// How the rows of a pair are told apart on both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By ranges of the key.
+    Ranges,
+    /// By key, but in buckets: the sides order keys differently.
+    Buckets,
+    /// As a multiset of whole rows: no key, or none whose text is its identity (rule 17).
+    Multiset,
+}
+
+impl Way {
+    /// For this pair.
+    pub fn of(pair: &Pair) -> Self {
+        match pair.key_kind {
+            KeyKind::Plain | KeyKind::Collated if pair.ranges => Self::Ranges,
+            KeyKind::Plain | KeyKind::Collated => Self::Buckets,
+            KeyKind::Opaque | KeyKind::None => Self::Multiset,
+        }
+    }
+}
+
+/// The sums of a chunk of `pair`; `shape` is the primary's, whose names serve on both sides.
+pub async fn sums(client: &Client, pair: &Pair, shape: &Shape, chunk: &Chunk) -> Result<(Snapshot, Sums), ProbeError> {
+    let sql = format!(
+        "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text, {} FROM {} AS t WHERE {}",
+        hash_sums(pair),
+        shape.sql_name(),
+        predicate(shape, chunk)
+    );
+    let rows = query(client, &sql).await?;
+    let row = rows.first().ok_or(ProbeError::Malformed("a row of sums"))?;
+    let hash = |column| row.try_get(column).ok().flatten().unwrap_or("0").to_owned();
+    Ok((snapshot(row)?, Sums { rows: number(row, 1)?, hashes: (hash(2), hash(3)) }))
+}
+
+/// Key and hash of each row of a chunk.
+pub async fn row_hashes(
+    client: &Client,
+    pair: &Pair,
+    shape: &Shape,
+    chunk: &Chunk,
+) -> Result<(Snapshot, Vec<RowHash>), ProbeError> {
+    let keys = if shape.key.is_empty() { String::new() } else { format!(", {}", key_texts(shape)) };
+    let inner = format!(
+        "SELECT {}, {}{keys} FROM {} AS t WHERE {}",
+        hash_row(pair, 1),
+        hash_row(pair, 2),
+        shape.sql_name(),
+        predicate(shape, chunk)
+    );
+    let (snapshot, rows) = snapshot_rows(client, &inner).await?;
+    let read = |row: &SimpleQueryRow| {
+        Ok(RowHash { key: key(row, 3, shape.key.len())?, hash: (number(row, 1)?, number(row, 2)?) })
+    };
+    Ok((snapshot, rows.iter().map(read).collect::<Result<_, ProbeError>>()?))
+}
+
+/// The key that ends the next range of `rows` rows behind `after`; `None` when fewer are left.
+pub async fn next_bound(client: &Client, shape: &Shape, after: &Bound, rows: u64) -> Result<Bound, ProbeError> {
+    let rows = query(client, &key_after(shape, after, rows)).await?;
+    rows.first().map(|row| key(row, 0, shape.key.len())).transpose()
+}
+
+/// Whether a table has no row at all.
+pub async fn is_empty(client: &Client, shape: &Shape) -> Result<bool, ProbeError> {
+    let rows = query(client, &format!("SELECT 1 FROM {} LIMIT 1", shape.sql_name())).await?;
+    Ok(rows.is_empty())
+}
+
+/// The rows of `inner` behind the snapshot they were seen under, which is column 0 of each. The first column of
+/// `inner` must never be NULL: that is how no rows show.
+pub async fn snapshot_rows(client: &Client, inner: &str) -> Result<(Snapshot, Vec<SimpleQueryRow>), ProbeError> {
+    let sql = format!(
+        "SELECT s.*, r.* FROM (SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text) AS s \
+         LEFT JOIN LATERAL ({inner}) AS r ON true"
+    );
+    let mut rows = query(client, &sql).await?;
+    let snapshot = snapshot(rows.first().ok_or(ProbeError::Malformed("a snapshot"))?)?;
+    rows.retain(|row| row.try_get(1).is_ok_and(|column| column.is_some()));
+    Ok((snapshot, rows))
+}
+
+/// The rows of one statement, as text.
+pub async fn query(client: &Client, sql: &str) -> Result<Vec<SimpleQueryRow>, ProbeError> {
+    let messages = client.simple_query(sql).await?;
+    let row = |message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    };
+    Ok(messages.into_iter().filter_map(row).collect())
+}
+
+/// The key in `parts` columns from `first` on.
+pub fn key(row: &SimpleQueryRow, first: usize, parts: usize) -> Result<Key, ProbeError> {
+    let part = |column| row.try_get(column).ok().flatten().ok_or(ProbeError::Malformed("a key without NULL"));
+    Ok(Key::new((first..first + parts).map(part).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn snapshot(row: &SimpleQueryRow) -> Result<Snapshot, ProbeError> {
+    let text = row.try_get(0).ok().flatten().ok_or(ProbeError::Malformed("a snapshot"))?;
+    text.parse().map_err(|_| ProbeError::Malformed("a snapshot"))
+}
+
+fn number<T: std::str::FromStr>(row: &SimpleQueryRow, column: usize) -> Result<T, ProbeError> {
+    let text = row.try_get(column).ok().flatten();
+    text.and_then(|text| text.parse().ok()).ok_or(ProbeError::Malformed("a number"))
+}

@@ -1,0 +1,108 @@
+//! A catalog that follows its server.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::catalog::{Changed, Handle};
+
+const SOON: Duration = Duration::from_millis(50);
+const NEVER: Duration = Duration::from_secs(3600);
+/// A test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Follows on a connection of its own, and tells of every load.
+fn follow(handle: &Arc<Handle>, client: Client, poll: Duration) -> mpsc::UnboundedReceiver<Changed> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let handle = Arc::clone(handle);
+    tokio::spawn(async move {
+        handle.follow(&client, everything, poll, |changed| drop(sender.send(changed))).await;
+    });
+    receiver
+}
+
+async fn next(loads: &mut mpsc::UnboundedReceiver<Changed>) -> Changed {
+    tokio::time::timeout(PATIENCE, loads.recv()).await.expect("a load").expect("it still follows")
+}
+
+async fn until_current(handle: &Handle) {
+    let current = async {
+        while !handle.is_current() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, current).await.expect("it becomes current");
+}
+
+#[tokio::test]
+async fn rule_08_a_shape_that_changed_behind_our_back_is_found_and_told() {
+    let (cluster, client) = server().await;
+    run(&client, "CREATE TABLE steady (a int PRIMARY KEY); CREATE TABLE t (a int PRIMARY KEY, b int)").await;
+    let handle = Arc::new(Handle::default());
+    let mut loads = follow(&handle, super::client(&cluster, "postgres").await, SOON);
+    let first = next(&mut loads).await;
+    assert!(first.tables.is_empty() && !first.announced);
+    // As many columns as before, of the same types.
+    run(&client, "BEGIN; ALTER TABLE t DROP b; ALTER TABLE t ADD c int; COMMIT").await;
+    let second = next(&mut loads).await;
+    let id = second.after.table("t").shape.table;
+    assert_eq!((second.tables.as_slice(), second.announced), (&[id][..], false));
+    assert_eq!(second.after.generation, 2);
+    run(&client, "CREATE TABLE fresh (a int PRIMARY KEY)").await;
+    let third = next(&mut loads).await;
+    assert_eq!(third.tables, [third.after.table("fresh").shape.table]);
+}
+
+#[tokio::test]
+async fn what_changes_no_catalog_causes_no_load() {
+    let (cluster, client) = server().await;
+    run(&client, "CREATE TABLE t (a int PRIMARY KEY, b int)").await;
+    let handle = Arc::new(Handle::default());
+    let mut loads = follow(&handle, super::client(&cluster, "postgres").await, SOON);
+    next(&mut loads).await;
+    run(
+        &client,
+        "INSERT INTO t SELECT i, i FROM generate_series(1, 1000) i; DELETE FROM t WHERE a % 2 = 0;
+         CREATE TEMP TABLE passing (a int); INSERT INTO passing VALUES (1); ANALYZE t",
+    )
+    .await;
+    client.batch_execute("VACUUM public.t").await.unwrap();
+    run(&client, "ALTER TABLE t ADD last int").await;
+    let second = next(&mut loads).await;
+    assert_eq!(second.after.generation, 2);
+    assert!(second.after.table("t").column("last").is_some(), "only the ALTER caused a load");
+}
+
+#[tokio::test]
+async fn ddl_of_ours_is_read_once_its_transaction_has_ended() {
+    let (cluster, client) = server().await;
+    let handle = Arc::new(Handle::default());
+    let mut loads = follow(&handle, super::client(&cluster, "postgres").await, NEVER);
+    next(&mut loads).await;
+    until_current(&handle).await;
+    let ddl = handle.invalidate();
+    run(&client, "CREATE TABLE t (a int PRIMARY KEY)").await;
+    assert!(!handle.is_current());
+    drop(ddl);
+    let load = next(&mut loads).await;
+    assert!(load.announced);
+    assert_eq!(load.tables, [load.after.table("t").shape.table]);
+    until_current(&handle).await;
+    assert_eq!(handle.get().table("t").exact, Ok(()));
+}
+
+#[tokio::test]
+async fn a_lost_connection_ends_it_and_another_takes_over() {
+    let (cluster, client) = server().await;
+    let handle = Arc::new(Handle::default());
+    let mut loads = follow(&handle, super::client(&cluster, "postgres").await, SOON);
+    next(&mut loads).await;
+    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    client.batch_execute(others).await.unwrap();
+    assert!(tokio::time::timeout(PATIENCE, loads.recv()).await.expect("it ends").is_none());
+    run(&client, "CREATE TABLE meanwhile (a int PRIMARY KEY)").await;
+    let again = next(&mut follow(&handle, super::client(&cluster, "postgres").await, SOON)).await;
+    assert_eq!(again.tables, [again.after.table("meanwhile").shape.table]);
+}

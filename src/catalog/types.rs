@@ -1,0 +1,97 @@
+//! What a column's type means for identity, order and comparison (rule 17).
+
+use std::collections::HashMap;
+
+use super::facts::{CollationFact, ColumnFact, TypeFact};
+use super::{Canonical, ColumnFacts, KeyKind};
+use crate::effect::Column;
+
+/// Domains over domains, arrays of domains: deeper than this nobody is.
+const MAX_DEPTH: usize = 32;
+
+/// The types and collations of one side.
+pub(super) struct Types<'a> {
+    types: HashMap<u32, &'a TypeFact>,
+    collations: HashMap<u32, &'a CollationFact>,
+}
+
+impl<'a> Types<'a> {
+    pub(super) fn new(types: &'a [TypeFact], collations: &'a [CollationFact]) -> Self {
+        Self {
+            types: types.iter().map(|fact| (fact.oid, fact)).collect(),
+            collations: collations.iter().map(|fact| (fact.oid, fact)).collect(),
+        }
+    }
+
+    /// The column as shapes know it; `None` if its type vanished meanwhile.
+    pub(super) fn column(&self, fact: &ColumnFact) -> Option<Column> {
+        let type_name = self.types.get(&fact.type_oid)?.sql_name.clone();
+        Some(Column { name: fact.name.clone(), type_name, generated: fact.generated })
+    }
+
+    /// All else that is to be known of the column.
+    pub(super) fn facts(&self, fact: &ColumnFact) -> ColumnFacts {
+        let (canonical, kind, order) = self.judge(fact);
+        ColumnFacts { canonical, kind, order, definition: fact.definition.clone() }
+    }
+
+    fn judge(&self, fact: &ColumnFact) -> (Canonical, KeyKind, String) {
+        let everywhere = String::new();
+        let Some(base) = self.base(fact.type_oid) else { return (Canonical::Text, KeyKind::Opaque, everywhere) };
+        if let Some(labels) = &base.labels {
+            return (Canonical::Text, KeyKind::Collated, format!("enum:{}", labels.join(",")));
+        }
+        if base.schema != "pg_catalog" || base.kind != "b" {
+            return (Canonical::Text, KeyKind::Opaque, everywhere);
+        }
+        match base.name.as_str() {
+            "bool" | "char" | "int2" | "int4" | "int8" | "oid" | "uuid" | "date" | "time" | "timestamp" => {
+                (Canonical::Native, KeyKind::Plain, everywhere)
+            }
+            "text" | "varchar" | "name" => match self.collations.get(&fact.collation) {
+                Some(collation) if collation.deterministic => {
+                    (Canonical::Native, KeyKind::Collated, collation.order.clone())
+                }
+                _ => (Canonical::Text, KeyKind::Opaque, everywhere),
+            },
+            "bytea" | "timestamptz" | "timetz" | "inet" | "cidr" | "macaddr" | "macaddr8" | "pg_lsn" => {
+                (Canonical::Native, KeyKind::Opaque, everywhere)
+            }
+            // With a scale of its own each value prints in one way only.
+            "numeric" if fact.modifier >= 0 => (Canonical::Native, KeyKind::Opaque, everywhere),
+            _ => (Canonical::Text, KeyKind::Opaque, everywhere),
+        }
+    }
+
+    /// Whether an index under these collations takes for equal what its columns tell apart.
+    pub(super) fn is_looser(&self, index: u32, column: u32) -> bool {
+        index != column && self.collations.get(&index).is_some_and(|collation| !collation.deterministic)
+    }
+
+    /// Whether its text depends on settings that no session's image can be trusted to have: money on `lc_monetary`,
+    /// names of objects on the search path.
+    pub(super) fn depends_on_settings(&self, type_oid: u32) -> bool {
+        let mut oid = type_oid;
+        for _ in 0..MAX_DEPTH {
+            match self.base(oid) {
+                Some(base) if base.element != 0 => oid = base.element,
+                Some(base) => {
+                    return base.schema == "pg_catalog" && (base.name == "money" || base.name.starts_with("reg"));
+                }
+                None => return true,
+            }
+        }
+        true
+    }
+
+    fn base(&self, type_oid: u32) -> Option<&'a TypeFact> {
+        let mut found = *self.types.get(&type_oid)?;
+        for _ in 0..MAX_DEPTH {
+            if found.base == 0 {
+                return Some(found);
+            }
+            found = self.types.get(&found.base)?;
+        }
+        None
+    }
+}

@@ -1,0 +1,230 @@
+//! The checker's task: rounds by the clock, and what it is asked for in between.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::agenda::{Agenda, Due};
+use super::results::Results;
+use super::round::Round;
+use crate::catalog::{Handle, Pair};
+use crate::config::{Live, Repair};
+use crate::effect::TableId;
+use crate::mirror::Mirror;
+use crate::report::job::Progress;
+use crate::report::{CheckStatus, TableReport};
+
+/// How often it is looked whether something is due; `check.interval` may change at any time.
+const TICK: Duration = Duration::from_millis(200);
+const REQUESTS: usize = 16;
+
+/// Why a check or repair that was asked for did not come to its end.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// On neither side, or not mirrored.
+    #[error("no mirrored table {0}: name it as schema.table, and see mirror.include and mirror.exclude")]
+    UnknownTable(String),
+    /// The catalogs of both sides are needed.
+    #[error("the catalogs of both sides have not been read yet: is the shadow up?")]
+    NotReady,
+    /// Repaired rows were not healed in time.
+    #[error("{0} is still to be read back: see its reason in the report")]
+    NotHealed(String),
+    /// Differences remain.
+    #[error("{table} could not be repaired: {why}")]
+    NotRepaired {
+        /// `schema.table`.
+        table: String,
+        /// What is left.
+        why: String,
+    },
+    /// Too many wait already.
+    #[error("{REQUESTS} requests are waiting for the checker: try again later")]
+    Overloaded,
+    /// The checker stopped.
+    #[error("the checker has stopped")]
+    Stopped,
+    /// Whoever asked is gone.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// The running checker.
+#[derive(Debug)]
+pub struct Checker {
+    results: Arc<Results>,
+    requests: mpsc::Sender<Request>,
+    task: JoinHandle<()>,
+}
+
+/// What it is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Check,
+    Repair,
+}
+
+#[derive(Debug)]
+struct Request {
+    task: Task,
+    tables: Option<Vec<String>>,
+    progress: Progress,
+    /// Closed: nobody waits any more.
+    reply: oneshot::Sender<Result<(), CheckError>>,
+}
+
+impl Checker {
+    /// Starts it on the current tokio runtime; the first round begins when both catalogs have been read.
+    pub fn start(live: Arc<Live>, mirror: Mirror, primary: Arc<Handle>, shadow: Arc<Handle>) -> Self {
+        let results = Arc::new(Results::new(mirror.clone(), Arc::clone(&primary), Arc::clone(&shadow)));
+        let (requests, incoming) = mpsc::channel(REQUESTS);
+        let round = Round::new(live, mirror, primary, shadow, Arc::clone(&results));
+        let task = tokio::spawn(Driver { round, agenda: Agenda::default(), incoming }.run());
+        Self { results, requests, task }
+    }
+
+    /// Compares tables (`schema.table`; all if `None`) and returns when that is done. Dropped before: it stops.
+    pub async fn check(&self, tables: Option<Vec<String>>, progress: Progress) -> Result<(), CheckError> {
+        self.ask(Task::Check, tables, progress).await
+    }
+
+    /// Heals the confirmed differences of tables and returns when their rows have been compared again.
+    pub async fn repair(&self, tables: Option<Vec<String>>, progress: Progress) -> Result<(), CheckError> {
+        self.ask(Task::Repair, tables, progress).await
+    }
+
+    /// What the checks said so far, to be shared.
+    pub fn results(&self) -> Arc<Results> {
+        Arc::clone(&self.results)
+    }
+
+    /// See [`Results::is_verified`].
+    pub fn is_verified(&self, table: TableId) -> bool {
+        self.results.is_verified(table)
+    }
+
+    /// See [`Results::status`].
+    pub fn status(&self) -> CheckStatus {
+        self.results.status()
+    }
+
+    /// See [`Results::tables`].
+    pub fn tables(&self, values: bool, troubles: &HashMap<TableId, String>) -> Vec<TableReport> {
+        self.results.tables(values, troubles)
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    async fn ask(&self, task: Task, tables: Option<Vec<String>>, progress: Progress) -> Result<(), CheckError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.try_send(Request { task, tables, progress, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CheckError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => CheckError::Stopped,
+        })?;
+        answer.await.unwrap_or(Err(CheckError::Stopped))
+    }
+}
+
+struct Driver {
+    round: Round,
+    agenda: Agenda,
+    incoming: mpsc::Receiver<Request>,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        loop {
+            tokio::select! {
+                request = self.incoming.recv() => match request {
+                    Some(request) => self.answer(request).await,
+                    None => return,
+                },
+                () = tokio::time::sleep(TICK) => self.what_is_due().await,
+            }
+        }
+    }
+
+    async fn what_is_due(&mut self) {
+        if !self.round.is_ready() {
+            return;
+        }
+        let interval = self.round.live.get().check.interval;
+        let pairs = match self.agenda.due(Instant::now(), interval) {
+            Due::Nothing => return,
+            Due::Round => {
+                self.round.results.next_round();
+                self.round.pairs()
+            }
+            Due::Tables(names) => {
+                let pairs = self.round.pairs();
+                for gone in names.iter().filter(|name| !pairs.iter().any(|pair| pair.name == **name)) {
+                    self.agenda.forget(gone);
+                }
+                pairs.into_iter().filter(|pair| names.contains(&pair.name)).collect()
+            }
+        };
+        self.round.results.running(true);
+        for pair in pairs {
+            // Nobody waits for a whole round.
+            while let Ok(request) = self.incoming.try_recv() {
+                self.answer(request).await;
+                self.round.results.running(true);
+            }
+            self.check(&pair, None).await;
+        }
+        self.round.results.running(false);
+    }
+
+    async fn answer(&mut self, request: Request) {
+        let Request { task, tables, progress, mut reply } = request;
+        self.round.results.running(true);
+        let result = tokio::select! {
+            result = self.perform(task, tables, &progress) => result,
+            () = reply.closed() => Err(CheckError::Cancelled),
+        };
+        self.round.results.running(false);
+        let _ = reply.send(result);
+    }
+
+    async fn perform(&mut self, task: Task, names: Option<Vec<String>>, progress: &Progress) -> Result<(), CheckError> {
+        if !self.round.is_ready() {
+            return Err(CheckError::NotReady);
+        }
+        let pairs = choose(self.round.pairs(), names)?;
+        for pair in &pairs {
+            progress.begin_table(&pair.name, pair.primary.as_ref().map_or(0, |table| table.rows_estimate));
+        }
+        for pair in &pairs {
+            match task {
+                Task::Check => self.check(pair, Some(progress)).await,
+                Task::Repair => self.round.repair(pair, Some(progress)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn check(&mut self, pair: &Pair, progress: Option<&Progress>) {
+        let complete = self.round.check(pair, progress).await;
+        self.agenda.checked(&pair.name, Instant::now(), complete);
+        if self.round.live.get().check.repair == Repair::All
+            && let Err(error) = self.round.repair(pair, None).await
+        {
+            tracing::warn!("after the check: {error}");
+        }
+    }
+}
+
+fn choose(pairs: Vec<Pair>, names: Option<Vec<String>>) -> Result<Vec<Pair>, CheckError> {
+    let Some(names) = names else { return Ok(pairs) };
+    let find =
+        |name: String| pairs.iter().find(|pair| pair.name == name).cloned().ok_or(CheckError::UnknownTable(name));
+    names.into_iter().map(find).collect()
+}

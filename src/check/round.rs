@@ -1,0 +1,214 @@
+//! Checking and repairing one pair of tables, whatever the servers do meanwhile: every table ends with a word.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::checker::CheckError;
+use super::compare::Comparer;
+use super::results::Results;
+use super::sample::describe;
+use super::state::{Checked, Outcome, has_keys, incomparable};
+use super::table::{Finding, Manner, TableCheck};
+use crate::catalog::{Handle, Pair, Pairs, ProbeError};
+use crate::config::Live;
+use crate::effect::{Key, Mark, Reason, Shape, TableId, Touched};
+use crate::mirror::Mirror;
+use crate::report::Difference;
+use crate::report::job::Progress;
+use crate::server::{Both, Purpose};
+
+/// Of each statement of a check.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Connections lost during the check of one table before it is given up.
+const LOSSES: u32 = 3;
+/// Longest wait for marks of a repair to be answered.
+const HEALING: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(50);
+
+/// What rounds and requests share.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub(super) live: Arc<Live>,
+    pub(super) results: Arc<Results>,
+    mirror: Mirror,
+    primary: Arc<Handle>,
+    shadow: Arc<Handle>,
+    both: Option<Both>,
+}
+
+impl Round {
+    pub(super) fn new(
+        live: Arc<Live>,
+        mirror: Mirror,
+        primary: Arc<Handle>,
+        shadow: Arc<Handle>,
+        results: Arc<Results>,
+    ) -> Self {
+        Self { live, results, mirror, primary, shadow, both: None }
+    }
+
+    /// Whether the catalogs of both sides have been read.
+    pub(super) fn is_ready(&self) -> bool {
+        self.primary.get().generation > 0 && self.shadow.get().generation > 0
+    }
+
+    pub(super) fn pairs(&self) -> Vec<Pair> {
+        Pairs::new(&self.primary.get(), &self.shadow.get()).all
+    }
+
+    /// Checks one table and records what it found; false if it came to no end and is worth asking again.
+    pub(super) async fn check(&mut self, pair: &Pair, progress: Option<&Progress>) -> bool {
+        let Some(shape) = comparable(pair) else { return true };
+        let epoch = self.primary.get().epoch.clone();
+        let (finding, samples, outcome) = match self.find(pair, &shape, progress).await {
+            Ok((finding, samples)) => {
+                let outcome = finding.unfinished.clone().map_or(Outcome::Complete, Outcome::Unfinished);
+                (finding, samples, outcome)
+            }
+            Err(why) => (Finding::default(), Vec::new(), Outcome::Failed(why)),
+        };
+        if self.primary.get().epoch != epoch {
+            return false;
+        }
+        let complete = outcome == Outcome::Complete;
+        let Finding { rows, tally, .. } = finding;
+        let at = SystemTime::now();
+        self.results.record(&pair.name, Checked { epoch, at, rows, outcome, tally, repaired: 0, samples });
+        complete
+    }
+
+    /// Heals the confirmed differences of one table, and compares those rows again.
+    pub(super) async fn repair(&mut self, pair: &Pair, progress: Option<&Progress>) -> Result<(), CheckError> {
+        let (Some(shape), Some(last)) = (comparable(pair), self.results.last(&pair.name)) else { return Ok(()) };
+        if last.tally.total() == 0 {
+            return Ok(());
+        }
+        match last.tally.all_keys().filter(|_| has_keys(pair)) {
+            Some(keys) => self.repair_keys(pair, &shape, keys).await?,
+            None => self.repair_table(pair, shape.table, &last, progress).await?,
+        }
+        match self.results.last(&pair.name).map(|checked| checked.tally.total()) {
+            None | Some(0) => Ok(()),
+            Some(left) => {
+                let why = format!("{left} rows differ still, or were written each time they were compared");
+                Err(CheckError::NotRepaired { table: pair.name.clone(), why })
+            }
+        }
+    }
+
+    async fn repair_keys(&mut self, pair: &Pair, shape: &Arc<Shape>, keys: Vec<Key>) -> Result<(), CheckError> {
+        let table = shape.table;
+        let marked: HashSet<&Key> = keys.iter().collect();
+        self.mirror.mark(&Mark::Keys { table, keys: keys.clone(), reason: Reason::Repair });
+        self.healed(pair, |mirror| {
+            let mut suspects = mirror.suspect_keys();
+            suspects.retain(|suspect| suspect.table == table);
+            !is_marked(mirror, table)
+                && !suspects.iter().flat_map(|suspect| &suspect.keys).any(|key| marked.contains(key))
+        })
+        .await?;
+        let equal = self.compare_keys(pair, shape, keys.clone()).await;
+        let equal = equal.map_err(|why| CheckError::NotRepaired { table: pair.name.clone(), why })?;
+        self.results.amend(&pair.name, |checked| checked.repair(&equal));
+        Ok(())
+    }
+
+    /// Without keys, or with too many: the whole table is read back and checked again.
+    async fn repair_table(
+        &mut self,
+        pair: &Pair,
+        table: TableId,
+        last: &Checked,
+        progress: Option<&Progress>,
+    ) -> Result<(), CheckError> {
+        self.mirror.mark(&Mark::Tables { touched: Touched::Tables(vec![table]), reason: Reason::Repair });
+        self.healed(pair, |mirror| !is_marked(mirror, table)).await?;
+        self.check(pair, progress).await;
+        self.results.amend(&pair.name, |checked| {
+            checked.repaired = last.repaired + last.tally.total().saturating_sub(checked.tally.total());
+        });
+        Ok(())
+    }
+
+    async fn healed(&self, pair: &Pair, is_healed: impl Fn(&Mirror) -> bool) -> Result<(), CheckError> {
+        let until = Instant::now() + HEALING;
+        while !is_healed(&self.mirror) {
+            if Instant::now() > until {
+                return Err(CheckError::NotHealed(pair.name.clone()));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    async fn find(
+        &mut self,
+        pair: &Pair,
+        shape: &Arc<Shape>,
+        progress: Option<&Progress>,
+    ) -> Result<(Finding, Vec<(Key, Difference)>), String> {
+        let rows = pair.primary.as_ref().map_or(0, |table| table.rows_estimate);
+        let samples = self.live.get().check.samples;
+        let mut losses = 0;
+        loop {
+            let both = self.connect().await?;
+            let found = async {
+                let finding = self.table_check(&both, pair, shape, progress).run(rows).await?;
+                let examples = finding.tally.examples(samples);
+                let described = describe(&both, shape, &examples).await?;
+                let keys = examples.into_iter().map(|row| row.key);
+                Ok((finding, keys.zip(described).collect()))
+            }
+            .await;
+            self.both = Some(both);
+            match found {
+                Ok(found) => return Ok(found),
+                Err(ProbeError::Lost(_)) if losses < LOSSES => losses += 1,
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    async fn compare_keys(&mut self, pair: &Pair, shape: &Arc<Shape>, keys: Vec<Key>) -> Result<Vec<Key>, String> {
+        let both = self.connect().await?;
+        let equal = self.table_check(&both, pair, shape, None).equal_keys(keys).await;
+        self.both = Some(both);
+        equal.map_err(|error| error.to_string())
+    }
+
+    fn table_check<'a>(
+        &'a self,
+        both: &'a Both,
+        pair: &'a Pair,
+        shape: &Arc<Shape>,
+        progress: Option<&'a Progress>,
+    ) -> TableCheck<'a> {
+        let check = &self.live.get().check;
+        let manner = Manner { chunk_time: check.chunk_time, max_rows_per_second: check.max_rows_per_second };
+        let comparer = Comparer { mirror: &self.mirror, both, pair, shape: Arc::clone(shape) };
+        TableCheck::new(comparer, manner, progress)
+    }
+
+    /// The connections of the last check if they still live, else new ones.
+    async fn connect(&mut self) -> Result<Both, String> {
+        match self.both.take().filter(|both| !both.is_closed()) {
+            Some(both) => Ok(both),
+            None => {
+                let settings = Arc::clone(&self.live.get());
+                let both = Both::connect(&settings, Purpose::Check, STATEMENT_TIMEOUT).await;
+                both.map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+/// The primary's shape of a pair whose rows can be compared; what stands against it shows in the report by itself.
+fn comparable(pair: &Pair) -> Option<Arc<Shape>> {
+    let (primary, _) = (pair.primary.as_ref()?, pair.shadow.as_ref()?);
+    incomparable(pair).is_none().then(|| Arc::clone(&primary.shape))
+}
+
+fn is_marked(mirror: &Mirror, table: TableId) -> bool {
+    mirror.suspect_tables().iter().any(|suspect| suspect.table == table)
+}

@@ -1,0 +1,226 @@
+//! What the last check of a table said, and what may be said of the table now. Pure.
+
+use std::time::SystemTime;
+
+use super::tally::Tally;
+use crate::catalog::{Pair, Way};
+use crate::effect::Key;
+use crate::report::{Difference, TableReport, TableStatus, rfc3339};
+
+/// The last check of one table.
+#[derive(Debug, Clone)]
+pub(super) struct Checked {
+    /// In this life of the primary; in another it says nothing (rule 5).
+    pub(super) epoch: String,
+    pub(super) at: SystemTime,
+    pub(super) rows: u64,
+    pub(super) outcome: Outcome,
+    pub(super) tally: Tally,
+    /// Of the tally, since.
+    pub(super) repaired: u64,
+    pub(super) samples: Vec<(Key, Difference)>,
+}
+
+/// How far it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Over all of the table.
+    Complete,
+    /// Part of it was busy.
+    Unfinished(String),
+    /// A side refused to be asked.
+    Failed(String),
+}
+
+impl Checked {
+    /// Rows that differed and do not any more.
+    pub(super) fn repair(&mut self, keys: &[Key]) {
+        for key in keys {
+            if self.tally.resolve(key) {
+                self.repaired += 1;
+            }
+        }
+        self.samples.retain(|(key, _)| !keys.contains(key));
+    }
+
+    /// Whether reads that ask for a verified table may use it, while it is not suspect.
+    pub(super) fn is_verified(&self) -> bool {
+        self.outcome == Outcome::Complete && self.tally.total() == 0
+    }
+}
+
+/// What is known of a table besides its last check.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances<'a> {
+    /// Of the primary, now.
+    pub(super) epoch: &'a str,
+    /// Why it is to be read back, if it or any of its rows is.
+    pub(super) suspect: Option<&'a str>,
+    pub(super) suspect_keys: u64,
+}
+
+/// How a table stands, and why it is not consistent.
+pub(super) fn judge(pair: &Pair, checked: Option<&Checked>, now: Circumstances<'_>) -> (TableStatus, Option<String>) {
+    let because = |status, why: &str| (status, Some(why.to_owned()));
+    match (&pair.primary, &pair.shadow) {
+        (Some(_), None) => return because(TableStatus::Diverged, "missing on the shadow"),
+        (None, _) => return because(TableStatus::Diverged, "only on the shadow"),
+        (Some(_), Some(_)) => {}
+    }
+    let checked = checked.filter(|checked| checked.epoch == now.epoch);
+    if let Some(checked) = checked
+        && checked.tally.total() > 0
+    {
+        return because(TableStatus::Diverged, "rows differ");
+    }
+    if let Some(why) = incomparable(pair) {
+        return (TableStatus::Unverifiable, Some(why));
+    }
+    if let Some(why) = now.suspect {
+        return because(TableStatus::Suspect, why);
+    }
+    match checked.map(|checked| &checked.outcome) {
+        None => because(TableStatus::Unchecked, "not compared yet"),
+        Some(Outcome::Unfinished(why)) => because(TableStatus::Unchecked, why),
+        Some(Outcome::Failed(why)) => because(TableStatus::Unverifiable, why),
+        Some(Outcome::Complete) => (TableStatus::Consistent, None),
+    }
+}
+
+/// Why the rows of both sides cannot be compared at all: columns that only one of them has.
+pub(super) fn incomparable(pair: &Pair) -> Option<String> {
+    let (primary, shadow) = (pair.primary.as_ref()?, pair.shadow.as_ref()?);
+    let common = pair.common_columns().len();
+    let alike = common == primary.shape.columns.len() && common == shadow.shape.columns.len();
+    (!alike).then(|| pair.differences.join("; "))
+}
+
+/// A table's part of the report; row values stay out unless they are asked for.
+pub(super) fn report(pair: &Pair, checked: Option<&Checked>, now: Circumstances<'_>, values: bool) -> TableReport {
+    let (status, reason) = judge(pair, checked, now);
+    let counts = checked.map(|checked| &checked.tally);
+    let samples = checked.map_or(&[][..], |checked| &checked.samples);
+    let strip = |(_, sample): &(Key, Difference)| {
+        let mut sample = sample.clone();
+        if !values {
+            (sample.primary, sample.shadow) = (None, None);
+        }
+        sample
+    };
+    TableReport {
+        table: pair.name.clone(),
+        status,
+        reason,
+        checked_at: checked.map(|checked| rfc3339(checked.at)),
+        rows_checked: checked.map_or(0, |checked| checked.rows),
+        missing: counts.map_or(0, |tally| tally.missing),
+        extra: counts.map_or(0, |tally| tally.extra),
+        different: counts.map_or(0, |tally| tally.different),
+        repaired: checked.map_or(0, |checked| checked.repaired),
+        suspect_keys: now.suspect_keys,
+        samples: samples.iter().map(strip).collect(),
+    }
+}
+
+/// Whether differences of this pair can be named and healed by key.
+pub(super) fn has_keys(pair: &Pair) -> bool {
+    Way::of(pair) != Way::Multiset
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::catalog::{Canonical, ColumnFacts, KeyKind, Table};
+    use crate::check::diff::{Differing, Kind};
+    use crate::effect::{Column, Shape, TableId, Touched};
+
+    fn table(columns: &[&str]) -> Arc<Table> {
+        let column =
+            |name: &&str| Column { name: (*name).into(), type_name: "pg_catalog.int4".into(), generated: false };
+        let facts = ColumnFacts {
+            canonical: Canonical::Native,
+            kind: KeyKind::Plain,
+            order: String::new(),
+            definition: "integer".into(),
+        };
+        let shape = Shape {
+            table: TableId(1),
+            schema: "public".into(),
+            name: "t".into(),
+            columns: columns.iter().map(column).collect(),
+            key: vec![0],
+        };
+        Arc::new(Table {
+            shape: Arc::new(shape),
+            columns: vec![facts; columns.len()],
+            key_kind: KeyKind::Plain,
+            unique_keys: vec![vec![columns[0].into()]],
+            exact: Ok(()),
+            reach: Touched::NONE,
+            cascades: Touched::NONE,
+            entangled: false,
+            rows_estimate: 0,
+        })
+    }
+
+    fn pair() -> Pair {
+        Pair::new("public.t".into(), Some(table(&["id", "v"])), Some(table(&["id", "v"])))
+    }
+
+    fn checked(outcome: Outcome, differing: &[(&str, Kind)]) -> Checked {
+        let mut tally = Tally::default();
+        for &(key, kind) in differing {
+            tally.confirm(&Differing { key: Key::new([key]), kind });
+        }
+        let (epoch, at) = ("1".into(), UNIX_EPOCH);
+        Checked { epoch, at, rows: 9, outcome, tally, repaired: 0, samples: Vec::new() }
+    }
+
+    const NOW: Circumstances<'_> = Circumstances { epoch: "1", suspect: None, suspect_keys: 0 };
+
+    fn status(checked: Option<&Checked>, now: Circumstances<'_>) -> TableStatus {
+        judge(&pair(), checked, now).0
+    }
+
+    #[test]
+    fn consistent_is_said_only_of_what_was_compared_whole_in_this_epoch_and_is_not_suspect() {
+        let complete = checked(Outcome::Complete, &[]);
+        assert_eq!(judge(&pair(), Some(&complete), NOW), (TableStatus::Consistent, None));
+        assert_eq!(status(None, NOW), TableStatus::Unchecked);
+        assert_eq!(status(Some(&complete), Circumstances { epoch: "2", ..NOW }), TableStatus::Unchecked);
+        assert_eq!(status(Some(&complete), Circumstances { suspect: Some("copy"), ..NOW }), TableStatus::Suspect);
+        let unfinished = checked(Outcome::Unfinished("busy".into()), &[]);
+        assert_eq!(status(Some(&unfinished), NOW), TableStatus::Unchecked);
+        assert!(complete.is_verified() && !unfinished.is_verified());
+        let failed = checked(Outcome::Failed("timeout".into()), &[]);
+        assert_eq!(judge(&pair(), Some(&failed), NOW), (TableStatus::Unverifiable, Some("timeout".into())));
+    }
+
+    #[test]
+    fn a_confirmed_difference_outweighs_everything_until_it_is_repaired() {
+        let mut differing = checked(Outcome::Complete, &[("1", Kind::Missing), ("2", Kind::Different)]);
+        let suspect = Circumstances { suspect: Some("repair"), ..NOW };
+        assert_eq!(status(Some(&differing), suspect), TableStatus::Diverged);
+        assert!(!differing.is_verified());
+        differing.repair(&[Key::new(["1"]), Key::new(["3"])]);
+        assert_eq!((differing.tally.missing, differing.tally.different, differing.repaired), (0, 1, 1));
+        assert_eq!(status(Some(&differing), NOW), TableStatus::Diverged);
+        differing.repair(&[Key::new(["2"])]);
+        assert_eq!(status(Some(&differing), NOW), TableStatus::Consistent);
+        assert!(differing.is_verified());
+    }
+
+    #[test]
+    fn a_table_of_one_side_is_diverged_and_one_with_other_columns_unverifiable() {
+        let complete = checked(Outcome::Complete, &[]);
+        let alone = Pair::new("public.t".into(), Some(table(&["id"])), None);
+        assert_eq!(judge(&alone, None, NOW), (TableStatus::Diverged, Some("missing on the shadow".into())));
+        let alone = Pair::new("public.t".into(), None, Some(table(&["id"])));
+        assert_eq!(judge(&alone, None, NOW), (TableStatus::Diverged, Some("only on the shadow".into())));
+        let other = Pair::new("public.t".into(), Some(table(&["id", "v"])), Some(table(&["id"])));
+        assert_eq!(judge(&other, Some(&complete), NOW).0, TableStatus::Unverifiable);
+    }
+}

@@ -1,0 +1,238 @@
+//! Checking one table: chunk by chunk, down to the rows where sums differ, and again where writes were in the way.
+
+use std::time::{Duration, Instant};
+
+use super::compare::{Busy, ChunkVerdict, Comparer, RowsVerdict};
+use super::diff::Differing;
+use super::tally::Tally;
+use super::walk::{Walk, buckets, split};
+use crate::catalog::{Bound, Chunk, Pace, ProbeError, Way, next_bound};
+use crate::effect::Key;
+use crate::report::job::Progress;
+
+/// Rows listed at once; larger chunks are cut first.
+const LISTED: u64 = 10_000;
+/// Cuts of a chunk, one inside the other.
+const DEEPEST: u32 = 24;
+/// How often what was busy is asked again.
+const ROUNDS: u32 = 6;
+/// Keys of one probe.
+const KEYS_AT_ONCE: usize = 1000;
+/// Busy chunks kept to be asked again; a table with more is given up for now.
+const BUSY_CHUNKS: usize = 100;
+
+/// How a check is done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// Aim of a statement.
+    pub(super) chunk_time: Duration,
+    /// Zero: as fast as it goes.
+    pub(super) max_rows_per_second: u64,
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub(super) struct Finding {
+    pub(super) rows: u64,
+    pub(super) tally: Tally,
+    /// What could not be compared, for people; `None`: everything was.
+    pub(super) unfinished: Option<String>,
+}
+
+/// The check of one table under way.
+pub(super) struct TableCheck<'a> {
+    pub(super) comparer: Comparer<'a>,
+    pub(super) manner: Manner,
+    pub(super) progress: Option<&'a Progress>,
+    finding: Finding,
+    busy: Vec<(Chunk, Busy)>,
+    retry: Vec<Key>,
+    began: Instant,
+}
+
+impl<'a> TableCheck<'a> {
+    pub(super) fn new(comparer: Comparer<'a>, manner: Manner, progress: Option<&'a Progress>) -> Self {
+        let (finding, began) = (Finding::default(), Instant::now());
+        Self { comparer, manner, progress, finding, busy: Vec::new(), retry: Vec::new(), began }
+    }
+
+    /// Over the whole table.
+    pub(super) async fn run(mut self, rows_estimate: u64) -> Result<Finding, ProbeError> {
+        let mut walk = Walk::new(Way::of(self.comparer.pair), rows_estimate);
+        let mut pace = Pace::new(5000, 200_000, self.manner.chunk_time);
+        loop {
+            let bound = self.bound(&walk, pace.rows()).await?;
+            let Some(chunk) = walk.next(bound) else { break };
+            let began = Instant::now();
+            let rows = self.chunk(chunk).await?;
+            pace.took(rows, began.elapsed());
+            if self.is_hopeless() {
+                break;
+            }
+        }
+        self.again().await?;
+        self.finding.unfinished = self.left();
+        Ok(self.finding)
+    }
+
+    /// Over these keys alone. The keys that are the same on both sides now are the answer.
+    pub(super) async fn equal_keys(mut self, keys: Vec<Key>) -> Result<Vec<Key>, ProbeError> {
+        self.retry.clone_from(&keys);
+        self.again().await?;
+        let unsure = &self.retry;
+        let mut finding = self.finding.tally;
+        Ok(keys.into_iter().filter(|key| !unsure.contains(key) && !finding.resolve(key)).collect())
+    }
+
+    async fn bound(&self, walk: &Walk, rows: u64) -> Result<Bound, ProbeError> {
+        match walk {
+            Walk::Ranges(after) => next_bound(&self.comparer.both.primary, &self.comparer.shape, after, rows).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Compares a chunk by its sums, and where they differ its parts; gives the rows compared.
+    async fn chunk(&mut self, chunk: Chunk) -> Result<u64, ProbeError> {
+        let mut seen = 0;
+        let mut parts = vec![(chunk, 0)];
+        while let Some((part, depth)) = parts.pop() {
+            match self.comparer.chunk(&part).await? {
+                ChunkVerdict::Match { rows } => {
+                    seen += rows;
+                    self.compared(rows).await;
+                }
+                ChunkVerdict::Busy(why) => self.busy.push((part, why)),
+                ChunkVerdict::Unequal { primary, shadow } => {
+                    let cut = self.cut(&part, primary, shadow, depth).await?;
+                    if cut.is_empty() && self.list(part).await? {
+                        seen += primary;
+                        self.compared(primary).await;
+                    }
+                    parts.extend(cut.into_iter().map(|part| (part, depth + 1)));
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Parts of a chunk that has too many rows to list; none if it is to be listed as it is.
+    async fn cut(&self, chunk: &Chunk, primary: u64, shadow: u64, depth: u32) -> Result<Vec<Chunk>, ProbeError> {
+        let Comparer { both, pair, shape, .. } = &self.comparer;
+        let rows = primary.max(shadow);
+        if rows <= LISTED || depth >= DEEPEST {
+            return Ok(Vec::new());
+        }
+        if let (Chunk::Range { .. }, Way::Multiset) = (chunk, Way::of(pair)) {
+            let of = buckets(rows);
+            return Ok((0..of).map(|number| Chunk::Bucket { number, of }).collect());
+        }
+        let middle = match chunk {
+            Chunk::Range { after, .. } => {
+                let fuller = if primary >= shadow { &both.primary } else { &both.shadow };
+                next_bound(fuller, shape, after, rows / 2).await?
+            }
+            _ => None,
+        };
+        Ok(split(chunk, &middle).map_or_else(Vec::new, Vec::from))
+    }
+
+    /// Row by row; false if it was busy.
+    async fn list(&mut self, chunk: Chunk) -> Result<bool, ProbeError> {
+        match self.comparer.rows(&chunk).await? {
+            RowsVerdict::Busy(why) => {
+                self.busy.push((chunk, why));
+                Ok(false)
+            }
+            RowsVerdict::Listed { confirmed, retry } => {
+                self.listed(&confirmed, retry);
+                Ok(true)
+            }
+        }
+    }
+
+    fn listed(&mut self, confirmed: &[Differing], retry: Vec<Key>) {
+        for row in confirmed {
+            self.finding.tally.confirm(row);
+        }
+        self.retry.extend(retry);
+    }
+
+    /// Whether to try for longer would only keep the other tables waiting.
+    fn is_hopeless(&self) -> bool {
+        let behind = self.busy.iter().filter(|(_, why)| *why == Busy::Behind).count();
+        behind > 1 || self.busy.len() > BUSY_CHUNKS
+    }
+
+    /// What was busy, a few times more, each time after a longer pause.
+    async fn again(&mut self) -> Result<(), ProbeError> {
+        for round in 0..ROUNDS {
+            if self.is_hopeless() || (self.busy.is_empty() && self.retry.is_empty()) {
+                break;
+            }
+            if round > 0 {
+                tokio::time::sleep(Duration::from_millis(100 << round)).await;
+            }
+            for (chunk, _) in std::mem::take(&mut self.busy) {
+                self.chunk(chunk).await?;
+            }
+            let keys = std::mem::take(&mut self.retry);
+            for batch in keys.chunks(KEYS_AT_ONCE) {
+                self.probe(batch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn probe(&mut self, keys: &[Key]) -> Result<(), ProbeError> {
+        match self.comparer.rows(&Chunk::Keys(keys.to_vec())).await? {
+            RowsVerdict::Busy(_) => self.retry.extend_from_slice(keys),
+            RowsVerdict::Listed { confirmed, retry } => self.listed(&confirmed, retry),
+        }
+        Ok(())
+    }
+
+    /// What is still busy, for people.
+    fn left(&self) -> Option<String> {
+        let keys = self.retry.len();
+        match self.busy.first() {
+            Some((_, Busy::Behind)) => Some("the shadow did not catch up in time to be compared".into()),
+            Some((_, Busy::Voided)) => Some("it was written all the time, not row by row".into()),
+            Some((_, Busy::Suspect)) => Some("it was to be read back while it was compared".into()),
+            None if keys > 0 => Some(format!("{keys} rows were written each time they were compared")),
+            None => None,
+        }
+    }
+
+    /// Counts, and rests as `max_rows_per_second` asks.
+    async fn compared(&mut self, rows: u64) {
+        self.finding.rows += rows;
+        if let Some(progress) = self.progress {
+            progress.add_rows(&self.comparer.pair.name, rows);
+        }
+        let rest = rest(self.finding.rows, self.began.elapsed(), self.manner.max_rows_per_second);
+        if !rest.is_zero() {
+            tokio::time::sleep(rest).await;
+        }
+    }
+}
+
+/// How long to pause so that `rows` since `elapsed` ago are no more than `limit` a second.
+fn rest(rows: u64, elapsed: Duration, limit: u64) -> Duration {
+    if limit == 0 {
+        return Duration::ZERO;
+    }
+    Duration::from_secs_f64(rows as f64 / limit as f64).saturating_sub(elapsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_throttle_rests_only_when_it_is_ahead() {
+        let second = Duration::from_secs(1);
+        assert_eq!(rest(1000, second, 0), Duration::ZERO);
+        assert_eq!(rest(1000, second, 500), second);
+        assert_eq!(rest(1000, second, 2000), Duration::ZERO);
+    }
+}

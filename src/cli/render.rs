@@ -1,0 +1,228 @@
+//! Status, report and reload in plain words.
+
+use std::fmt::Write;
+
+use super::columns::{Align, columns};
+use crate::config::ReloadOutcome;
+use crate::report::{
+    CheckState, Difference, DifferenceKind, GuardState, MirrorStatus, ReadsStatus, Report, ServerState, ServerStatus,
+    Status, TableReport, TableStatus, Verdict,
+};
+
+/// `crossfade status`
+pub(super) fn status(status: &Status) -> String {
+    let Status { version, uptime_s, generation, sessions, primary, shadow, mirror, reads, guard, check } = status;
+    let guard_state = match guard.state {
+        GuardState::Closed => "closed: the ramp works",
+        GuardState::Open => "open: every read goes to the primary",
+        GuardState::HalfOpen => "half open: a few reads are tried on the shadow",
+    };
+    let checking = match check.state {
+        CheckState::Idle => "idle",
+        CheckState::Running => "running",
+    };
+    let mut text = format!("crossfade {version}, up {}, configuration {generation}\n\n", span(*uptime_s));
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<10}{value}");
+    };
+    line("sessions", format!("{} open, {} in all", sessions.open, sessions.total));
+    line("primary", server(primary));
+    line("shadow", server(shadow));
+    for (i, value) in mirror_lines(mirror).into_iter().enumerate() {
+        line(if i == 0 { "mirror" } else { "" }, value);
+    }
+    for (i, value) in reads_lines(reads).into_iter().enumerate() {
+        line(if i == 0 { "reads" } else { "" }, value);
+    }
+    line("guard", format!("{guard_state}{}", guard.reason.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()));
+    line("check", format!("{checking}, round {}, verdict {}", check.round, verdict(check.verdict)));
+    text
+}
+
+fn server(server: &ServerStatus) -> String {
+    let state = match server.state {
+        ServerState::Up => "up",
+        ServerState::Down => "down",
+        ServerState::Degraded => "degraded",
+    };
+    let version = server.server_version.as_ref().map(|version| format!(", PostgreSQL {version}")).unwrap_or_default();
+    let error = server.last_error.as_ref().map(|error| format!(", last error: {error}")).unwrap_or_default();
+    format!("{state}{version}{error}")
+}
+
+fn mirror_lines(mirror: &MirrorStatus) -> Vec<String> {
+    let MirrorStatus { captured, applied, pending, quarantined, skipped, .. } = mirror;
+    let state = match (mirror.enabled, mirror.paused, mirror.settled) {
+        (false, ..) => "off",
+        (true, true, _) => "paused",
+        (true, false, true) => "settled",
+        (true, false, false) => "at work",
+    };
+    let backlog = bytes(mirror.backlog_bytes);
+    let mut lines = vec![
+        format!("{state}, {pending} pending, lag {} ms, backlog {backlog}", mirror.lag_ms),
+        format!(
+            "{captured} captured = {applied} applied + {pending} pending + {quarantined} quarantined + {skipped} skipped"
+        ),
+    ];
+    if !mirror.suspect_tables.is_empty() || mirror.suspect_keys > 0 {
+        let tables =
+            if mirror.suspect_tables.is_empty() { "no table".into() } else { mirror.suspect_tables.join(", ") };
+        lines.push(format!("suspect, to be read back: {tables}; {} single rows", mirror.suspect_keys));
+    }
+    lines
+}
+
+fn reads_lines(reads: &ReadsStatus) -> Vec<String> {
+    let ReadsStatus { percent, eligible, shadow, fallback, ineligible, compared, mismatched, .. } = reads;
+    let effective = reads.effective_percent.map(|share| format!(", {share:.1} % in effect over the last minute"));
+    let mut lines = vec![
+        format!("{percent} % to the shadow{}", effective.unwrap_or_default()),
+        format!("{eligible} eligible = {shadow} by the shadow + {fallback} fallback; {ineligible} not eligible"),
+    ];
+    if *compared > 0 {
+        lines.push(format!("{compared} compared, {mismatched} with different answers"));
+    }
+    lines
+}
+
+/// `crossfade report`
+pub(super) fn report(report: &Report) -> String {
+    let mut text = format!("verdict: {}  ({})\n", verdict(report.verdict), report.generated_at);
+    if report.tables.is_empty() {
+        text.push_str("\nno tables\n");
+    } else {
+        text.push('\n');
+        text.push_str(&tables(&report.tables));
+    }
+    let samples: Vec<_> = report.tables.iter().flat_map(|t| t.samples.iter().map(|s| (t.table.as_str(), s))).collect();
+    if !samples.is_empty() {
+        text.push_str("\ndifferences (some of them, where there are many):\n");
+        samples.into_iter().for_each(|(table, sample)| text.push_str(&difference(table, sample)));
+    }
+    if report.reads.compared > 0 {
+        let reads = &report.reads;
+        let _ = writeln!(text, "\nreads: {} compared, {} with different answers", reads.compared, reads.mismatched);
+    }
+    let _ = writeln!(text, "\nmirror: {}", mirror_lines(&report.mirror.status).join("\n        "));
+    for refused in &report.mirror.quarantine {
+        let (seq, sqlstate, table) = (refused.seq, &refused.sqlstate, &refused.table);
+        let _ = writeln!(text, "refused by the shadow: {table}, SQLSTATE {sqlstate}: {} (seq {seq})", refused.message);
+    }
+    for replayed in &report.mirror.replayed {
+        let _ = writeln!(text, "replayed {} times: {} ({})", replayed.count, replayed.query, replayed.reason);
+    }
+    text
+}
+
+fn tables(tables: &[TableReport]) -> String {
+    let header = [
+        ("TABLE", Align::Left),
+        ("STATUS", Align::Left),
+        ("ROWS", Align::Right),
+        ("MISSING", Align::Right),
+        ("EXTRA", Align::Right),
+        ("DIFFERENT", Align::Right),
+        ("REPAIRED", Align::Right),
+        ("CHECKED AT", Align::Left),
+        ("WHY", Align::Left),
+    ];
+    let row = |table: &TableReport| {
+        [
+            table.table.clone(),
+            table_status(table.status).to_owned(),
+            table.rows_checked.to_string(),
+            table.missing.to_string(),
+            table.extra.to_string(),
+            table.different.to_string(),
+            table.repaired.to_string(),
+            table.checked_at.clone().unwrap_or_else(|| "never".to_owned()),
+            table.reason.clone().unwrap_or_default(),
+        ]
+    };
+    columns(header, &tables.iter().map(row).collect::<Vec<_>>())
+}
+
+fn difference(table: &str, difference: &Difference) -> String {
+    let key: Vec<_> = difference.key.iter().map(|(column, value)| format!("{column} = {value}")).collect();
+    let what = match difference.kind {
+        DifferenceKind::Missing => "is missing on the shadow".to_owned(),
+        DifferenceKind::Extra => "is on the shadow only".to_owned(),
+        DifferenceKind::Different => format!("differs in {}", difference.columns.join(", ")),
+    };
+    let mut text = format!("  {table}: the row {} {what}\n", key.join(", "));
+    for (side, row) in [("primary", &difference.primary), ("shadow", &difference.shadow)] {
+        let Some(row) = row else { continue };
+        let null = || "NULL".to_owned();
+        let values: Vec<_> = row
+            .iter()
+            .map(|(column, value)| format!("{column} = {}", value.as_ref().map_or_else(null, |v| format!("{v:?}"))))
+            .collect();
+        let _ = writeln!(text, "    {side:<8}{}", values.join(", "));
+    }
+    text
+}
+
+/// `crossfade reload`
+pub(super) fn reload(outcome: &ReloadOutcome) -> String {
+    let ReloadOutcome { changed, needs_restart, overridden, generation } = outcome;
+    let mut text = format!("configuration {generation} is in force\n");
+    if changed.is_empty() && needs_restart.is_empty() {
+        text.push_str("nothing changed\n");
+    }
+    for (name, keys) in [
+        ("changed", changed),
+        ("waiting for a restart", needs_restart),
+        ("overridden by environment or command line", overridden),
+    ] {
+        if !keys.is_empty() {
+            let _ = writeln!(text, "{name}: {}", keys.join(", "));
+        }
+    }
+    text
+}
+
+pub(super) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Consistent => "consistent",
+        Verdict::Diverged => "diverged",
+        Verdict::Unknown => "unknown",
+    }
+}
+
+fn table_status(status: TableStatus) -> &'static str {
+    match status {
+        TableStatus::Consistent => "consistent",
+        TableStatus::Diverged => "diverged",
+        TableStatus::Suspect => "suspect",
+        TableStatus::Unchecked => "unchecked",
+        TableStatus::Unverifiable => "unverifiable",
+    }
+}
+
+fn span(seconds: f64) -> String {
+    let seconds = seconds as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86400, seconds % 86400 / 3600),
+    }
+}
+
+fn bytes(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut scaled = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while scaled >= 1024.0 && unit + 1 < units.len() {
+        scaled /= 1024.0;
+        unit += 1;
+    }
+    format!("{scaled:.1} {}", units[unit])
+}
+
+#[cfg(test)]
+mod tests;

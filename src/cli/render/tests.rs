@@ -1,0 +1,168 @@
+//! Exact text, as its reader sees it.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::report::{CheckStatus, GuardStatus, MirrorReport, Quarantined, ReadsReport, Replayed, SessionsStatus};
+
+fn sample() -> Status {
+    Status {
+        version: "0.1.0".into(),
+        uptime_s: 3725.4,
+        generation: 3,
+        sessions: SessionsStatus { open: 12, total: 340 },
+        primary: ServerStatus { state: ServerState::Up, server_version: Some("15.20".into()), last_error: None },
+        shadow: ServerStatus {
+            state: ServerState::Down,
+            server_version: Some("18.1".into()),
+            last_error: Some("connection refused".into()),
+        },
+        mirror: MirrorStatus {
+            enabled: true,
+            captured: 1000,
+            applied: 990,
+            pending: 10,
+            lag_ms: 4,
+            backlog_bytes: 2048,
+            suspect_tables: vec!["public.log".into()],
+            suspect_keys: 3,
+            ..MirrorStatus::default()
+        },
+        reads: ReadsStatus {
+            percent: 10.0,
+            effective_percent: Some(9.8),
+            eligible: 50,
+            shadow: 49,
+            fallback: 1,
+            ineligible: 20,
+            ..ReadsStatus::default()
+        },
+        guard: GuardStatus { state: GuardState::Open, reason: Some("4.2 % of shadow reads failed".into()) },
+        check: CheckStatus { state: CheckState::Running, round: 2, verdict: Verdict::Consistent },
+    }
+}
+
+#[test]
+fn a_status_reads_from_top_to_bottom() {
+    assert_eq!(
+        status(&sample()),
+        "\
+crossfade 0.1.0, up 1 h 2 min, configuration 3
+
+sessions  12 open, 340 in all
+primary   up, PostgreSQL 15.20
+shadow    down, PostgreSQL 18.1, last error: connection refused
+mirror    at work, 10 pending, lag 4 ms, backlog 2.0 KiB
+          1000 captured = 990 applied + 10 pending + 0 quarantined + 0 skipped
+          suspect, to be read back: public.log; 3 single rows
+reads     10 % to the shadow, 9.8 % in effect over the last minute
+          50 eligible = 49 by the shadow + 1 fallback; 20 not eligible
+guard     open: every read goes to the primary (4.2 % of shadow reads failed)
+check     running, round 2, verdict consistent
+"
+    );
+}
+
+fn table(name: &str, status: TableStatus) -> TableReport {
+    TableReport {
+        table: name.into(),
+        status,
+        reason: None,
+        checked_at: Some("2026-01-01T00:00:00Z".into()),
+        rows_checked: 1000,
+        missing: 0,
+        extra: 0,
+        different: 0,
+        repaired: 0,
+        suspect_keys: 0,
+        samples: Vec::new(),
+    }
+}
+
+fn differing(kind: DifferenceKind, id: i32) -> Difference {
+    Difference {
+        key: BTreeMap::from([("id".to_owned(), json!(id))]),
+        kind,
+        columns: vec!["v".into(), "w".into()],
+        primary: None,
+        shadow: None,
+    }
+}
+
+#[test]
+fn a_report_names_every_table_and_shows_differences() {
+    let values = |v: Option<&str>| Some(BTreeMap::from([("v".to_owned(), v.map(ToOwned::to_owned))]));
+    let with_values =
+        Difference { primary: values(Some("new")), shadow: values(None), ..differing(DifferenceKind::Different, 7) };
+    let orders = TableReport {
+        missing: 1,
+        different: 1,
+        samples: vec![differing(DifferenceKind::Missing, 5), with_values],
+        ..table("public.orders", TableStatus::Diverged)
+    };
+    let unchecked = TableReport {
+        checked_at: None,
+        rows_checked: 0,
+        reason: Some("no key".into()),
+        ..table("public.log", TableStatus::Unchecked)
+    };
+    let refused = Quarantined {
+        seq: 7,
+        sqlstate: "23505".into(),
+        table: "public.t".into(),
+        message: "duplicate key value".into(),
+    };
+    let replayed = Replayed { query: "truncate t".into(), count: 3, reason: "whole table".into() };
+    let settled = MirrorStatus { enabled: true, settled: true, ..MirrorStatus::default() };
+    let mirror = MirrorReport { status: settled, quarantine: vec![refused], replayed: vec![replayed] };
+    let all = Report::new("2026-01-01T00:00:09Z".into(), vec![orders, unchecked], ReadsReport::default(), mirror);
+    assert_eq!(
+        report(&all),
+        "\
+verdict: diverged  (2026-01-01T00:00:09Z)
+
+TABLE          STATUS     ROWS  MISSING  EXTRA  DIFFERENT  REPAIRED  CHECKED AT            WHY
+public.log     unchecked     0        0      0          0         0  never                 no key
+public.orders  diverged   1000        1      0          1         0  2026-01-01T00:00:00Z
+
+differences (some of them, where there are many):
+  public.orders: the row id = 5 is missing on the shadow
+  public.orders: the row id = 7 differs in v, w
+    primary v = \"new\"
+    shadow  v = NULL
+
+mirror: settled, 0 pending, lag 0 ms, backlog 0 B
+        0 captured = 0 applied + 0 pending + 0 quarantined + 0 skipped
+refused by the shadow: public.t, SQLSTATE 23505: duplicate key value (seq 7)
+replayed 3 times: truncate t (whole table)
+"
+    );
+}
+
+#[test]
+fn a_reload_says_only_what_there_is_to_say() {
+    let mut outcome = ReloadOutcome { generation: 2, ..ReloadOutcome::default() };
+    assert_eq!(reload(&outcome), "configuration 2 is in force\nnothing changed\n");
+    outcome.changed = vec!["reads.percent".into(), "check.samples".into()];
+    outcome.needs_restart = vec!["listen.address".into()];
+    outcome.overridden = vec!["log.level".into()];
+    assert_eq!(
+        reload(&outcome),
+        "\
+configuration 2 is in force
+changed: reads.percent, check.samples
+waiting for a restart: listen.address
+overridden by environment or command line: log.level
+"
+    );
+}
+
+#[test]
+fn spans_and_sizes_are_rounded_for_people() {
+    let spans = [12.9, 61.0, 7260.0, 90_000.0].map(span);
+    assert_eq!(spans, ["12 s", "1 min 1 s", "2 h 1 min", "1 d 1 h"]);
+    let sizes = [0, 1023, 1536, 64 << 20, u64::MAX].map(bytes);
+    assert_eq!(sizes, ["0 B", "1023 B", "1.5 KiB", "64.0 MiB", "16777216.0 TiB"]);
+}

@@ -1,0 +1,276 @@
+//! The healer: waits for suspects, reads them back, up to `copy.workers` tables at a time, and tries again whatever fails.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::{debug, warn};
+
+use super::board::{self, Board};
+use super::heal::{HealError, Healing};
+use super::schedule::{Ended, Schedule, Work};
+use super::walk::heal_table;
+use crate::catalog::{Handle, Pair, ProbeError, Way};
+use crate::config::{Live, Repair};
+use crate::effect::{Mark, Reason, TableId, Touched};
+use crate::mirror::Mirror;
+use crate::report::job::Progress;
+use crate::server::{Both, ConnectError, Purpose};
+
+/// While something is suspect and waits, how often it is looked whether its time has come.
+const TICK: Duration = Duration::from_millis(50);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Why tables were not read back.
+#[derive(Debug, Error)]
+pub enum CopyError {
+    /// No such table on the primary, or it is not mirrored.
+    #[error("no mirrored table {0} on the primary: name it as schema.table, and see mirror.include and mirror.exclude")]
+    UnknownTable(String),
+    /// It was tried, and will be again.
+    #[error("{table} could not be read back: {why}; it stays suspect and is tried again")]
+    Failed {
+        /// `schema.table`.
+        table: String,
+        /// What happened.
+        why: String,
+    },
+}
+
+/// The running healer.
+#[derive(Debug)]
+pub struct Healer {
+    sides: Arc<Sides>,
+    task: JoinHandle<()>,
+}
+
+/// What every piece of work looks at.
+#[derive(Debug)]
+struct Sides {
+    live: Arc<Live>,
+    mirror: Mirror,
+    primary: Arc<Handle>,
+    shadow: Arc<Handle>,
+    board: Board,
+}
+
+impl Healer {
+    /// Starts it on the current tokio runtime.
+    pub fn start(live: Arc<Live>, mirror: Mirror, primary: Arc<Handle>, shadow: Arc<Handle>) -> Self {
+        let sides = Arc::new(Sides { live, mirror, primary, shadow, board: Board::default() });
+        let task = tokio::spawn(run(Arc::clone(&sides)));
+        Self { sides, task }
+    }
+
+    /// Reads whole tables back (`schema.table`; all if `None`), and returns when that is done: a table that is empty
+    /// on the shadow is filled. Dropped before: it goes on, unwatched.
+    pub async fn backfill(&self, tables: Option<Vec<String>>, progress: Progress) -> Result<(), CopyError> {
+        let Sides { mirror, board, .. } = &*self.sides;
+        let chosen = self.sides.choose(tables)?;
+        for (table, name, rows) in &chosen {
+            progress.begin_table(name, *rows);
+            board.watch(*table, progress.clone());
+        }
+        let ids: Vec<TableId> = chosen.iter().map(|(table, ..)| *table).collect();
+        mirror.mark(&Mark::Tables { touched: Touched::Tables(ids.clone()), reason: Reason::Backfill });
+        let suspects = mirror.suspect_tables();
+        for (id, table, _) in chosen {
+            // Not suspect any more: healed since.
+            let Some(suspect) = suspects.iter().find(|suspect| suspect.table == id) else { continue };
+            let healed = board.wait_healed(id, suspect.generation).await;
+            healed.map_err(|why| CopyError::Failed { table, why })?;
+        }
+        Ok(())
+    }
+
+    /// Why tables that are suspect are not healed yet, as far as it is known.
+    pub fn troubles(&self) -> HashMap<TableId, String> {
+        self.sides.board.troubles()
+    }
+
+    /// Stops it. What it placed stays in the ledger; what it did not finish stays marked.
+    pub async fn stop(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+impl Sides {
+    /// Id, name and estimated rows of these tables of the primary.
+    fn choose(&self, names: Option<Vec<String>>) -> Result<Vec<(TableId, String, u64)>, CopyError> {
+        let catalog = self.primary.get();
+        let all = || {
+            catalog.tables.values().map(|table| (table.shape.table, table.shape.display_name(), table.rows_estimate))
+        };
+        let Some(names) = names else { return Ok(all().collect()) };
+        let find = |name: String| all().find(|(_, found, _)| *found == name).ok_or(CopyError::UnknownTable(name));
+        names.into_iter().map(find).collect()
+    }
+
+    fn pair(&self, table: TableId) -> Option<Pair> {
+        let (primary, shadow) = (self.primary.get(), self.shadow.get());
+        let ours = primary.tables.get(&table)?;
+        let theirs = shadow
+            .tables
+            .values()
+            .find(|other| other.shape.schema == ours.shape.schema && other.shape.name == ours.shape.name);
+        Some(Pair::new(ours.shape.display_name(), Some(Arc::clone(ours)), theirs.cloned()))
+    }
+
+    /// With `check.repair = "off"` only what was asked for is read back.
+    fn wanted(&self, reason: Reason) -> bool {
+        let repair = self.live.get().check.repair;
+        repair != Repair::Off || matches!(reason, Reason::Repair | Reason::Backfill)
+    }
+
+    /// A connection to each side, the given one if it still lives.
+    async fn connect(&self, idle: Option<Both>) -> Result<Both, ConnectError> {
+        match idle {
+            Some(both) if !both.is_closed() => Ok(both),
+            _ => Both::connect(&self.live.get(), Purpose::Copy, STATEMENT_TIMEOUT).await,
+        }
+    }
+}
+
+/// A finished piece of work, and the connections it leaves.
+struct Done {
+    work: Work,
+    began: Instant,
+    both: Option<Both>,
+    result: Result<(), Trouble>,
+}
+
+#[derive(Debug, Error)]
+enum Trouble {
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    #[error("{0}")]
+    Heal(#[from] HealError),
+    #[error("the table is missing on the shadow")]
+    NoShadow,
+    #[error("the table is not in the primary's catalog")]
+    NoPrimary,
+    #[error("the shadow refused the rows read back")]
+    Refused,
+}
+
+impl Trouble {
+    fn ended(&self) -> Ended {
+        match self {
+            Self::Connect(_) | Self::Heal(HealError::Probe(ProbeError::Lost(_))) => Ended::Disconnected,
+            _ => Ended::Failed,
+        }
+    }
+}
+
+async fn run(sides: Arc<Sides>) {
+    let mut schedule = Schedule::default();
+    let mut working: JoinSet<Done> = JoinSet::new();
+    let mut idle: Vec<Both> = Vec::new();
+    loop {
+        if working.is_empty() {
+            schedule.none_runs();
+            sides.mirror.suspicion().await;
+        }
+        for work in next(&sides, &mut schedule, working.len()) {
+            let tries = schedule.failures(work.table());
+            working.spawn(perform(Arc::clone(&sides), work, idle.pop(), tries));
+        }
+        tokio::select! {
+            Some(done) = working.join_next() => match done {
+                Ok(done) => idle.extend(finish(&sides, &mut schedule, done)),
+                Err(error) => warn!("reading back ended early: {error}"),
+            },
+            () = tokio::time::sleep(TICK) => {}
+        }
+    }
+}
+
+fn next(sides: &Sides, schedule: &mut Schedule, running: usize) -> Vec<Work> {
+    let workers = sides.live.get().copy.workers.max(1);
+    if running >= workers {
+        return Vec::new();
+    }
+    let now = Instant::now();
+    schedule.forget(now);
+    let mut keys = sides.mirror.suspect_keys();
+    keys.retain(|keys| sides.wanted(keys.reason));
+    let mut tables = sides.mirror.suspect_tables();
+    tables.retain(|suspect| sides.wanted(suspect.reason));
+    schedule.due(now, keys, tables, workers)
+}
+
+fn finish(sides: &Sides, schedule: &mut Schedule, done: Done) -> Option<Both> {
+    let table = done.work.table();
+    let now = Instant::now();
+    let (how, why) = match &done.result {
+        Ok(()) => (Ended::Healed, None),
+        Err(trouble) => {
+            debug!("table {} is not read back yet: {trouble}", table.0);
+            let (how, why) = (trouble.ended(), trouble.to_string());
+            let kind = if how == Ended::Disconnected { board::Trouble::Waiting } else { board::Trouble::Failed };
+            (how, Some(kind(why)))
+        }
+    };
+    sides.board.trouble(table, why);
+    schedule.ended(table, now, now - done.began, how);
+    if let (Work::Table(suspect), Ended::Healed) = (&done.work, how) {
+        sides.board.healed(table, suspect.generation);
+    }
+    done.both.filter(|both| !both.is_closed())
+}
+
+async fn perform(sides: Arc<Sides>, work: Work, idle: Option<Both>, tries: u32) -> Done {
+    let _busy = sides.mirror.busy();
+    let began = Instant::now();
+    match sides.connect(idle).await {
+        Ok(both) => {
+            let result = heal(&sides, &work, &both, tries).await;
+            Done { work, began, both: Some(both), result }
+        }
+        Err(error) => Done { work, began, both: None, result: Err(error.into()) },
+    }
+}
+
+/// Tries after which a table that the primary's catalog does not know counts as dropped.
+const DROPPED_AFTER: u32 = 3;
+
+async fn heal(sides: &Sides, work: &Work, both: &Both, tries: u32) -> Result<(), Trouble> {
+    let (table, mirror) = (work.table(), &sides.mirror);
+    let Some(pair) = sides.pair(table) else {
+        if tries < DROPPED_AFTER || !sides.primary.is_current() {
+            return Err(Trouble::NoPrimary);
+        }
+        clear(mirror, work);
+        return Ok(());
+    };
+    let (Some(ours), Some(_)) = (&pair.primary, &pair.shadow) else { return Err(Trouble::NoShadow) };
+    let progress = sides.board.progress(table);
+    let mut healing = Healing::new(mirror, both, &pair, Arc::clone(&ours.shape), progress);
+    match work {
+        Work::Keys(suspect) if Way::of(&pair) != Way::Multiset => {
+            healing.keys(&suspect.keys).await?;
+            healing.settle().await;
+        }
+        Work::Keys(_) | Work::Table(_) => heal_table(&mut healing, ours.rows_estimate).await?,
+    }
+    clear(mirror, work);
+    if refused(mirror, table) { Err(Trouble::Refused) } else { Ok(()) }
+}
+
+fn clear(mirror: &Mirror, work: &Work) {
+    match work {
+        Work::Keys(suspect) => mirror.clear_keys(suspect.table, &suspect.keys, suspect.generation),
+        Work::Table(suspect) => mirror.clear_table(suspect.table, suspect.generation),
+    }
+}
+
+/// Whether the table is suspect again because the shadow would not take what was read back.
+fn refused(mirror: &Mirror, table: TableId) -> bool {
+    let tables = mirror.suspect_tables();
+    let keys = mirror.suspect_keys();
+    let of_table = tables.iter().map(|suspect| (suspect.table, suspect.reason));
+    of_table.chain(keys.iter().map(|keys| (keys.table, keys.reason))).any(|mark| mark == (table, Reason::Quarantine))
+}

@@ -1,0 +1,15 @@
+//! Rows in bulk from the primary to the shadow: one mechanism fills an empty table, heals a suspect one, and repairs
+//! confirmed differences.
+//!
+//! It meets the mirror in marks (what is to be read back), windows (which keys are newer than what was read), the
+//! fence (rule 26) and the ledger, in which what was read takes its place. It never writes to the shadow itself, and
+//! it never clears a mark before the rows that answer it are applied.
+
+mod board;
+mod heal;
+mod healer;
+mod read;
+mod schedule;
+mod walk;
+
+pub use healer::{CopyError, Healer};

@@ -1,0 +1,100 @@
+//! Healing a whole table: what is equal already is not read; the rest is read back part by part.
+
+use std::collections::HashMap;
+
+use super::heal::{HealError, Healing};
+use crate::catalog::{Chunk, KeyKind, RowHash, Way, is_empty, next_bound, row_hashes};
+use crate::effect::Key;
+
+/// Rows of one bucket, about: its keys and hashes of both sides are held at once.
+const BUCKET: u64 = 20_000;
+
+/// Makes the table equal, as of snapshots sent after this was called; returns when it is so on the shadow.
+pub(super) async fn heal_table(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(), HealError> {
+    // Behind a fence: rows that are on their way must not be taken for rows that were never there (rule 27).
+    healing.catch_up().await;
+    let keyed = healing.pair.key_kind != KeyKind::None;
+    if keyed && is_empty(&healing.both.shadow, &healing.shape).await? {
+        healing.fill().await?;
+    } else {
+        match Way::of(healing.pair) {
+            Way::Ranges => heal_ranges(healing).await?,
+            Way::Buckets => heal_buckets(healing, rows_estimate).await?,
+            Way::Multiset => heal_multiset(healing).await?,
+        }
+    }
+    healing.settle().await;
+    Ok(())
+}
+
+async fn heal_ranges(healing: &mut Healing<'_>) -> Result<(), HealError> {
+    let mut after = None;
+    loop {
+        let rows = healing.rows_at_once();
+        let upto = next_bound(&healing.both.primary, &healing.shape, &after, rows).await?;
+        match healing.is_equal(&Chunk::Range { after: after.clone(), upto: upto.clone() }).await? {
+            Some(rows) => healing.done(rows),
+            None => healing.range(after, &upto).await?,
+        }
+        if upto.is_none() {
+            return Ok(());
+        }
+        after = upto;
+    }
+}
+
+async fn heal_buckets(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(), HealError> {
+    let of = u32::try_from(rows_estimate / BUCKET).unwrap_or(u32::MAX).saturating_add(1);
+    for number in 0..of {
+        let chunk = Chunk::Bucket { number, of };
+        if let Some(rows) = healing.is_equal(&chunk).await? {
+            healing.done(rows);
+            continue;
+        }
+        let (_, ours) = row_hashes(&healing.both.primary, healing.pair, &healing.shape, &chunk).await?;
+        healing.catch_up().await;
+        let (_, theirs) = row_hashes(&healing.both.shadow, healing.pair, &healing.shape, &chunk).await?;
+        healing.keys(&unequal(ours, theirs)).await?;
+    }
+    Ok(())
+}
+
+async fn heal_multiset(healing: &mut Healing<'_>) -> Result<(), HealError> {
+    match healing.is_equal(&Chunk::Range { after: None, upto: None }).await? {
+        Some(rows) => healing.done(rows),
+        None => healing.multiset().await?,
+    }
+    Ok(())
+}
+
+/// Keys whose rows are not the same in both lists.
+fn unequal(ours: Vec<RowHash>, theirs: Vec<RowHash>) -> Vec<Key> {
+    let mut rest: HashMap<Key, (i64, i64)> = ours.into_iter().map(|row| (row.key, row.hash)).collect();
+    let mut keys = Vec::new();
+    for row in theirs {
+        if rest.remove(&row.key) != Some(row.hash) {
+            keys.push(row.key);
+        }
+    }
+    keys.extend(rest.into_keys());
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_missing_and_extra_keys_are_all_unequal() {
+        let rows = |rows: &[(&str, i64)]| {
+            rows.iter().map(|&(key, hash)| RowHash { key: Key::new([key]), hash: (hash, 0) }).collect::<Vec<_>>()
+        };
+        let ours = rows(&[("same", 1), ("changed", 2), ("missing", 3)]);
+        let theirs = rows(&[("extra", 4), ("changed", 5), ("same", 1)]);
+        let mut found = unequal(ours, theirs);
+        found.sort_unstable();
+        let mut expected: Vec<_> = ["changed", "extra", "missing"].map(|key| Key::new([key])).into();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+    }
+}

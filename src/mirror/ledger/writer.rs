@@ -1,0 +1,259 @@
+//! The thread that owns the journal: writes what was placed, makes it durable, then shows it to the appliers; saves the
+//! state, removes segments that are no longer needed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::effect::Seq;
+use crate::mirror::entry::Entry;
+
+use super::journal::{Durability, Folder, SegmentFile, SegmentInfo, State, boot_id, remove_segment};
+use super::placement::Intake;
+use super::shared::Shared;
+use super::suspects::SavedKeys;
+
+/// How often the segments are synced and the state is saved.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Entries written in one go, in bytes.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Segments are at most about this large, and small enough that removing them frees a small journal in steps.
+const SEGMENT_BYTES: u64 = 16 << 20;
+const SEGMENTS: u64 = 16;
+
+/// How long a table without a ticket stays in the in-flight file.
+const STICKY: Duration = Duration::from_secs(5);
+
+/// Whether writing works, so that trouble is told once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Disk {
+    Works,
+    Refuses,
+}
+
+/// The writer.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    folder: Folder,
+    segment_bytes: u64,
+    active: Option<SegmentFile>,
+    closed: VecDeque<SegmentInfo>,
+    /// As it was saved last.
+    state: State,
+    written: Seq,
+    /// Largest horizon of a segment that was removed before its time.
+    cut_horizon: Option<u64>,
+    /// All that was placed before this was written.
+    taken_at: Instant,
+    unsynced: bool,
+    /// Syncing failed once: what is on disk is not known any more in this run.
+    distrusted: bool,
+    disk: Disk,
+}
+
+impl Writer {
+    /// Goes on behind these segments. `state` is what the next start finds until something else is saved.
+    pub(super) fn new(shared: Arc<Shared>, folder: Folder, segments: Vec<SegmentInfo>, state: State) -> Self {
+        let segment_bytes = (shared.bounds.journal / SEGMENTS).min(SEGMENT_BYTES);
+        let written = state.written;
+        let writer = Self {
+            shared,
+            folder,
+            segment_bytes,
+            active: None,
+            closed: segments.into(),
+            state,
+            written,
+            cut_horizon: None,
+            taken_at: Instant::now(),
+            unsynced: false,
+            distrusted: false,
+            disk: Disk::Works,
+        };
+        writer.measure();
+        writer
+    }
+
+    /// Works until the ledger is closed or abandoned.
+    pub(super) fn run(mut self) {
+        let mut next_tick = Instant::now() + TICK;
+        loop {
+            let now = self.shared.wait_for_work(next_tick);
+            if self.shared.abandoned.load(Ordering::Acquire) {
+                return;
+            }
+            let (batch, closing) = self.take(now);
+            if !batch.is_empty() {
+                self.write(&batch);
+            } else if closing {
+                self.close();
+                return;
+            }
+            if now >= next_tick {
+                self.tick(now);
+                next_tick = Instant::now() + TICK;
+            }
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> (Vec<Arc<Entry>>, bool) {
+        let mut placement = self.shared.placement.lock();
+        let batch = placement.take(BATCH_BYTES);
+        if placement.queue_is_empty() {
+            self.taken_at = now;
+        }
+        (batch, placement.intake == Intake::Closed)
+    }
+
+    fn write(&mut self, batch: &[Arc<Entry>]) {
+        match self.append(batch) {
+            Ok(()) => {
+                self.disk = Disk::Works;
+                self.unsynced = true;
+                self.written = batch.last().map_or(self.written, |entry| entry.seq);
+                self.shared.backlog.publish(batch);
+            }
+            Err(error) => {
+                if self.disk == Disk::Works {
+                    tracing::error!(%error, folder = %self.folder.path().display(), "the journal cannot be written: \
+                        written tables become suspect until it can");
+                }
+                self.disk = Disk::Refuses;
+                batch.iter().for_each(|entry| self.shared.lose(entry));
+            }
+        }
+        self.measure();
+        self.shared.placement.lock().written(batch.iter().map(|entry| entry.bytes).sum());
+    }
+
+    fn append(&mut self, batch: &[Arc<Entry>]) -> std::io::Result<()> {
+        if self.active.as_ref().is_some_and(|segment| segment.info().bytes >= self.segment_bytes) {
+            self.sync();
+            self.retire();
+        }
+        let Some(first) = batch.first() else { return Ok(()) };
+        let segment = match &mut self.active {
+            Some(segment) => segment,
+            none => none.insert(SegmentFile::create(self.folder.path(), first.seq)?),
+        };
+        let appended = segment.append(batch);
+        if appended.as_ref().is_err_and(|error| !error.usable) {
+            self.retire();
+        }
+        appended.map_err(Into::into)
+    }
+
+    fn retire(&mut self) {
+        self.closed.extend(self.active.take().map(|segment| segment.info()));
+    }
+
+    fn sync(&mut self) {
+        if !self.unsynced || self.distrusted {
+            return;
+        }
+        match self.active.as_ref().map_or(Ok(()), SegmentFile::sync) {
+            Ok(()) => self.unsynced = false,
+            Err(error) => {
+                self.distrusted = true;
+                tracing::error!(%error, folder = %self.folder.path().display(), "the journal cannot be made durable: \
+                    if crossfade is killed now, tables written since its start are compared at the next");
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.sync();
+        let saved = self.save(false, SavedKeys::TableOnly, Durability::Process);
+        if saved && !self.distrusted {
+            self.shared.in_flight.leave_idle(self.taken_at.min(now.checked_sub(STICKY).unwrap_or(self.taken_at)));
+        }
+        self.trim();
+    }
+
+    /// Saves the state if it has changed; whether it is saved.
+    fn save(&mut self, clean: bool, keys: SavedKeys, durability: Durability) -> bool {
+        let state = self.current_state(clean, keys);
+        if state == self.state && durability == Durability::Process {
+            return true;
+        }
+        match state.save(self.folder.path(), durability) {
+            Ok(()) => {
+                self.state = state;
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, folder = %self.folder.path().display(), "the state of the journal cannot be saved");
+                false
+            }
+        }
+    }
+
+    fn current_state(&self, clean: bool, keys: SavedKeys) -> State {
+        let horizon = self.shared.horizon();
+        let placement = self.shared.placement.lock();
+        State {
+            clean,
+            boot_id: boot_id(),
+            last: placement.last(),
+            written: self.written,
+            applied: placement.applied().min(self.written),
+            trimmed: self.state.trimmed,
+            issued: self.shared.in_flight.issued(),
+            history_cut: self.cut_horizon.is_some_and(|cut| cut >= horizon),
+            books: placement.books.clone(),
+            marks: self.shared.suspects.save(keys),
+        }
+    }
+
+    /// Removes segments that are applied and that no late arrival has to be measured against; when the journal is half
+    /// full, also those that one may have to.
+    fn trim(&mut self) {
+        let horizon = self.shared.horizon();
+        let mut bytes = self.bytes();
+        let mut done = Vec::new();
+        for segment in &self.closed {
+            let forced = bytes > self.shared.bounds.journal / 2;
+            if segment.last > self.state.applied || (segment.horizon >= horizon && !forced) {
+                break;
+            }
+            if segment.horizon >= horizon {
+                self.cut_horizon = self.cut_horizon.max(Some(segment.horizon));
+            }
+            bytes -= segment.bytes;
+            done.push(*segment);
+        }
+        let Some(last) = done.last() else { return };
+        self.state.trimmed = last.last.max(self.state.trimmed);
+        if !self.save(false, SavedKeys::TableOnly, Durability::Power) {
+            return;
+        }
+        for segment in done {
+            if let Err(error) = remove_segment(self.folder.path(), segment.first) {
+                tracing::error!(%error, segment = segment.first, "a segment of the journal cannot be removed");
+                break;
+            }
+            self.closed.pop_front();
+        }
+        self.measure();
+    }
+
+    fn bytes(&self) -> u64 {
+        let active = self.active.as_ref().map_or(0, |segment| segment.info().bytes);
+        active + self.closed.iter().map(|segment| segment.bytes).sum::<u64>()
+    }
+
+    fn measure(&self) {
+        self.shared.on_disk.store(self.bytes(), Ordering::Relaxed);
+    }
+
+    fn close(&mut self) {
+        self.sync();
+        if !self.distrusted && self.save(true, SavedKeys::Each, Durability::Power) {
+            self.shared.in_flight.close();
+        }
+    }
+}

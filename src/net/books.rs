@@ -1,0 +1,68 @@
+//! One session's books with the mirror.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::catalog::{Handle, Invalidation};
+use crate::effect::{Change, Mark, Reason, Seq, Touched, Transaction, Xid};
+use crate::mirror::{Mirror, Ticket};
+use crate::session::Accounts;
+
+/// What one session has announced and not decided. Dropped with something undecided, as when the primary is lost while
+/// a commit is on its way, it marks what that may have written.
+#[derive(Debug)]
+pub(super) struct Books {
+    mirror: Mirror,
+    catalog: Arc<Handle>,
+    undecided: VecDeque<(Ticket, Touched)>,
+    invalidations: Vec<Invalidation>,
+    last: Option<Seq>,
+}
+
+impl Books {
+    pub(super) fn new(mirror: Mirror, catalog: Arc<Handle>) -> Self {
+        Self { mirror, catalog, undecided: VecDeque::new(), invalidations: Vec::new(), last: None }
+    }
+
+    /// The last place in the ledger of this session's own writes.
+    pub(super) fn last_write(&self) -> Option<Seq> {
+        self.last
+    }
+}
+
+impl Accounts for Books {
+    fn enter(&mut self, touched: &Touched) {
+        self.undecided.push_back((self.mirror.enter(touched), touched.clone()));
+    }
+
+    fn commit(&mut self, xid: Option<Xid>, changes: Vec<Change>) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let transaction = Transaction { xid, committed_ms: now.as_millis() as u64, changes };
+        self.last = self.mirror.submit(transaction, None).or(self.last);
+    }
+
+    fn skip(&mut self) {
+        self.mirror.skip();
+    }
+
+    fn resolve(&mut self, count: usize) {
+        self.undecided.drain(..count.min(self.undecided.len()));
+        if self.undecided.is_empty() {
+            self.invalidations.clear();
+        }
+    }
+
+    fn ddl(&mut self) {
+        self.invalidations.push(self.catalog.invalidate());
+    }
+}
+
+impl Drop for Books {
+    fn drop(&mut self) {
+        for (ticket, touched) in self.undecided.drain(..) {
+            self.mirror.mark(&Mark::Tables { touched, reason: Reason::InDoubt });
+            drop(ticket);
+        }
+    }
+}

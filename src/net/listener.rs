@@ -1,0 +1,160 @@
+//! Accepts clients, and gives each a task of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use super::cancel::CancelKeys;
+use super::relay::Relay;
+use super::startup::{Wish, negotiate};
+use super::stream::Stream;
+use crate::catalog;
+use crate::config::Live;
+use crate::effect::Epoch;
+use crate::mirror::Mirror;
+use crate::report::SessionsStatus;
+use crate::session::{ReadService, Session};
+use crate::sql;
+use crate::wire::{Severity, Startup, error_response};
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Settings in force.
+    pub live: Arc<Live>,
+    /// Where writes go.
+    pub mirror: Mirror,
+    /// Of the primary.
+    pub catalog: Arc<catalog::Handle>,
+    /// Facts of statements seen before.
+    pub statements: sql::Cache,
+    /// Who answers drawn reads.
+    pub reads: Arc<dyn ReadService>,
+    /// The primary's life.
+    pub epoch: Arc<AtomicU32>,
+}
+
+impl Shared {
+    /// The primary's life now.
+    pub(super) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
+    }
+}
+
+/// Whether sessions are asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Leaving {
+    /// Stay.
+    #[default]
+    No,
+    /// As soon as no transaction is open.
+    WhenIdle,
+    /// At once.
+    Now,
+}
+
+/// How many are in.
+#[derive(Debug, Default)]
+pub struct Gate {
+    open: AtomicUsize,
+    total: AtomicU64,
+    keys: Arc<CancelKeys>,
+}
+
+impl Gate {
+    /// Client connections.
+    pub fn status(&self) -> SessionsStatus {
+        SessionsStatus { open: self.open.load(Ordering::Relaxed) as u64, total: self.total.load(Ordering::Relaxed) }
+    }
+}
+
+/// One client's place; given up when it is dropped, however its task ends.
+struct Place(Arc<Gate>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Accepts until sessions are asked to leave. Returns when the last session ended.
+pub async fn serve(listener: TcpListener, shared: Arc<Shared>, gate: Arc<Gate>, mut leaving: watch::Receiver<Leaving>) {
+    let mut tasks = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            _ = leaving.wait_for(|now| *now != Leaving::No) => break,
+            Some(ended) = tasks.join_next() => {
+                if let Err(error) = ended && error.is_panic() {
+                    metrics::counter!("crossfade_session_panics_total").increment(1);
+                    warn!("a session ended by a bug in crossfade; the others go on");
+                }
+            }
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    gate.open.fetch_add(1, Ordering::AcqRel);
+                    let place = Place(Arc::clone(&gate));
+                    tasks.spawn(client(stream, Arc::clone(&shared), place, leaving.clone()));
+                }
+                Err(error) => {
+                    warn!(%error, "accepting a connection");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn client(stream: TcpStream, shared: Arc<Shared>, place: Place, leaving: watch::Receiver<Leaving>) {
+    let settings = Arc::clone(&shared.live.get());
+    let Ok(mut stream) = Stream::accepted(stream) else { return };
+    let wish = match tokio::time::timeout(settings.listen.startup_timeout, negotiate(&mut stream)).await {
+        Ok(Ok(wish)) => wish,
+        Ok(Err(error)) => return debug!(%error, "a client did not become a session"),
+        Err(_) => return debug!("a client did not say what it wants in time"),
+    };
+    match wish {
+        Wish::Gone => {}
+        Wish::Cancel(key) => {
+            if let Err(error) = place.0.keys.cancel(&key, &settings.primary.url).await {
+                debug!(%error, "forwarding a cancel request");
+            }
+        }
+        Wish::Session(startup, input) => {
+            if place.0.open.load(Ordering::Acquire) > settings.listen.max_connections {
+                return refuse(&mut stream, "53300", "sorry, too many clients already").await;
+            }
+            let primary = match Stream::connect(&settings.primary.url).await {
+                Ok(primary) => primary,
+                Err(error) => {
+                    let message = format!("crossfade cannot reach the primary at {}: {error}", settings.primary.url);
+                    return refuse(&mut stream, "08006", &message).await;
+                }
+            };
+            place.0.total.fetch_add(1, Ordering::Relaxed);
+            let session = session(&startup, &shared, &settings);
+            let relay = Relay::new(session, stream, primary, input, &shared, Arc::clone(&place.0.keys));
+            relay.run(settings.listen.startup_timeout, leaving).await;
+        }
+    }
+}
+
+/// Sessions on the mirrored database are tracked; the others are relayed and counted.
+fn session(startup: &Startup, shared: &Shared, settings: &crate::config::Settings) -> Session {
+    let database = startup.get("database").or_else(|| startup.get("user")).unwrap_or_default();
+    if settings.mirror.enabled && !startup.is_replication() && database == settings.primary.url.database {
+        return Session::tracked(startup, &shared.catalog.get());
+    }
+    metrics::counter!("crossfade_sessions_unread_total").increment(1);
+    Session::unread(startup)
+}
+
+async fn refuse(client: &mut Stream, sqlstate: &str, message: &str) {
+    let _ = client.write_all(&error_response(Severity::Fatal, sqlstate, message)).await;
+}

@@ -1,0 +1,15 @@
+//! Sockets of the data path: listener, start-up, relay loop, cancel.
+//!
+//! One task a session; it moves bytes between one client and one primary connection, shows them to the session's
+//! machine, and never waits for the shadow but inside a read that was drawn. Knows the mirror only through its handle
+//! and reads only through [`ReadService`](crate::session::ReadService).
+
+mod books;
+mod cancel;
+mod direction;
+mod listener;
+mod relay;
+mod startup;
+mod stream;
+
+pub use listener::{Gate, Leaving, Shared, serve};

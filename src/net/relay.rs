@@ -1,0 +1,299 @@
+//! The relay of one session: the loop that moves its bytes.
+//!
+//! The primary's answers come first, so that what is committed is accounted before the client goes on. The two
+//! directions do not wait for each other; a side that does not read stops only what is meant for it.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::FutureExt;
+use tokio::io::{AsyncWrite as _, AsyncWriteExt};
+use tokio::sync::{Notify, watch};
+use tracing::debug;
+
+use super::books::Books;
+use super::cancel::{CancelKeys, Registered};
+use super::direction::Direction;
+use super::listener::{Leaving, Shared};
+use super::stream::Stream;
+use crate::session::{Drawn, Env, Session, SessionError, Splice, Truncated};
+use crate::wire::{Severity, error_response};
+
+/// A session with its two sockets.
+pub(super) struct Relay<'a> {
+    session: Session,
+    books: Books,
+    shared: &'a Shared,
+    client: Stream,
+    primary: Stream,
+    upward: Direction,
+    downward: Direction,
+    splice: Splice,
+    /// The client takes no more bytes; answers are still read for what they commit.
+    client_is_gone: bool,
+    /// The primary was told that nothing more comes.
+    primary_is_told: bool,
+    input: Input,
+    /// For sampling by session.
+    number: u64,
+    cancelled: Arc<Notify>,
+    keys: Arc<CancelKeys>,
+    registered: Option<Registered>,
+}
+
+/// What is known of the client's unseen bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// Nothing new since the machine saw them.
+    Seen,
+    /// There are new ones.
+    New,
+    /// The read in front was offered to the shadow in vain: the primary answers it.
+    Offered,
+}
+
+/// Why the loop stopped.
+enum Stop {
+    /// A read was drawn.
+    Read(Box<Drawn>),
+    /// The primary closed.
+    PrimaryClosed,
+    /// Asked to leave while idle.
+    Leave,
+    /// One of the sides does not speak the protocol.
+    Broken(SessionError),
+    /// The primary's socket failed.
+    PrimaryFailed(io::Error),
+}
+
+impl<'a> Relay<'a> {
+    pub(super) fn new(
+        session: Session,
+        client: Stream,
+        primary: Stream,
+        input: BytesMut,
+        shared: &'a Shared,
+        keys: Arc<CancelKeys>,
+    ) -> Self {
+        // The StartupMessage goes out as it came.
+        let mut upward = Direction::default();
+        upward.say(&input);
+        Self {
+            session,
+            books: Books::new(shared.mirror.clone(), Arc::clone(&shared.catalog)),
+            shared,
+            client,
+            primary,
+            upward,
+            downward: Direction::default(),
+            splice: Splice::default(),
+            client_is_gone: false,
+            primary_is_told: false,
+            input: Input::Seen,
+            number: rand::random(),
+            cancelled: Arc::new(Notify::new()),
+            keys,
+            registered: None,
+        }
+    }
+
+    /// Runs the session to its end. Login must be over within `startup_timeout`.
+    pub(super) async fn run(mut self, startup_timeout: Duration, mut leaving: watch::Receiver<Leaving>) {
+        let login = tokio::time::sleep(startup_timeout);
+        tokio::pin!(login);
+        let mut asked = Leaving::No;
+        loop {
+            let logged_in = self.session.is_logged_in();
+            let stop = tokio::select! {
+                biased;
+                stop = poll_fn(|cx| self.poll(cx, asked)) => stop,
+                Ok(now) = leaving.wait_for(|now| *now != asked) => {
+                    asked = *now;
+                    continue;
+                }
+                () = &mut login, if !logged_in => {
+                    if self.session.is_logged_in() {
+                        continue;
+                    }
+                    return debug!("a client did not log in in time");
+                }
+            };
+            match stop {
+                Stop::Read(drawn) => {
+                    if let Err(Truncated) = self.read(*drawn).await {
+                        return debug!("the shadow was lost within a row: the session cannot go on");
+                    }
+                }
+                stop => return self.end(stop).await,
+            }
+        }
+    }
+
+    async fn end(mut self, stop: Stop) {
+        match stop {
+            Stop::Leave => {
+                self.tell("57P01", "terminating connection due to administrator command").await;
+            }
+            Stop::Broken(error) => {
+                debug!(%error, "a session ended");
+                self.tell("08P01", &error.to_string()).await;
+            }
+            Stop::PrimaryFailed(error) => {
+                self.tell("08006", &format!("the connection to the primary was lost: {error}")).await;
+            }
+            Stop::PrimaryClosed | Stop::Read(_) => {
+                if !self.session.has_said_farewell() {
+                    self.tell("08006", "the primary closed the connection unexpectedly").await;
+                }
+            }
+        }
+        let _ = self.client.shutdown().await;
+    }
+
+    async fn tell(&mut self, sqlstate: &str, message: &str) {
+        if !self.client_is_gone {
+            let message = error_response(Severity::Fatal, sqlstate, message);
+            let said = self.client.write_all(&message);
+            let _ = tokio::time::timeout(Duration::from_secs(5), said).await;
+        }
+    }
+
+    /// Moves what can be moved.
+    fn poll(&mut self, cx: &mut Context<'_>, asked: Leaving) -> Poll<Stop> {
+        if let Poll::Ready(stop) = self.poll_down(cx) {
+            return Poll::Ready(stop);
+        }
+        if let Poll::Ready(stop) = self.poll_up(cx) {
+            return Poll::Ready(stop);
+        }
+        match asked {
+            Leaving::No => Poll::Pending,
+            Leaving::WhenIdle if !self.session.is_idle() || !self.downward.is_flushed() => Poll::Pending,
+            Leaving::WhenIdle | Leaving::Now => Poll::Ready(Stop::Leave),
+        }
+    }
+
+    /// From the primary to the client.
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        loop {
+            if self.client_is_gone {
+                self.downward.discard();
+            } else {
+                match self.downward.poll_flush(cx, &mut self.client) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => {
+                        self.client_is_gone = true;
+                        continue;
+                    }
+                }
+            }
+            match self.downward.poll_fill(cx, &mut self.primary) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Stop::PrimaryFailed(error)),
+                Poll::Ready(Ok(())) if self.downward.has_ended() => return Poll::Ready(Stop::PrimaryClosed),
+                Poll::Ready(Ok(())) => {}
+            }
+            if let Err(error) = self.show_down() {
+                return Poll::Ready(Stop::Broken(error));
+            }
+        }
+    }
+
+    /// From the client to the primary.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        loop {
+            match self.upward.poll_flush(cx, &mut self.primary) {
+                Poll::Pending => return Poll::Pending,
+                // Its last words may still be on their way to us: they end the session.
+                Poll::Ready(Err(_)) => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+            }
+            if self.input != Input::Seen {
+                if let Some(drawn) = self.drawn() {
+                    return Poll::Ready(Stop::Read(Box::new(drawn)));
+                }
+                if let Err(error) = self.show_up() {
+                    return Poll::Ready(Stop::Broken(error));
+                }
+                continue;
+            }
+            if self.upward.has_ended() || self.client_is_gone {
+                return self.poll_told(cx);
+            }
+            match self.upward.poll_fill(cx, &mut self.client) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => self.client_is_gone = true,
+                Poll::Ready(Ok(())) => self.input = Input::New,
+            }
+        }
+    }
+
+    /// What the client sent before it closed is out: the primary learns that nothing more comes.
+    fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        if !self.primary_is_told && std::pin::Pin::new(&mut self.primary).poll_shutdown(cx).is_ready() {
+            self.primary_is_told = true;
+        }
+        Poll::Pending
+    }
+
+    fn show_down(&mut self) -> Result<(), SessionError> {
+        let catalog = self.shared.catalog.get();
+        let settings = self.shared.live.get();
+        let env = env(self.shared, &catalog, settings.mirror.ddl);
+        let (session, books) = (&mut self.session, &mut self.books);
+        self.downward.show(|input, splice| session.server(input, &env, books, splice), &mut self.splice)?;
+        if let Some(key) = self.session.take_cancel_key() {
+            self.registered = Some(self.keys.register(key, Arc::clone(&self.cancelled)));
+        }
+        Ok(())
+    }
+
+    fn show_up(&mut self) -> Result<(), SessionError> {
+        self.input = Input::Seen;
+        let catalog = self.shared.catalog.get();
+        let settings = self.shared.live.get();
+        let env = env(self.shared, &catalog, settings.mirror.ddl);
+        let (session, books) = (&mut self.session, &mut self.books);
+        self.upward.show(|input, splice| session.client(input, &env, books, splice), &mut self.splice)
+    }
+
+    fn drawn(&self) -> Option<Drawn> {
+        if self.input == Input::Offered {
+            return None;
+        }
+        let reads = &*self.shared.reads;
+        let mut drawn =
+            self.session.drawn(self.upward.unseen(), &self.shared.statements, reads, self.number, &self.cancelled)?;
+        drawn.request.own_writes = self.books.last_write();
+        Some(drawn)
+    }
+
+    /// Asks the shadow. Until its first byte is there the primary can answer instead, unnoticed.
+    async fn read(&mut self, drawn: Drawn) -> Result<(), Truncated> {
+        // A cancel that came before this read was not meant for it.
+        let _ = self.cancelled.notified().now_or_never();
+        let Ok(mut reply) = self.shared.reads.serve(drawn.request.clone()).await else {
+            self.input = Input::Offered;
+            return Ok(());
+        };
+        while let Some(bytes) = reply.next().await {
+            let bytes = bytes?;
+            if !self.client_is_gone && self.client.write_all(&bytes).await.is_err() {
+                self.client_is_gone = true;
+            }
+        }
+        self.upward.take(drawn.size);
+        self.session.served(&drawn);
+        self.input = Input::New;
+        Ok(())
+    }
+}
+
+fn env<'e>(shared: &'e Shared, catalog: &'e Arc<crate::catalog::Catalog>, ddl: crate::config::Ddl) -> Env<'e> {
+    Env { catalog, current: shared.catalog.is_current(), cache: &shared.statements, ddl, epoch: shared.epoch() }
+}

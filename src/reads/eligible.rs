@@ -1,0 +1,306 @@
+//! Whether a read may go to the shadow by what it is (rule 30): a pure decision from its facts and the primary's catalog.
+//! Whether the shadow is fit for it just now is `fresh`.
+
+use super::switch;
+use crate::catalog::{Catalog, Resolved, Volatility};
+use crate::effect::TableId;
+use crate::session::{Profile, ReadRequest};
+use crate::sql::{FunctionName, Kind, Name, Read};
+
+/// The first oid that a server gives to an object of its users.
+pub(super) const FIRST_USER_OID: u32 = 16_384;
+
+/// What the server itself would make of more is its own affair.
+const MAX_BIND: usize = 1 << 20;
+
+/// Why a drawn read stays on the primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ineligible {
+    /// None or several statements in one text.
+    NotOneStatement,
+    /// Something else than SELECT, VALUES, TABLE.
+    NotARead,
+    /// FOR UPDATE and the like.
+    Locks,
+    /// A function or operator not known to say the same on both sides.
+    Function,
+    /// It depends on the clock.
+    Clock,
+    /// A system catalog.
+    SystemCatalog,
+    /// ctid, xmin, tableoid …
+    SystemColumn,
+    /// A temporary table, or one that the catalog does not know.
+    UnknownTable,
+    /// A relation that is not mirrored.
+    Unmirrored,
+    /// A type of the user's: its oid differs between the databases, and drivers remember it.
+    UserType,
+    /// A text or parameters of unusual size.
+    TooLong,
+    /// The session has state that a connection to the shadow cannot share.
+    SessionState,
+    /// It reads no table.
+    NoTable,
+    /// The primary's tables may have changed and are not read again yet.
+    CatalogNotCurrent,
+    /// A table that the shadow has in another form, or not at all.
+    DifferentTable,
+    /// A table that may be wrong on the shadow.
+    Suspect,
+    /// A table that was not checked without a difference.
+    Unverified,
+    /// Writes to its tables, or the session's own, are not applied yet.
+    Stale,
+    /// The shadow lags more than `reads.max_lag`.
+    Lag,
+    /// The guard is open.
+    Guard,
+}
+
+impl Ineligible {
+    /// Its name in `/metrics`.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::NotOneStatement => "not_one_statement",
+            Self::NotARead => "not_a_read",
+            Self::Locks => "locks",
+            Self::Function => "function",
+            Self::Clock => "clock",
+            Self::SystemCatalog => "system_catalog",
+            Self::SystemColumn => "system_column",
+            Self::UnknownTable => "unknown_table",
+            Self::Unmirrored => "unmirrored",
+            Self::UserType => "user_type",
+            Self::TooLong => "too_long",
+            Self::SessionState => "session_state",
+            Self::NoTable => "no_table",
+            Self::CatalogNotCurrent => "catalog_not_current",
+            Self::DifferentTable => "different_table",
+            Self::Suspect => "suspect",
+            Self::Unverified => "unverified",
+            Self::Stale => "stale",
+            Self::Lag => "lag",
+            Self::Guard => "guard",
+        }
+    }
+}
+
+/// The mirrored tables that the read reads, each once, views expanded and partitions as their root.
+pub(super) fn may_go(request: &ReadRequest, catalog: &Catalog) -> Result<Vec<TableId>, Ineligible> {
+    let [statement] = request.script.statements.as_slice() else { return Err(Ineligible::NotOneStatement) };
+    let Kind::Read(read) = &statement.kind else { return Err(Ineligible::NotARead) };
+    let profile = request.profile.as_ref().filter(|profile| switch::is_shareable(profile));
+    let profile = profile.ok_or(Ineligible::SessionState)?;
+    messages_fit(request)?;
+    syntax_allows(read)?;
+    read.functions.iter().try_for_each(|function| function_allows(function, catalog))?;
+    tables(read, profile, catalog)
+}
+
+fn messages_fit(request: &ReadRequest) -> Result<(), Ineligible> {
+    if request.sql.contains(&0) || request.sql.len() > MAX_BIND {
+        return Err(Ineligible::TooLong);
+    }
+    let Some(extended) = &request.extended else { return Ok(()) };
+    if extended.bind.len() > MAX_BIND || extended.parameter_types.len() > usize::from(u16::MAX) {
+        return Err(Ineligible::TooLong);
+    }
+    if extended.parameter_types.iter().any(|&oid| oid >= FIRST_USER_OID) {
+        return Err(Ineligible::UserType);
+    }
+    Ok(())
+}
+
+fn syntax_allows(read: &Read) -> Result<(), Ineligible> {
+    if read.locks {
+        return Err(Ineligible::Locks);
+    }
+    if read.system_columns {
+        return Err(Ineligible::SystemColumn);
+    }
+    if read.user_types {
+        return Err(Ineligible::UserType);
+    }
+    Ok(())
+}
+
+fn function_allows(function: &FunctionName, catalog: &Catalog) -> Result<(), Ineligible> {
+    match catalog.volatility(function.schema.as_deref(), &function.name) {
+        Volatility::Safe => Ok(()),
+        Volatility::Clock => Err(Ineligible::Clock),
+        Volatility::Local | Volatility::Stable | Volatility::Opaque => Err(Ineligible::Function),
+    }
+}
+
+fn tables(read: &Read, profile: &Profile, catalog: &Catalog) -> Result<Vec<TableId>, Ineligible> {
+    let path = search_path(profile);
+    let mut tables = Vec::new();
+    for name in &read.tables {
+        match catalog.resolve(name.schema.as_deref(), &name.name, &path) {
+            Resolved::Table(table) => tables.push(table.shape.table),
+            Resolved::View(Some(behind)) => tables.extend(behind),
+            Resolved::View(None) => return Err(Ineligible::Function),
+            Resolved::Unmirrored if is_system(name) => return Err(Ineligible::SystemCatalog),
+            Resolved::Unmirrored => return Err(Ineligible::Unmirrored),
+            Resolved::Unknown => return Err(Ineligible::UnknownTable),
+        }
+    }
+    tables.sort_unstable();
+    tables.dedup();
+    if tables.is_empty() { Err(Ineligible::NoTable) } else { Ok(tables) }
+}
+
+fn is_system(name: &Name) -> bool {
+    match name.schema.as_deref() {
+        Some(schema) => matches!(schema, "pg_catalog" | "information_schema" | "pg_toast"),
+        None => name.name.starts_with("pg_"),
+    }
+}
+
+/// Schema names as `search_path` lists them, unquoted and case-folded, `"$user"` as the role.
+fn search_path(profile: &Profile) -> Vec<String> {
+    let text = profile.settings.get("search_path").map_or("\"$user\", public", String::as_str);
+    let mut schemas = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let schema;
+        (schema, rest) = first_name(rest);
+        schemas.push(if schema == "$user" { profile.role.clone() } else { schema });
+        rest = rest.trim_start().trim_start_matches(',').trim_start();
+    }
+    schemas
+}
+
+/// The name at the front of a list, and what is behind it.
+fn first_name(list: &str) -> (String, &str) {
+    let Some(quoted) = list.strip_prefix('"') else {
+        let (name, rest) = list.split_at(list.find(',').unwrap_or(list.len()));
+        return (name.trim_end().to_lowercase(), rest);
+    };
+    let mut name = String::new();
+    let mut rest = quoted;
+    loop {
+        let Some((part, behind)) = rest.split_once('"') else { return (name + rest, "") };
+        name.push_str(part);
+        match behind.strip_prefix('"') {
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None => return (name, behind),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, read, request};
+    use super::*;
+    use crate::session::Extended;
+    use crate::sql::{Script, Statement};
+    use std::sync::Arc;
+
+    fn decide(facts: Read) -> Result<Vec<TableId>, Ineligible> {
+        may_go(&request("SELECT", Kind::Read(facts)), &testing::catalog())
+    }
+
+    fn calling(name: &str) -> Read {
+        let function = FunctionName { schema: None, name: name.to_owned(), operator: false };
+        Read { functions: vec![function], ..read(&["orders"]) }
+    }
+
+    #[test]
+    fn a_plain_read_of_mirrored_tables_may_go() {
+        assert_eq!(decide(read(&["orders", "items", "orders"])), Ok(vec![testing::ORDERS, testing::ITEMS]));
+        assert_eq!(decide(read(&["shop.items"])), Ok(vec![testing::ITEMS]));
+        assert_eq!(decide(calling("lower")), Ok(vec![testing::ORDERS]));
+    }
+
+    #[test]
+    fn rule_29_views_stand_for_the_tables_behind_them() {
+        assert_eq!(decide(read(&["open_orders"])), Ok(vec![testing::ORDERS, testing::ITEMS]));
+        assert_eq!(decide(read(&["odd_orders"])), Err(Ineligible::Function));
+    }
+
+    #[test]
+    fn rule_30_functions_that_answer_for_their_server_keep_a_read() {
+        for name in ["pg_backend_pid", "version", "nextval", "random", "no_such_function"] {
+            assert_eq!(decide(calling(name)), Err(Ineligible::Function), "{name}");
+        }
+        assert_eq!(decide(calling("now")), Err(Ineligible::Clock));
+    }
+
+    #[test]
+    fn rule_30_a_read_of_no_table_stays() {
+        assert_eq!(decide(read(&[])), Err(Ineligible::NoTable));
+    }
+
+    #[test]
+    fn tables_that_are_not_mirrored_or_not_known_keep_a_read() {
+        assert_eq!(decide(read(&["orders", "excluded"])), Err(Ineligible::Unmirrored));
+        assert_eq!(decide(read(&["orders", "made_since"])), Err(Ineligible::UnknownTable));
+        assert_eq!(decide(read(&["pg_catalog.pg_class"])), Err(Ineligible::SystemCatalog));
+    }
+
+    #[test]
+    fn what_stands_in_the_statement_keeps_it() {
+        assert_eq!(decide(Read { locks: true, ..read(&["orders"]) }), Err(Ineligible::Locks));
+        assert_eq!(decide(Read { system_columns: true, ..read(&["orders"]) }), Err(Ineligible::SystemColumn));
+        assert_eq!(decide(Read { user_types: true, ..read(&["orders"]) }), Err(Ineligible::UserType));
+    }
+
+    #[test]
+    fn only_one_statement_that_reads_may_go() {
+        let may_go = |request: &ReadRequest| may_go(request, &testing::catalog());
+        let begin = request("BEGIN", Kind::Begin { read_only: true, repeatable: false });
+        assert_eq!(may_go(&begin), Err(Ineligible::NotARead));
+        let mut two = request("SELECT; SELECT", Kind::Read(read(&["orders"])));
+        let one = Statement { span: 0..6, kind: Kind::Read(read(&["orders"])) };
+        two.script = Arc::new(Script { statements: vec![one.clone(), one] });
+        assert_eq!(may_go(&two), Err(Ineligible::NotOneStatement));
+    }
+
+    #[test]
+    fn a_session_with_state_of_its_own_stays() {
+        let mut request = request("SELECT", Kind::Read(read(&["orders"])));
+        request.profile = None;
+        assert_eq!(may_go(&request, &testing::catalog()), Err(Ineligible::SessionState));
+        request.profile = Some(testing::profile("app", &[("default_transaction_isolation", "serializable")]));
+        assert_eq!(may_go(&request, &testing::catalog()), Err(Ineligible::SessionState));
+    }
+
+    #[test]
+    fn parameters_of_user_types_or_of_unusual_size_keep_a_read() {
+        let mut request = request("SELECT", Kind::Read(read(&["orders"])));
+        let mut extended = Extended {
+            parameter_types: vec![23, FIRST_USER_OID],
+            parse: true,
+            describe_statement: false,
+            bind: vec![0; 6].into(),
+            describe_portal: true,
+        };
+        request.extended = Some(extended.clone());
+        assert_eq!(may_go(&request, &testing::catalog()), Err(Ineligible::UserType));
+        extended.parameter_types = vec![23];
+        request.extended = Some(extended.clone());
+        assert_eq!(may_go(&request, &testing::catalog()), Ok(vec![testing::ORDERS]));
+        extended.bind = vec![0; MAX_BIND + 1].into();
+        request.extended = Some(extended);
+        assert_eq!(may_go(&request, &testing::catalog()), Err(Ineligible::TooLong));
+    }
+
+    #[test]
+    fn the_search_path_is_read_as_the_server_reads_it() {
+        let path = |text| search_path(&testing::profile("app", &[("search_path", text)]));
+        assert_eq!(path(r#"a, B , "C ""d"", e","#), ["a", "b", r#"C "d", e"#]);
+        assert_eq!(path(r#""$user",$user"#), ["app", "app"]);
+        assert_eq!(path(r#""unclosed"#), ["unclosed"]);
+        assert_eq!(path(""), [""; 0]);
+        assert_eq!(search_path(&testing::profile("app", &[])), ["app", "public"]);
+        let elsewhere = testing::profile("app", &[("search_path", "shop")]);
+        let mut request = request("SELECT", Kind::Read(read(&["orders"])));
+        request.profile = Some(elsewhere);
+        assert_eq!(may_go(&request, &testing::catalog()), Err(Ineligible::UnknownTable));
+    }
+}

@@ -1,0 +1,30 @@
+//! The ramp: which reads the shadow may serve, and serving them.
+//!
+//! [`Router`] answers [`session::ReadService`](crate::session::ReadService): dice, eligibility, freshness, guard, then one
+//! read over one of a bounded pool of connections to the shadow. `proxy.rs` builds it and joins it to the sessions, the
+//! mirror and the checker; `admin/` reads its status.
+//!
+//! It never makes a client wait for the shadow longer than `reads.timeout`, never writes on the shadow, and never passes on
+//! the first byte of an answer that it does not know to be under way.
+
+mod dice;
+mod eligible;
+mod frames;
+mod fresh;
+mod guard;
+mod leg;
+mod messages;
+mod pool;
+mod reply;
+mod row_description;
+mod service;
+mod statements;
+mod stats;
+mod switch;
+mod tally;
+#[cfg(test)]
+mod testing;
+mod twins;
+
+pub use fresh::Verified;
+pub use service::Router;

@@ -1,0 +1,229 @@
+//! `GET /jobs/ID`: work that takes a while, and the handle by which whoever does it tells how far it is.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobKind {
+    /// Comparing.
+    Check,
+    /// Filling the shadow.
+    Backfill,
+    /// Healing differences.
+    Repair,
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Check => "check",
+            Self::Backfill => "backfill",
+            Self::Repair => "repair",
+        })
+    }
+}
+
+/// How it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// At work.
+    Running,
+    /// All done.
+    Done,
+    /// Ended by an error.
+    Failed,
+    /// Ended on request.
+    Cancelled,
+}
+
+/// One table of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobTable {
+    /// `schema.table`.
+    pub table: String,
+    /// So far.
+    pub rows_done: u64,
+    /// In all, as the primary's statistics have it.
+    pub rows_estimated: u64,
+    /// On average, since the table was begun.
+    pub rows_per_s: f64,
+}
+
+/// A job as it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Counts from 1 at each start of crossfade.
+    pub id: u64,
+    /// What is done.
+    pub kind: JobKind,
+    /// How it goes.
+    pub state: JobState,
+    /// In the order in which they were begun.
+    pub tables: Vec<JobTable>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// A job under way. Clones speak of the same one; who works updates it, who watches takes [`Progress::job`].
+#[derive(Debug, Clone)]
+pub struct Progress(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: u64,
+    kind: JobKind,
+    cancelled: watch::Sender<bool>,
+    stand: Mutex<Stand>,
+}
+
+#[derive(Debug)]
+struct Stand {
+    state: JobState,
+    error: Option<String>,
+    tables: Vec<Counted>,
+}
+
+#[derive(Debug)]
+struct Counted {
+    table: String,
+    rows_done: u64,
+    rows_estimated: u64,
+    begun: Instant,
+    took: Option<Duration>,
+}
+
+impl Progress {
+    /// A job that begins now.
+    pub fn begin(id: u64, kind: JobKind) -> Self {
+        let stand = Mutex::new(Stand { state: JobState::Running, error: None, tables: Vec::new() });
+        Self(Arc::new(Inner { id, kind, cancelled: watch::Sender::new(false), stand }))
+    }
+
+    /// Work on `table` begins, or begins anew.
+    pub fn begin_table(&self, table: &str, rows_estimated: u64) {
+        let mut stand = self.0.stand.lock();
+        stand.tables.retain(|counted| counted.table != table);
+        let table = table.to_owned();
+        stand.tables.push(Counted { table, rows_done: 0, rows_estimated, begun: Instant::now(), took: None });
+    }
+
+    /// So many more rows of a table that was begun.
+    pub fn add_rows(&self, table: &str, rows: u64) {
+        let mut stand = self.0.stand.lock();
+        if let Some(counted) = stand.tables.iter_mut().find(|counted| counted.table == table) {
+            counted.rows_done = counted.rows_done.saturating_add(rows);
+        }
+    }
+
+    /// Work on `table` is over.
+    pub fn end_table(&self, table: &str) {
+        let mut stand = self.0.stand.lock();
+        if let Some(counted) = stand.tables.iter_mut().find(|counted| counted.table == table) {
+            counted.took.get_or_insert_with(|| counted.begun.elapsed());
+        }
+    }
+
+    /// Asks the work to end. It ends when it looks.
+    pub fn cancel(&self) {
+        self.0.cancelled.send_replace(true);
+    }
+
+    /// Whether the work was asked to end: to be looked at between chunks.
+    pub fn is_cancelled(&self) -> bool {
+        *self.0.cancelled.borrow()
+    }
+
+    /// Returns when the work is asked to end.
+    pub async fn cancelled(&self) {
+        let mut cancelled = self.0.cancelled.subscribe();
+        // The sender lives as long as `self`.
+        let _ = cancelled.wait_for(|cancelled| *cancelled).await;
+    }
+
+    /// The work has ended: done, failed with this message, or cancelled if it was asked to. Only the first end counts.
+    pub fn end(&self, outcome: Result<(), String>) {
+        let mut stand = self.0.stand.lock();
+        if stand.state != JobState::Running {
+            return;
+        }
+        (stand.state, stand.error) = match outcome {
+            Err(message) => (JobState::Failed, Some(message)),
+            Ok(()) if self.is_cancelled() => (JobState::Cancelled, None),
+            Ok(()) => (JobState::Done, None),
+        };
+        for counted in &mut stand.tables {
+            counted.took.get_or_insert_with(|| counted.begun.elapsed());
+        }
+    }
+
+    /// How it stands.
+    pub fn job(&self) -> Job {
+        let stand = self.0.stand.lock();
+        let tables = stand.tables.iter().map(Counted::now).collect();
+        Job { id: self.0.id, kind: self.0.kind, state: stand.state, tables, error: stand.error.clone() }
+    }
+}
+
+impl Counted {
+    fn now(&self) -> JobTable {
+        let seconds = self.took.unwrap_or_else(|| self.begun.elapsed()).as_secs_f64();
+        let rows_per_s = if seconds > 0.0 { (self.rows_done as f64 / seconds).round() } else { 0.0 };
+        JobTable {
+            table: self.table.clone(),
+            rows_done: self.rows_done,
+            rows_estimated: self.rows_estimated,
+            rows_per_s,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_add_up_and_a_table_begun_anew_counts_anew() {
+        let progress = Progress::begin(7, JobKind::Backfill);
+        progress.begin_table("public.orders", 100);
+        progress.add_rows("public.orders", 40);
+        progress.clone().add_rows("public.orders", 2);
+        progress.add_rows("public.unknown", 5);
+        progress.begin_table("public.items", 0);
+        progress.add_rows("public.items", 9);
+        progress.begin_table("public.items", 3);
+        let job = progress.job();
+        let rows: Vec<_> = job.tables.iter().map(|t| (t.table.as_str(), t.rows_done, t.rows_estimated)).collect();
+        assert_eq!(rows, [("public.orders", 42, 100), ("public.items", 0, 3)]);
+        assert_eq!((job.id, job.kind, job.state), (7, JobKind::Backfill, JobState::Running));
+    }
+
+    #[test]
+    fn the_first_end_counts() {
+        let progress = Progress::begin(1, JobKind::Check);
+        progress.end(Err("the primary is away".into()));
+        progress.end(Ok(()));
+        assert_eq!(progress.job().state, JobState::Failed);
+        assert_eq!(progress.job().error.as_deref(), Some("the primary is away"));
+    }
+
+    #[tokio::test]
+    async fn cancelling_wakes_and_shows() {
+        let progress = Progress::begin(1, JobKind::Repair);
+        let worker = progress.clone();
+        let work = tokio::spawn(async move {
+            worker.cancelled().await;
+            worker.end(Ok(()));
+        });
+        progress.cancel();
+        work.await.unwrap();
+        assert_eq!(progress.job().state, JobState::Cancelled);
+    }
+}

@@ -1,0 +1,41 @@
+//! To whom a session tells what it writes, and what it is told about the world.
+
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::config::Ddl;
+use crate::effect::{Change, Epoch, Touched, Xid};
+use crate::sql;
+
+/// Keeps the books of one session; `net` joins it to the mirror. No call may block.
+pub trait Accounts {
+    /// A message that may commit writes to these tables is about to be forwarded (rule 3).
+    fn enter(&mut self, touched: &Touched);
+
+    /// Changes are committed, and the bytes that say so are about to go to the client.
+    fn commit(&mut self, xid: Option<Xid>, changes: Vec<Change>);
+
+    /// A transaction committed that wrote only what is not mirrored.
+    fn skip(&mut self);
+
+    /// What the oldest `count` calls of [`Accounts::enter`] announced is decided.
+    fn resolve(&mut self, count: usize);
+
+    /// The definition of tables is about to change, until everything entered is decided.
+    fn ddl(&mut self);
+}
+
+/// What the world looks like while a chunk of bytes is processed.
+#[derive(Debug, Clone, Copy)]
+pub struct Env<'a> {
+    /// Of the primary.
+    pub catalog: &'a Arc<Catalog>,
+    /// Whether images may be read by it.
+    pub current: bool,
+    /// Of statements seen before.
+    pub cache: &'a sql::Cache,
+    /// What happens to DDL.
+    pub ddl: Ddl,
+    /// The primary's life.
+    pub epoch: Epoch,
+}

@@ -1,0 +1,90 @@
+//! From a row that the primary told to a change: the appended columns read back.
+
+use super::accounts::Env;
+use super::plan::Capture;
+use super::prepared::RowFormat;
+use crate::catalog::Table;
+use crate::effect::{self, Change, Key, Lsn, Mark, Reason, RowChange, Stamp, Touched, Xid};
+use crate::sql::{APPENDED_COLUMNS, Verb};
+use crate::wire::data_row_fields;
+
+/// What a captured row says.
+#[derive(Debug, PartialEq)]
+pub(super) enum Told {
+    /// A change of this transaction.
+    Change(Xid, Change),
+    /// A row of a table that is not mirrored.
+    Unmirrored,
+    /// It cannot be told: what the statement may have written is marked, for this reason.
+    Unreadable(Reason),
+}
+
+/// Reads the body of a DataRow whose last columns were appended.
+pub(super) fn told(body: &[u8], capture: &Capture, format: RowFormat, env: &Env<'_>) -> Told {
+    let Some(appended) = appended(body, format) else { return Told::Unreadable(Reason::Image) };
+    let Some(table) = env.catalog.by_oid(appended.relation) else {
+        let known = env.catalog.unmirrored.contains(&appended.relation);
+        return if known { Told::Unmirrored } else { Told::Unreadable(Reason::Ddl) };
+    };
+    if !env.current {
+        return Told::Unreadable(Reason::Ddl);
+    }
+    let stamp = Stamp { epoch: env.epoch, lsn: appended.lsn };
+    match row(table, capture.verb, &appended, stamp) {
+        Some(row) => Told::Change(appended.xid, Change::Row(row)),
+        None => Told::Unreadable(Reason::Image),
+    }
+}
+
+/// The mark for a statement whose rows cannot be read.
+pub(super) fn unreadable(capture: &Capture, reason: Reason) -> Change {
+    Change::Mark(Mark::Tables { touched: capture.touched.clone(), reason })
+}
+
+/// The mark for a row of a relation that the catalog does not know: it may be a partition of any table.
+pub(super) fn unknown_relation() -> Change {
+    Change::Mark(Mark::Tables { touched: Touched::All, reason: Reason::Ddl })
+}
+
+struct Appended<'a> {
+    image: &'a str,
+    relation: u32,
+    xid: Xid,
+    lsn: Lsn,
+}
+
+fn appended(body: &[u8], format: RowFormat) -> Option<Appended<'_>> {
+    let fields = data_row_fields(body).ok()?;
+    let [image, relation, xid, lsn] = *fields.last_chunk::<APPENDED_COLUMNS>()?;
+    let image = std::str::from_utf8(image?).ok()?;
+    let (relation, xid, lsn) = (relation?, xid?, lsn?);
+    match format {
+        RowFormat::Text => {
+            let number = |field| std::str::from_utf8(field).ok();
+            let (relation, xid) = (number(relation)?.parse().ok()?, Xid(number(xid)?.parse().ok()?));
+            Some(Appended { image, relation, xid, lsn: number(lsn)?.parse().ok()? })
+        }
+        RowFormat::Binary => Some(Appended {
+            image,
+            relation: u32::from_be_bytes(relation.try_into().ok()?),
+            xid: Xid(u64::from_be_bytes(xid.try_into().ok()?)),
+            lsn: Lsn(u64::from_be_bytes(lsn.try_into().ok()?)),
+        }),
+        RowFormat::Unknown => None,
+    }
+}
+
+fn row(table: &Table, verb: Verb, appended: &Appended<'_>, stamp: Stamp) -> Option<RowChange> {
+    let shape = &table.shape;
+    let fields = effect::fields(appended.image).ok()?;
+    let (expected, positions): (usize, Vec<usize>) = match verb {
+        Verb::Delete => (shape.key.len(), (0..shape.key.len()).collect()),
+        Verb::Insert | Verb::Update => (shape.columns.len(), shape.key.clone()),
+    };
+    if shape.key.is_empty() || fields.len() != expected {
+        return None;
+    }
+    let parts = positions.iter().map(|&position| fields.get(position)?.as_deref()).collect::<Option<Vec<_>>>()?;
+    let image = (verb != Verb::Delete).then(|| appended.image.into());
+    Some(RowChange { shape: shape.clone(), key: Key::new(parts), stamp, image })
+}

@@ -1,0 +1,320 @@
+//! What the client sends, on its way to the primary.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::accounts::{Accounts, Env};
+use super::machine::{Mode, Session, SessionError};
+use super::outstanding::{Appended, Request, Steps};
+use super::plan::{Plan, Step, plan};
+use super::prepared::{Portal, Prepared, RowFormat};
+use super::splice::Splice;
+use crate::sql::APPENDED_COLUMNS;
+use crate::wire::{self, HEADER, Header, Malformed, Target};
+
+/// A longer message is not held whole: its names are looked at, and the rest passes.
+const HELD: usize = 1 << 20;
+
+/// Raised by the primary itself in place of refused DDL, so that it stands in its order among the answers.
+const REFUSAL: &str = "DO $crossfade$ BEGIN RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', \
+     MESSAGE = 'crossfade refuses DDL while it mirrors this database', \
+     HINT = 'mirror.ddl = \"refuse\" is set: run it on both databases yourself, or set mirror.ddl to \"mirror\".'; \
+     END $crossfade$";
+
+/// A message at its place in the chunk.
+struct Message<'a> {
+    at: usize,
+    size: usize,
+    /// As much of the body as is there: all of it unless it is longer than [`HELD`].
+    body: &'a [u8],
+}
+
+impl Message<'_> {
+    fn is_whole(&self) -> bool {
+        self.body.len() + HEADER == self.size
+    }
+}
+
+/// A change to a query text: replace `cut` bytes at `at`.
+struct TextEdit {
+    at: usize,
+    cut: usize,
+    insert: String,
+}
+
+impl Session {
+    /// Takes what the client sent. Gives how many bytes of it are to be forwarded, with `splice` applied; the rest is the
+    /// front of a message that is to come again when more of it is there.
+    pub fn client(
+        &mut self,
+        input: &[u8],
+        env: &Env<'_>,
+        accounts: &mut impl Accounts,
+        splice: &mut Splice,
+    ) -> Result<usize, SessionError> {
+        if self.mode == Mode::Unread {
+            return Ok(input.len());
+        }
+        let mut at = 0;
+        loop {
+            let pass = self.client_passes.min(input.len() - at);
+            self.client_passes -= pass;
+            at += pass;
+            let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Client)? else {
+                return Ok(at);
+            };
+            let there = input.len() - at;
+            if !matches!(tag, b'Q' | b'P' | b'B' | b'E' | b'D' | b'C' | b'S' | b'F' | b'c' | b'f' | b'X') {
+                self.client_passes = size;
+                continue;
+            }
+            if there < size.min(HELD) {
+                return Ok(at);
+            }
+            let body = &input[at + HEADER..at + size.min(there)];
+            self.request(tag, &Message { at, size, body }, env, accounts, splice).map_err(SessionError::Client)?;
+            self.client_passes = size;
+        }
+    }
+
+    fn request(
+        &mut self,
+        tag: u8,
+        message: &Message<'_>,
+        env: &Env<'_>,
+        accounts: &mut impl Accounts,
+        splice: &mut Splice,
+    ) -> Result<(), Malformed> {
+        if tag == b'X' {
+            self.farewell = true;
+            return Ok(());
+        }
+        if self.skipping {
+            if tag == b'S' {
+                self.skipping = false;
+                self.outstanding.push(Request::Sync);
+            }
+            return Ok(());
+        }
+        match tag {
+            b'Q' => self.query(message, env, accounts, splice),
+            b'P' => self.parse(message, env, splice)?,
+            b'B' => self.bind(message, splice)?,
+            b'D' => self.describe(message, splice)?,
+            b'E' => self.execute(message, accounts, splice)?,
+            b'C' => self.close(message)?,
+            b'F' => {
+                // A fast-path call may run any function.
+                let opaque = crate::effect::Touched::All;
+                self.touched.extend(&opaque);
+                self.outstanding.announce();
+                accounts.enter(&opaque);
+                self.outstanding.push(Request::FunctionCall);
+            }
+            b'S' if self.copying => {}
+            b'S' => self.outstanding.push(Request::Sync),
+            _ => {
+                self.copying = false;
+                self.outstanding.push(Request::CopyEnd);
+            }
+        }
+        Ok(())
+    }
+
+    fn query(&mut self, message: &Message<'_>, env: &Env<'_>, accounts: &mut impl Accounts, splice: &mut Splice) {
+        drop(self.statements.remove(b""));
+        drop(self.portals.remove(b""));
+        self.unnamed_elsewhere = false;
+        let text = message.body.split(|&byte| byte == 0).next().unwrap_or_default();
+        let script = env.cache.analyze(if message.is_whole() { text } else { message.body });
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        let mut steps = VecDeque::new();
+        for index in 0..script.statements.len() {
+            steps.push_back(plan(&script, index, text, &self.settings, env));
+        }
+        if steps.iter().all(Step::is_quiet) {
+            self.outstanding.push(Request::Query(Steps::Quiet));
+            return;
+        }
+        for step in &steps {
+            self.announce(step, accounts);
+        }
+        let edits: Vec<TextEdit> = steps.iter().filter_map(text_edit).collect();
+        let shifts = shifts(text, &edits);
+        edit_text(message, 0, edits, splice);
+        self.outstanding.push(Request::Query(Steps::Each { steps, shifts }));
+    }
+
+    fn parse(&mut self, message: &Message<'_>, env: &Env<'_>, splice: &mut Splice) -> Result<(), Malformed> {
+        let (name, rest) = wire::cstring(message.body)?;
+        let name_size = name.len() + 1;
+        let prepared = if message.is_whole() {
+            let parse = wire::parse(message.body)?;
+            let script = env.cache.analyze(parse.sql);
+            let text = std::str::from_utf8(parse.sql).unwrap_or_default();
+            let step = (script.statements.len() == 1).then(|| plan(&script, 0, text, &self.settings, env));
+            edit_text(message, name_size, step.iter().filter_map(text_edit).collect(), splice);
+            Prepared { sql: Bytes::copy_from_slice(parse.sql), types: parse.types(), step }
+        } else {
+            let script = env.cache.analyze(rest);
+            let step = Some(plan(&script, 0, "", &self.settings, env));
+            Prepared { sql: Bytes::new(), types: Vec::new(), step }
+        };
+        if name.is_empty() {
+            self.unnamed_elsewhere = false;
+        }
+        let undo = self.statements.set(name, Arc::new(prepared));
+        self.outstanding.push(Request::Parse { undo: Some(undo), hidden: false });
+        Ok(())
+    }
+
+    fn bind(&mut self, message: &Message<'_>, splice: &mut Splice) -> Result<(), Malformed> {
+        let (portal, rest) = wire::cstring(message.body)?;
+        let (statement, _) = wire::cstring(rest)?;
+        self.parse_again_if_elsewhere(statement, message.at, splice);
+        let Some(prepared) = self.statements.get(statement).cloned() else {
+            let undo = self.portals.remove(portal);
+            self.outstanding.push(Request::Bind { undo });
+            return Ok(());
+        };
+        let rows = match &prepared.step {
+            Some(Step { plan: Plan::Captured(capture), .. }) if message.is_whole() => {
+                bind_formats(message, capture.own_columns, splice)?
+            }
+            Some(Step { plan: Plan::Captured(_), .. }) => RowFormat::Unknown,
+            _ => RowFormat::Text,
+        };
+        let undo = self.portals.set(portal, Portal { prepared, rows });
+        self.outstanding.push(Request::Bind { undo });
+        Ok(())
+    }
+
+    fn describe(&mut self, message: &Message<'_>, splice: &mut Splice) -> Result<(), Malformed> {
+        let prepared = match wire::close_or_describe(message.body)? {
+            Target::Statement(name) => {
+                self.parse_again_if_elsewhere(name, message.at, splice);
+                self.statements.get(name)
+            }
+            Target::Portal(name) => self.portals.get(name).map(|portal| &portal.prepared),
+        };
+        let appended = match prepared.and_then(|prepared| prepared.step.as_ref()).map(|step| &step.plan) {
+            Some(Plan::Captured(capture)) if capture.own_columns => Appended::BehindOwn,
+            Some(Plan::Captured(_)) => Appended::Alone,
+            _ => Appended::No,
+        };
+        self.outstanding.push(Request::Describe { appended });
+        Ok(())
+    }
+
+    fn execute(
+        &mut self,
+        message: &Message<'_>,
+        accounts: &mut impl Accounts,
+        splice: &mut Splice,
+    ) -> Result<(), Malformed> {
+        let execute = wire::execute(message.body)?;
+        let portal = self.portals.get(execute.portal).cloned();
+        if let Some(step) = portal.as_ref().and_then(|portal| portal.prepared.step.as_ref()) {
+            self.announce(&step.clone(), accounts);
+            if let Plan::Captured(capture) = &step.plan
+                && !capture.own_columns
+                && execute.limit > 0
+            {
+                splice.replace(message.at + HEADER + execute.limit_at, 4, &[0; 4]);
+            }
+        }
+        self.outstanding.push(Request::Execute { portal });
+        Ok(())
+    }
+
+    fn close(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
+        let (mut statement, mut portal) = (None, None);
+        match wire::close_or_describe(message.body)? {
+            Target::Statement(name) => statement = Some(self.statements.remove(name)),
+            Target::Portal(name) => portal = Some(self.portals.remove(name)),
+        }
+        self.outstanding.push(Request::Close { statement, portal });
+        Ok(())
+    }
+
+    /// The unnamed statement was parsed on the shadow and is now wanted on the primary: puts a Parse in front.
+    fn parse_again_if_elsewhere(&mut self, statement: &[u8], at: usize, splice: &mut Splice) {
+        if !statement.is_empty() || !self.unnamed_elsewhere {
+            return;
+        }
+        self.unnamed_elsewhere = false;
+        let Some(prepared) = self.statements.get(b"") else { return };
+        let Ok(sql) = std::str::from_utf8(&prepared.sql) else { return };
+        splice.replace(at, 0, &wire::parse_message(sql, &prepared.types));
+        self.outstanding.push(Request::Parse { undo: None, hidden: true });
+    }
+}
+
+/// What is done to the text of one statement.
+fn text_edit(step: &Step) -> Option<TextEdit> {
+    match &step.plan {
+        Plan::Captured(capture) => {
+            Some(TextEdit { at: capture.rewrite.at, cut: 0, insert: capture.rewrite.insert.clone() })
+        }
+        Plan::Refused => {
+            let span = step.span();
+            Some(TextEdit { at: span.start, cut: span.len(), insert: REFUSAL.to_owned() })
+        }
+        Plan::Quiet | Plan::Marked(_) | Plan::Unmirrored => None,
+    }
+}
+
+/// Edits the text that stands `text_at` bytes into the body, and the message's length.
+fn edit_text(message: &Message<'_>, text_at: usize, edits: Vec<TextEdit>, splice: &mut Splice) {
+    if edits.is_empty() {
+        return;
+    }
+    let grown: usize = edits.iter().map(|edit| edit.insert.len()).sum();
+    let cut: usize = edits.iter().map(|edit| edit.cut).sum();
+    let length = (message.size - 1 + grown - cut) as u32;
+    splice.replace(message.at + 1, 4, &length.to_be_bytes());
+    for edit in edits {
+        splice.replace(message.at + HEADER + text_at + edit.at, edit.cut, edit.insert.as_bytes());
+    }
+}
+
+/// From which character of the edited text on error positions are shifted, and by how many characters.
+fn shifts(text: &str, edits: &[TextEdit]) -> Vec<(usize, usize)> {
+    let mut shifts = Vec::new();
+    let mut inserted = 0;
+    for edit in edits.iter().filter(|edit| edit.cut == 0) {
+        let characters = edit.insert.chars().count();
+        shifts.push((text.get(..edit.at).map_or(0, |front| front.chars().count()) + inserted, characters));
+        inserted += characters;
+    }
+    shifts
+}
+
+/// Sees to it that the appended columns come readable, whatever formats the client asked for.
+fn bind_formats(message: &Message<'_>, own_columns: bool, splice: &mut Splice) -> Result<RowFormat, Malformed> {
+    let bind = wire::bind(message.body)?;
+    let formats_at = message.at + HEADER + bind.formats_at;
+    let mut resize = |size: usize, at: usize, cut: usize, insert: &[u8], count: u16| {
+        splice.replace(message.at + 1, 4, &(size as u32).to_be_bytes());
+        splice.replace(formats_at, 2, &count.to_be_bytes());
+        splice.replace(at, cut, insert);
+    };
+    let length = message.size - 1;
+    match bind.formats() {
+        0 => Ok(RowFormat::Text),
+        count if !own_columns => {
+            resize(length - 2 * count, formats_at + 2, 2 * count, &[], 0);
+            Ok(RowFormat::Text)
+        }
+        1 if bind.all_binary() => Ok(RowFormat::Binary),
+        1 => Ok(RowFormat::Text),
+        count => {
+            let appended = [0; 2 * APPENDED_COLUMNS];
+            let total = u16::try_from(count + APPENDED_COLUMNS).map_err(|_| Malformed("too many result formats"))?;
+            resize(length + appended.len(), formats_at + 2 + 2 * count, 0, &appended, total);
+            Ok(RowFormat::Text)
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The state of a session and what both sides' messages share; `client.rs` and `server.rs` move it.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::accounts::Accounts;
+use super::outstanding::Outstanding;
+use super::plan::{Plan, Step};
+use super::prepared::{Named, Portal, Prepared};
+use super::settings::Settings;
+use super::transaction::{Sealed, Transaction};
+use crate::catalog::Catalog;
+use crate::effect::{Change, Mark, Touched};
+use crate::sql::Kind;
+use crate::wire::{Malformed, Startup, TransactionStatus};
+
+/// Why a session cannot go on.
+#[derive(Debug, Error)]
+pub enum SessionError {
+    /// The client sent what is no message.
+    #[error("from the client: {0}")]
+    Client(Malformed),
+    /// The server did.
+    #[error("from the primary: {0}")]
+    Server(Malformed),
+}
+
+/// How closely a session is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Relayed unread: replication, another database, mirroring off.
+    Unread,
+    /// Requests, transaction and rows are tracked.
+    Tracked,
+}
+
+/// One session, from its StartupMessage on.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) mode: Mode,
+    pub(super) settings: Settings,
+    pub(super) outstanding: Outstanding,
+    pub(super) statements: Named<Arc<Prepared>>,
+    pub(super) portals: Named<Portal>,
+    pub(super) transaction: Transaction,
+    /// As the last ReadyForQuery said; `None` before the first.
+    pub(super) status: Option<TransactionStatus>,
+    /// What the open transaction may have written, by what was sent.
+    pub(super) touched: Touched,
+    /// Something outstanding may end the transaction block.
+    pub(super) may_end_block: bool,
+    /// Inside an explicit transaction block, by what was answered.
+    pub(super) in_block: bool,
+    /// An error came since the last ReadyForQuery.
+    pub(super) failed: bool,
+    /// The server skips everything up to a Sync that was not sent yet.
+    pub(super) skipping: bool,
+    /// The server reads COPY data whose end was not sent yet, in the extended protocol.
+    pub(super) copying: bool,
+    /// The unnamed statement was last parsed on the shadow: the primary does not have it.
+    pub(super) unnamed_elsewhere: bool,
+    /// Bytes of the message under way that pass unread, from the client and from the server.
+    pub(super) client_passes: usize,
+    pub(super) server_passes: usize,
+    pub(super) cancel_key: Option<Vec<u8>>,
+    /// The client said Terminate, or the server a FATAL error: the end is no surprise.
+    pub(super) farewell: bool,
+}
+
+impl Session {
+    /// A session that is to be mirrored.
+    pub fn tracked(startup: &Startup, catalog: &Catalog) -> Self {
+        let role = startup.get("user").unwrap_or_default();
+        let defaults = catalog.role_settings.get(role).map_or(&[][..], Vec::as_slice);
+        Self::new(Mode::Tracked, Settings::new(startup, defaults))
+    }
+
+    /// A session whose bytes pass unread.
+    pub fn unread(startup: &Startup) -> Self {
+        Self::new(Mode::Unread, Settings::new(startup, &[]))
+    }
+
+    fn new(mode: Mode, settings: Settings) -> Self {
+        Self {
+            mode,
+            settings,
+            outstanding: Outstanding::default(),
+            statements: Named::default(),
+            portals: Named::default(),
+            transaction: Transaction::default(),
+            status: None,
+            touched: Touched::NONE,
+            may_end_block: false,
+            in_block: false,
+            failed: false,
+            skipping: false,
+            copying: false,
+            unnamed_elsewhere: false,
+            client_passes: 0,
+            server_passes: 0,
+            cancel_key: None,
+            farewell: mode == Mode::Unread,
+        }
+    }
+
+    /// The body of BackendKeyData, once, after it was seen.
+    pub fn take_cancel_key(&mut self) -> Option<Vec<u8>> {
+        self.cancel_key.take()
+    }
+
+    /// Whether the client is logged in, waits for nothing, has no transaction open and no message half sent.
+    pub fn is_idle(&self) -> bool {
+        self.status == Some(TransactionStatus::Idle)
+            && self.outstanding.is_empty()
+            && !self.skipping
+            && self.client_passes == 0
+    }
+
+    /// Whether one side has said that the session ends, so that the client needs no word of ours.
+    pub fn has_said_farewell(&self) -> bool {
+        self.farewell
+    }
+
+    /// Whether login is over.
+    pub fn is_logged_in(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// Tells what a statement that is about to be forwarded may write, if it may commit (rule 3).
+    pub(super) fn announce(&mut self, step: &Step, accounts: &mut impl Accounts) {
+        let touched = step.touched();
+        if let Plan::Marked(marking) = &step.plan
+            && marking.ddl
+        {
+            accounts.ddl();
+        }
+        if !touched.is_empty() {
+            self.touched.extend(&touched);
+            let block_is_open = matches!(self.status, Some(TransactionStatus::InBlock | TransactionStatus::Failed));
+            if !block_is_open || self.may_end_block {
+                self.enter(&touched, accounts);
+            }
+        }
+        if ends_block(step.kind()) {
+            self.may_end_block = true;
+            if !self.touched.is_empty() {
+                let touched = self.touched.clone();
+                self.enter(&touched, accounts);
+            }
+        }
+    }
+
+    fn enter(&mut self, touched: &Touched, accounts: &mut impl Accounts) {
+        self.outstanding.announce();
+        accounts.enter(touched);
+    }
+
+    /// The open transaction committed.
+    pub(super) fn commit(&mut self, accounts: &mut impl Accounts) {
+        self.settings.committed();
+        match self.transaction.seal() {
+            Sealed::Nothing => {}
+            Sealed::Unmirrored => accounts.skip(),
+            Sealed::Changes(xid, changes) => accounts.commit(xid, changes),
+        }
+    }
+
+    /// The open transaction rolled back.
+    pub(super) fn roll_back(&mut self) {
+        self.settings.rolled_back();
+        self.transaction.discard();
+    }
+
+    /// A statement ran to its end with this tag.
+    pub(super) fn completed(&mut self, step: &Step, tag: &[u8], accounts: &mut impl Accounts) {
+        self.wrote(step, tag);
+        match step.kind() {
+            Kind::Begin { .. } => self.in_block = true,
+            Kind::Commit { chain } | Kind::Rollback { chain } => {
+                if tag == b"COMMIT" {
+                    self.commit(accounts);
+                } else {
+                    self.roll_back();
+                }
+                self.in_block = *chain;
+            }
+            Kind::PrepareTransaction(_) => {
+                // Its changes become visible by COMMIT PREPARED, which marks every table.
+                self.roll_back();
+                self.in_block = false;
+            }
+            Kind::Savepoint(name) => self.transaction.savepoint(name),
+            Kind::Release(name) => self.transaction.release(name),
+            Kind::RollbackTo(name) => {
+                self.transaction.rollback_to(name);
+                self.settings.rolled_back_to_savepoint();
+            }
+            Kind::Set(setting) => self.settings.set(setting, self.in_block),
+            Kind::Discard { all: true } => {
+                self.settings.discard_all();
+                self.statements.clear();
+            }
+            Kind::Deallocate(None) => self.statements.clear(),
+            Kind::Deallocate(Some(name)) => drop(self.statements.remove(name.as_bytes())),
+            Kind::Ddl { temporary: true, .. } => self.settings.made_temporary(),
+            Kind::Utility { session_state: true } | Kind::Procedure | Kind::Opaque | Kind::DeclareCursor(_) => {
+                self.settings.unshareable();
+            }
+            Kind::Read(read) if super::plan::changes_session(read) => {
+                if read.functions.iter().any(|function| function.name == "set_config") {
+                    self.settings.unknown();
+                }
+                self.settings.unshareable();
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes what a statement that ran wrote besides the rows it told.
+    fn wrote(&mut self, step: &Step, tag: &[u8]) {
+        let mark = |touched: &Touched, reason| Change::Mark(Mark::Tables { touched: touched.clone(), reason });
+        match &step.plan {
+            Plan::Quiet | Plan::Refused => {}
+            Plan::Unmirrored => self.transaction.push_unmirrored(),
+            Plan::Captured(capture) => {
+                if let Some((touched, reason)) = &capture.besides
+                    && !tag.ends_with(b" 0")
+                {
+                    self.transaction.push(None, mark(touched, *reason));
+                }
+            }
+            Plan::Marked(marking) => {
+                if let Some(replay) = &marking.replay {
+                    self.transaction.push(None, Change::Replay(replay.clone()));
+                }
+                if !marking.touched.is_empty() {
+                    self.transaction.push(None, mark(&marking.touched, marking.reason));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a statement may end a transaction block that was open before it.
+fn ends_block(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Commit { .. } | Kind::Rollback { .. } | Kind::PrepareTransaction(_) | Kind::Opaque | Kind::Procedure
+    )
+}

@@ -1,0 +1,286 @@
+//! What happens with a statement on its way to the primary: forwarded as it is, captured, or marked.
+//!
+//! Not sure means no: a statement whose effect cannot be told exactly marks what it may have written, and a mark
+//! always converges. Rules 7 and 10 to 16.
+
+use std::sync::Arc;
+
+use super::accounts::Env;
+use super::settings::Settings;
+use crate::catalog::{Resolved, Table, Volatility};
+use crate::config::Ddl;
+use crate::effect::{Reason, Replay, TableId, Touched};
+use crate::sql::{self, FunctionName, Kind, Name, Script, Verb, Write};
+
+/// One statement with what is to happen.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    script: Arc<Script>,
+    index: usize,
+    /// What is to happen.
+    pub(super) plan: Plan,
+}
+
+/// What happens with a statement.
+#[derive(Debug, Clone)]
+pub(super) enum Plan {
+    /// Forwarded: it writes nothing that counts.
+    Quiet,
+    /// Rewritten so that the primary tells its rows.
+    Captured(Arc<Capture>),
+    /// Forwarded: what it may have written is marked.
+    Marked(Arc<Marking>),
+    /// Forwarded: it writes only what is not mirrored.
+    Unmirrored,
+    /// Replaced by an error: `mirror.ddl = "refuse"`.
+    Refused,
+}
+
+/// How a statement is captured.
+#[derive(Debug)]
+pub(super) struct Capture {
+    pub(super) verb: Verb,
+    /// Whether the client asked for rows of its own.
+    pub(super) own_columns: bool,
+    /// All tables it may write.
+    pub(super) touched: Touched,
+    /// What it writes besides the rows it tells.
+    pub(super) besides: Option<(Touched, Reason)>,
+    /// The insertion into the text.
+    pub(super) rewrite: sql::Rewrite,
+}
+
+/// What a statement may have written.
+#[derive(Debug)]
+pub(super) struct Marking {
+    pub(super) touched: Touched,
+    pub(super) reason: Reason,
+    /// To be run again on the shadow.
+    pub(super) replay: Option<Replay>,
+    /// It changes what tables are.
+    pub(super) ddl: bool,
+}
+
+impl Step {
+    /// The facts of the statement.
+    pub(super) fn kind(&self) -> &Kind {
+        self.script.statements.get(self.index).map_or(&Kind::Opaque, |statement| &statement.kind)
+    }
+
+    /// Where it stands in the text.
+    pub(super) fn span(&self) -> std::ops::Range<usize> {
+        self.script.statements.get(self.index).map_or(0..0, |statement| statement.span.clone())
+    }
+
+    /// All statements of the text it stands in.
+    pub(super) fn script(&self) -> &Arc<Script> {
+        &self.script
+    }
+
+    /// The tables it may write.
+    pub(super) fn touched(&self) -> Touched {
+        match &self.plan {
+            Plan::Captured(capture) => capture.touched.clone(),
+            Plan::Marked(marking) => marking.touched.clone(),
+            Plan::Quiet | Plan::Unmirrored | Plan::Refused => Touched::NONE,
+        }
+    }
+
+    /// Whether it matters to anyone that it ran.
+    pub(super) fn is_quiet(&self) -> bool {
+        let Plan::Quiet = self.plan else { return false };
+        match self.kind() {
+            Kind::Read(read) | Kind::CopyTo(read) => !changes_session(read),
+            Kind::Utility { session_state } => !session_state,
+            _ => false,
+        }
+    }
+}
+
+/// Whether a read leaves something behind in its session.
+pub(super) fn changes_session(read: &sql::Read) -> bool {
+    let changes =
+        |name: &str| name == "set_config" || name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory");
+    read.functions.iter().any(|function| changes(&function.name))
+}
+
+/// Plans one statement of `script`, which stands in `text`.
+pub(super) fn plan(script: &Arc<Script>, index: usize, text: &str, settings: &Settings, env: &Env<'_>) -> Step {
+    let planner = Planner { settings, env };
+    let plan = script.statements.get(index).map_or(Plan::Quiet, |statement| planner.plan(statement, text));
+    Step { script: Arc::clone(script), index, plan }
+}
+
+struct Planner<'a> {
+    settings: &'a Settings,
+    env: &'a Env<'a>,
+}
+
+fn marked(touched: Touched, reason: Reason) -> Plan {
+    Plan::Marked(Arc::new(Marking { touched, reason, replay: None, ddl: false }))
+}
+
+impl Planner<'_> {
+    fn plan(&self, statement: &sql::Statement, text: &str) -> Plan {
+        match &statement.kind {
+            Kind::Read(read) | Kind::CopyTo(read) | Kind::DeclareCursor(read) => {
+                if self.is_opaque(&read.functions) || self.has_opaque_view(&read.tables) {
+                    marked(Touched::All, Reason::Opaque)
+                } else {
+                    Plan::Quiet
+                }
+            }
+            Kind::Write(write) => self.write(statement, write, text),
+            Kind::OtherWrite { targets, functions } => {
+                if self.is_opaque(functions) {
+                    marked(Touched::All, Reason::Opaque)
+                } else {
+                    self.targets(targets, Reason::Form)
+                }
+            }
+            Kind::CopyFrom { target } => self.targets(std::slice::from_ref(target), Reason::Copy),
+            Kind::Truncate { targets, cascade: false } => self.targets(targets, Reason::Truncate),
+            Kind::Truncate { cascade: true, .. } => marked(Touched::All, Reason::Truncate),
+            Kind::Ddl { temporary: true, .. } | Kind::Ddl { cluster_wide: true, .. } => Plan::Quiet,
+            Kind::Ddl { targets, .. } => self.ddl(targets, text.get(statement.span.clone()).unwrap_or(text)),
+            Kind::Procedure | Kind::Execute { .. } => marked(Touched::All, Reason::Opaque),
+            Kind::Opaque => marked(Touched::All, Reason::Unparsed),
+            Kind::CommitPrepared(_) => marked(Touched::All, Reason::TwoPhase),
+            Kind::Begin { .. }
+            | Kind::Commit { .. }
+            | Kind::Rollback { .. }
+            | Kind::Savepoint(_)
+            | Kind::Release(_)
+            | Kind::RollbackTo(_)
+            | Kind::PrepareTransaction(_)
+            | Kind::RollbackPrepared(_)
+            | Kind::Set(_)
+            | Kind::Discard { .. }
+            | Kind::Prepare { .. }
+            | Kind::Deallocate(_)
+            | Kind::Utility { .. } => Plan::Quiet,
+        }
+    }
+
+    fn write(&self, statement: &sql::Statement, write: &Write, text: &str) -> Plan {
+        let table = match self.resolve(&write.target) {
+            Resolved::Table(table) => table,
+            Resolved::Unmirrored => return Plan::Unmirrored,
+            Resolved::View(_) => return marked(Touched::All, Reason::NotATable),
+            Resolved::Unknown => return self.targets(std::slice::from_ref(&write.target), Reason::Form),
+        };
+        let mut touched = self.namesakes(&write.target);
+        touched.extend(&Touched::Tables(vec![table.shape.table]));
+        let besides = self.besides(write, &table);
+        if let Some((more, _)) = &besides {
+            touched.extend(more);
+        }
+        if let Err(reason) = self.qualifies(write, &table) {
+            touched.extend(&table.reach);
+            return marked(touched, reason);
+        }
+        let key: Vec<&str> = table.shape.key_columns().map(|column| column.name.as_str()).collect();
+        let image = match write.verb {
+            Verb::Delete => sql::Image::Columns(&key),
+            Verb::Insert | Verb::Update => sql::Image::Row,
+        };
+        let rewrite = sql::returning(text, statement, write, image);
+        Plan::Captured(Arc::new(Capture { verb: write.verb, own_columns: write.returning, touched, besides, rewrite }))
+    }
+
+    /// Whether the statement may be captured, by table, role, session and form.
+    fn qualifies(&self, write: &Write, table: &Table) -> Result<(), Reason> {
+        table.exact?;
+        let key_is_set = table.shape.key_columns().any(|column| write.set_columns.contains(&column.name));
+        if !self.env.current {
+            return Err(Reason::Ddl);
+        }
+        if write.unusual || write.current_of {
+            return Err(Reason::Form);
+        }
+        if key_is_set {
+            return Err(Reason::KeyChange);
+        }
+        if !self.settings.prints_exactly() {
+            return Err(Reason::Settings);
+        }
+        if !self.env.catalog.may_read_all(&self.settings.profile().role, table.shape.table) {
+            return Err(Reason::Privilege);
+        }
+        Ok(())
+    }
+
+    /// What the statement writes besides the rows of its target.
+    fn besides(&self, write: &Write, table: &Table) -> Option<(Touched, Reason)> {
+        if self.is_opaque(&write.reads.functions) || self.has_opaque_view(&write.reads.tables) {
+            return Some((Touched::All, Reason::Opaque));
+        }
+        let removes = match write.verb {
+            Verb::Delete => true,
+            Verb::Update | Verb::Insert => !write.set_columns.is_empty(),
+        };
+        (removes && !table.cascades.is_empty()).then(|| (table.cascades.clone(), Reason::Cascade))
+    }
+
+    /// Marks every table that these names may stand for, and what their triggers and foreign keys reach.
+    fn targets(&self, targets: &[Name], reason: Reason) -> Plan {
+        let mut touched = Touched::NONE;
+        for target in targets {
+            match self.resolve(target) {
+                Resolved::Table(table) => {
+                    touched.extend(&Touched::Tables(vec![table.shape.table]));
+                    touched.extend(&table.reach);
+                    touched.extend(&table.cascades);
+                }
+                Resolved::Unmirrored => {}
+                Resolved::View(_) => return marked(Touched::All, Reason::NotATable),
+                Resolved::Unknown if self.env.current && self.settings.has_temporary() => {}
+                Resolved::Unknown => return marked(Touched::All, reason),
+            }
+            touched.extend(&self.namesakes(target));
+        }
+        if touched.is_empty() { Plan::Unmirrored } else { marked(touched, reason) }
+    }
+
+    fn ddl(&self, targets: &[Name], text: &str) -> Plan {
+        let mut touched = Touched::NONE;
+        for target in targets {
+            if let Resolved::Table(table) = self.resolve(target) {
+                touched.extend(&Touched::Tables(vec![table.shape.table]));
+            }
+            touched.extend(&self.namesakes(target));
+        }
+        let replay = match self.env.ddl {
+            Ddl::Refuse => return Plan::Refused,
+            Ddl::Skip => None,
+            Ddl::Mirror => Some(Replay {
+                sql: text.to_owned(),
+                settings: self.settings.for_replay(),
+                touched: touched.clone(),
+                reason: "ddl".to_owned(),
+            }),
+        };
+        Plan::Marked(Arc::new(Marking { touched, reason: Reason::Ddl, replay, ddl: true }))
+    }
+
+    fn resolve(&self, name: &Name) -> Resolved {
+        self.env.catalog.resolve(name.schema.as_deref(), &name.name, self.settings.search_path())
+    }
+
+    fn namesakes(&self, name: &Name) -> Touched {
+        let mut tables: Vec<TableId> = self.env.catalog.namesakes(&name.name);
+        tables.sort_unstable();
+        tables.dedup();
+        Touched::Tables(tables)
+    }
+
+    fn is_opaque(&self, functions: &[FunctionName]) -> bool {
+        let volatility =
+            |function: &FunctionName| self.env.catalog.volatility(function.schema.as_deref(), &function.name);
+        functions.iter().any(|function| volatility(function) == Volatility::Opaque)
+    }
+
+    fn has_opaque_view(&self, tables: &[Name]) -> bool {
+        tables.iter().any(|name| matches!(self.resolve(name), Resolved::View(None)))
+    }
+}

@@ -1,0 +1,273 @@
+//! What the primary answers, on its way to the client.
+
+use super::accounts::{Accounts, Env};
+use super::capture::{self, Told};
+use super::machine::{Mode, Session, SessionError};
+use super::outstanding::{Appended, Request, Steps};
+use super::plan::{Plan, Step};
+use super::prepared::RowFormat;
+use super::splice::Splice;
+use crate::effect::{Change, Mark, Reason, Touched};
+use crate::sql::{APPENDED_COLUMNS, Kind};
+use crate::wire::{self, HEADER, Header, Malformed, TransactionStatus};
+
+impl Session {
+    /// Takes what the primary answered. Gives how many bytes of it are for the client, with `splice` applied; the rest is
+    /// the front of a message that is to come again when it is whole. What is committed has been told to `accounts`
+    /// when this returns: only then may the bytes go out.
+    pub fn server(
+        &mut self,
+        input: &[u8],
+        env: &Env<'_>,
+        accounts: &mut impl Accounts,
+        splice: &mut Splice,
+    ) -> Result<usize, SessionError> {
+        if self.mode == Mode::Unread {
+            return Ok(input.len());
+        }
+        let mut at = 0;
+        loop {
+            let pass = self.server_passes.min(input.len() - at);
+            self.server_passes -= pass;
+            at += pass;
+            let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Server)? else {
+                return Ok(at);
+            };
+            if !self.looks_at(tag) {
+                self.server_passes = size;
+                continue;
+            }
+            let Some(message) = input.get(at..at + size) else { return Ok(at) };
+            self.answer(message, at, env, accounts, splice).map_err(SessionError::Server)?;
+            self.server_passes = size;
+        }
+    }
+
+    /// Whether a message is needed whole.
+    fn looks_at(&mut self, tag: u8) -> bool {
+        match tag {
+            b'D' => self.captured().is_some(),
+            b'd' | b'c' | b'A' | b'N' | b'R' | b't' | b'H' | b'W' | b'v' => false,
+            _ => true,
+        }
+    }
+
+    fn answer(
+        &mut self,
+        message: &[u8],
+        at: usize,
+        env: &Env<'_>,
+        accounts: &mut impl Accounts,
+        splice: &mut Splice,
+    ) -> Result<(), Malformed> {
+        let body = &message[HEADER..];
+        self.drop_copy_ends();
+        match message[0] {
+            b'D' => self.row(message, at, env, splice)?,
+            b'T' => self.row_description(message, at, splice)?,
+            b'1' => {
+                if let Some(Request::Parse { hidden: true, .. }) = self.outstanding.pop() {
+                    splice.replace(at, message.len(), b"");
+                }
+            }
+            b'2' | b'3' | b'n' => drop(self.outstanding.pop()),
+            b'C' => self.tag(wire::cstring(body)?.0, accounts),
+            b'I' => self.tag(b"", accounts),
+            b's' => self.suspended(),
+            b'G' => {
+                if let Some(Request::Execute { .. }) = self.outstanding.head() {
+                    self.copying = !self.outstanding.copy_in();
+                }
+            }
+            b'V' => {
+                let mark = Mark::Tables { touched: Touched::All, reason: Reason::Opaque };
+                self.transaction.push(None, Change::Mark(mark));
+            }
+            b'E' => self.error(message, at, accounts, splice),
+            b'Z' => self.ready(wire::ready_status(body)?, accounts),
+            b'S' => {
+                let (name, value) = wire::parameter_status(body)?;
+                self.settings.reported(name, value);
+            }
+            b'K' => self.cancel_key = Some(body.to_vec()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// CopyDone and CopyFail have no answer of their own.
+    fn drop_copy_ends(&mut self) {
+        while let Some(Request::CopyEnd) = self.outstanding.head() {
+            drop(self.outstanding.pop());
+        }
+    }
+
+    /// The captured statement whose rows come now, and how.
+    fn captured(&mut self) -> Option<(std::sync::Arc<super::plan::Capture>, RowFormat)> {
+        self.drop_copy_ends();
+        let (step, format) = match self.outstanding.head()? {
+            Request::Query(Steps::Each { steps, .. }) => (steps.front()?, RowFormat::Text),
+            Request::Execute { portal: Some(portal) } => (portal.prepared.step.as_ref()?, portal.rows),
+            _ => return None,
+        };
+        if let Plan::Captured(capture) = &step.plan { Some((capture.clone(), format)) } else { None }
+    }
+
+    fn row(&mut self, message: &[u8], at: usize, env: &Env<'_>, splice: &mut Splice) -> Result<(), Malformed> {
+        let Some((capture, format)) = self.captured() else { return Ok(()) };
+        let told = if self.settings.prints_exactly() {
+            capture::told(&message[HEADER..], &capture, format, env)
+        } else {
+            Told::Unreadable(Reason::Settings)
+        };
+        match told {
+            Told::Change(xid, change) => self.transaction.push(Some(xid), change),
+            Told::Unmirrored => self.transaction.push_unmirrored(),
+            Told::Unreadable(Reason::Ddl) => self.transaction.push(None, capture::unknown_relation()),
+            Told::Unreadable(reason) => self.transaction.push(None, capture::unreadable(&capture, reason)),
+        }
+        if capture.own_columns {
+            strip(message, at, splice)
+        } else {
+            splice.replace(at, message.len(), b"");
+            Ok(())
+        }
+    }
+
+    fn row_description(&mut self, message: &[u8], at: usize, splice: &mut Splice) -> Result<(), Malformed> {
+        if let Some(Request::Describe { appended }) = self.outstanding.head() {
+            let appended = *appended;
+            drop(self.outstanding.pop());
+            return match appended {
+                Appended::No => Ok(()),
+                Appended::BehindOwn => strip(message, at, splice),
+                Appended::Alone => {
+                    splice.replace(at, message.len(), &wire::no_data());
+                    Ok(())
+                }
+            };
+        }
+        match self.captured() {
+            Some((capture, _)) if capture.own_columns => strip(message, at, splice),
+            Some(_) => {
+                splice.replace(at, message.len(), b"");
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// CommandComplete or EmptyQueryResponse.
+    fn tag(&mut self, tag: &[u8], accounts: &mut impl Accounts) {
+        let step = match self.outstanding.head() {
+            Some(Request::Query(Steps::Each { steps, .. })) => steps.pop_front(),
+            Some(Request::Execute { .. }) => match self.outstanding.pop() {
+                Some(Request::Execute { portal: Some(portal) }) => portal.prepared.step.clone(),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(step) = step {
+            self.completed(&step, tag, accounts);
+        }
+    }
+
+    /// PortalSuspended: rule 13, a captured portal that did not run to its end.
+    fn suspended(&mut self) {
+        if let Some((capture, _)) = self.captured() {
+            self.transaction.push(None, capture::unreadable(&capture, Reason::Portal));
+        }
+        drop(self.outstanding.pop());
+    }
+
+    fn error(&mut self, message: &[u8], at: usize, accounts: &mut impl Accounts, splice: &mut Splice) {
+        self.failed = true;
+        self.copying = false;
+        let severity = wire::error_fields(&message[HEADER..]).find(|(code, _)| *code == b'V').map(|(_, text)| text);
+        self.farewell |= matches!(severity, Some(b"FATAL" | b"PANIC"));
+        let failed = match self.outstanding.head() {
+            None | Some(Request::Sync | Request::FunctionCall) => return,
+            Some(Request::Query(steps)) => {
+                let Steps::Each { steps, shifts } = std::mem::replace(steps, Steps::Quiet) else { return };
+                shift_position(message, at, &shifts, splice);
+                steps.into_iter().next()
+            }
+            Some(Request::Execute { portal }) => portal.as_ref().and_then(|portal| portal.prepared.step.clone()),
+            Some(_) => None,
+        };
+        if let Some(step) = failed {
+            commit_what_may_have_committed_inside(&step, accounts);
+        }
+        if matches!(self.outstanding.head(), Some(Request::Query(_))) {
+            return;
+        }
+        let (statements, portals) = (&mut self.statements, &mut self.portals);
+        let sync_was_sent = self.outstanding.skip_to_sync(|request| match request {
+            Request::Parse { undo: Some(undo), .. } => statements.undo(undo),
+            Request::Bind { undo } => portals.undo(undo),
+            Request::Close { statement, portal } => {
+                if let Some(undo) = statement {
+                    statements.undo(undo);
+                }
+                if let Some(undo) = portal {
+                    portals.undo(undo);
+                }
+            }
+            _ => {}
+        });
+        self.skipping = !sync_was_sent;
+    }
+
+    fn ready(&mut self, status: TransactionStatus, accounts: &mut impl Accounts) {
+        let decided = self.outstanding.ready();
+        if status == TransactionStatus::Idle {
+            if self.failed {
+                self.roll_back();
+            } else {
+                self.commit(accounts);
+            }
+            self.portals.clear();
+        }
+        self.failed = false;
+        self.in_block = status != TransactionStatus::Idle;
+        self.status = Some(status);
+        accounts.resolve(decided);
+        if self.outstanding.is_empty() {
+            self.may_end_block = false;
+            if status == TransactionStatus::Idle {
+                self.touched = Touched::NONE;
+            }
+        }
+    }
+}
+
+/// Takes the appended columns off.
+fn strip(message: &[u8], at: usize, splice: &mut Splice) -> Result<(), Malformed> {
+    let strip = wire::strip_columns(message, APPENDED_COLUMNS)?;
+    splice.replace(at, strip.front.len(), &strip.front);
+    splice.replace(at + strip.size, message.len() - strip.size, b"");
+    Ok(())
+}
+
+/// A procedure may have committed before it failed.
+fn commit_what_may_have_committed_inside(step: &Step, accounts: &mut impl Accounts) {
+    if let (Plan::Marked(marking), Kind::Procedure | Kind::Opaque) = (&step.plan, step.kind()) {
+        let mark = Mark::Tables { touched: marking.touched.clone(), reason: marking.reason };
+        accounts.commit(None, vec![Change::Mark(mark)]);
+    }
+}
+
+/// Error positions (field `P`) count characters of the text as the client sent it.
+fn shift_position(message: &[u8], at: usize, shifts: &[(usize, usize)], splice: &mut Splice) {
+    let Some((_, field)) = wire::error_fields(&message[HEADER..]).find(|(code, _)| *code == b'P') else { return };
+    let Some(position) = std::str::from_utf8(field).ok().and_then(|field| field.parse::<usize>().ok()) else { return };
+    let shift: usize = shifts.iter().filter(|(from, _)| position > *from).map(|(_, by)| by).sum();
+    if shift == 0 {
+        return;
+    }
+    let text = position.saturating_sub(shift).to_string();
+    let field_at = at + (field.as_ptr() as usize - message.as_ptr() as usize);
+    let length = (message.len() - 1 - field.len() + text.len()) as u32;
+    splice.replace(at + 1, 4, &length.to_be_bytes());
+    splice.replace(field_at, field.len(), text.as_bytes());
+}

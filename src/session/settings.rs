@@ -1,0 +1,313 @@
+//! How a session's role and settings change, and what that means for images and for other connections.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Profile;
+use crate::sql::{Setting, SettingValue};
+use crate::wire::Startup;
+
+/// Settings that end with the session or transaction and change no result.
+const HARMLESS: [&str; 12] = [
+    "application_name",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+    "client_min_messages",
+    "synchronous_commit",
+    "transaction",
+    "client_connection_check_interval",
+    "tcp_user_timeout",
+    "log_statement",
+];
+
+/// Role and settings now, and as they will be if the open transaction rolls back.
+#[derive(Debug)]
+pub(super) struct Settings {
+    login: Arc<Profile>,
+    profile: Arc<Profile>,
+    /// Of the profile, taken apart.
+    search_path: Vec<String>,
+    /// What the server reports of itself and another connection must be told.
+    reported: BTreeMap<String, String>,
+    /// The profile and what is reported.
+    shared: Arc<Profile>,
+    /// As they were when the open transaction began; set at its first change.
+    before: Option<Arc<Profile>>,
+    /// As they will be when it commits, when that is not as they are now (SET LOCAL).
+    after: Option<Arc<Profile>>,
+    shareable: bool,
+    temporary: bool,
+    known: bool,
+    datestyle_iso: bool,
+    interval_postgres: bool,
+    utf8: bool,
+}
+
+impl Settings {
+    /// Those of a session that logs in with `startup`; `defaults` are what the role gets at login.
+    pub(super) fn new(startup: &Startup, defaults: &[(String, String)]) -> Self {
+        let mut profile = Profile { role: startup.get("user").unwrap_or_default().to_owned(), ..Profile::default() };
+        let mut shareable = true;
+        for (name, value) in defaults {
+            profile.settings.insert(name.to_lowercase(), value.clone());
+        }
+        for (name, value) in &startup.parameters {
+            match name.to_lowercase().as_str() {
+                "user" | "database" | "replication" => {}
+                "options" => shareable &= options(value, &mut profile),
+                name if name.starts_with("_pq_.") || HARMLESS.contains(&name) => {}
+                name => drop(profile.settings.insert(name.to_owned(), value.clone())),
+            }
+        }
+        let search_path = profile.search_path();
+        let profile = Arc::new(profile);
+        Self {
+            login: Arc::clone(&profile),
+            profile,
+            search_path,
+            reported: BTreeMap::new(),
+            shared: Arc::default(),
+            before: None,
+            after: None,
+            shareable,
+            temporary: false,
+            known: true,
+            datestyle_iso: true,
+            interval_postgres: true,
+            utf8: true,
+        }
+    }
+
+    /// Role and settings in force.
+    pub(super) fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+
+    /// The schemas in which unqualified names are looked for.
+    pub(super) fn search_path(&self) -> &[String] {
+        &self.search_path
+    }
+
+    fn install(&mut self, profile: Arc<Profile>) {
+        self.search_path = profile.search_path();
+        self.profile = profile;
+        self.share();
+    }
+
+    fn share(&mut self) {
+        let mut shared = Profile::clone(&self.profile);
+        shared.settings.extend(self.reported.clone());
+        self.shared = Arc::new(shared);
+    }
+
+    /// Role and settings in force, if another connection can have them too.
+    pub(super) fn shared_profile(&self) -> Option<Arc<Profile>> {
+        (self.shareable && self.known && self.before.is_none() && self.after.is_none())
+            .then(|| Arc::clone(&self.shared))
+    }
+
+    /// What a statement needs to run elsewhere as it runs here, name and value.
+    pub(super) fn for_replay(&self) -> Vec<(String, String)> {
+        let role = ("role".to_owned(), self.profile.role.clone());
+        let plain = self.profile.settings.iter().map(|(name, value)| (name.clone(), value.clone()));
+        plain.chain([role]).collect()
+    }
+
+    /// Whether values print in the one way in which images are read (rule 10).
+    pub(super) fn prints_exactly(&self) -> bool {
+        let digits = self.profile.settings.get("extra_float_digits").and_then(|digits| digits.parse::<i32>().ok());
+        self.known
+            && self.datestyle_iso
+            && self.interval_postgres
+            && self.utf8
+            && digits.is_none_or(|digits| digits >= 1)
+    }
+
+    /// The server reports a value.
+    pub(super) fn reported(&mut self, name: &[u8], value: &[u8]) {
+        let settable: &[&[u8]] =
+            &[b"DateStyle", b"TimeZone", b"IntervalStyle", b"client_encoding", b"standard_conforming_strings"];
+        if settable.contains(&name) {
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            self.reported.insert(text(name).to_lowercase(), text(value));
+            self.share();
+        }
+        match name {
+            b"DateStyle" => self.datestyle_iso = value.starts_with(b"ISO"),
+            b"IntervalStyle" => self.interval_postgres = value == b"postgres",
+            b"client_encoding" => self.utf8 = value.eq_ignore_ascii_case(b"UTF8"),
+            _ => {}
+        }
+    }
+
+    /// The session has state that another connection cannot share: temporary tables, LISTEN, advisory locks.
+    pub(super) fn unshareable(&mut self) {
+        self.shareable = false;
+    }
+
+    /// A temporary table was made.
+    pub(super) fn made_temporary(&mut self) {
+        self.temporary = true;
+        self.shareable = false;
+    }
+
+    /// Whether a name that the catalog does not know may be a temporary table's.
+    pub(super) fn has_temporary(&self) -> bool {
+        self.temporary
+    }
+
+    /// Something may have changed any setting in a way that was not seen.
+    pub(super) fn unknown(&mut self) {
+        self.known = false;
+    }
+
+    /// `DISCARD ALL` was done.
+    pub(super) fn discard_all(&mut self) {
+        self.install(Arc::clone(&self.login));
+        (self.before, self.after) = (None, None);
+        (self.shareable, self.temporary, self.known) = (true, false, true);
+    }
+
+    /// A SET or RESET was done, inside an explicit transaction or not.
+    pub(super) fn set(&mut self, setting: &Setting, in_block: bool) {
+        if HARMLESS.contains(&setting.name.as_str()) {
+            return;
+        }
+        if setting.local && !in_block {
+            return;
+        }
+        if in_block {
+            self.before.get_or_insert_with(|| Arc::clone(&self.profile));
+        }
+        if setting.local {
+            self.after.get_or_insert_with(|| Arc::clone(&self.profile));
+        } else if let Some(after) = &self.after {
+            let mut profile = Profile::clone(after);
+            self.known &= change(&mut profile, setting, &self.login);
+            self.after = Some(Arc::new(profile));
+        }
+        let mut profile = Profile::clone(&self.profile);
+        self.known &= change(&mut profile, setting, &self.login);
+        self.install(Arc::new(profile));
+    }
+
+    /// The transaction committed.
+    pub(super) fn committed(&mut self) {
+        self.before = None;
+        if let Some(after) = self.after.take() {
+            self.install(after);
+        }
+    }
+
+    /// The transaction rolled back.
+    pub(super) fn rolled_back(&mut self) {
+        self.after = None;
+        if let Some(before) = self.before.take() {
+            self.install(before);
+        }
+    }
+
+    /// It rolled back to a savepoint: which settings that took back is not kept track of.
+    pub(super) fn rolled_back_to_savepoint(&mut self) {
+        self.known &= self.before.is_none();
+    }
+}
+
+/// Applies one change; false when what it leads to is not known.
+fn change(profile: &mut Profile, setting: &Setting, login: &Profile) -> bool {
+    match (&setting.value, setting.name.as_str()) {
+        (SettingValue::Default, "all") => profile.settings.clone_from(&login.settings),
+        (SettingValue::Default, "role" | "session_authorization") => profile.role.clone_from(&login.role),
+        (SettingValue::Values(values), "role") if values.len() == 1 => {
+            profile.role = if values[0] == "none" { login.role.clone() } else { values[0].clone() };
+        }
+        (SettingValue::Values(values), "session_authorization") if values.len() == 1 => {
+            profile.role.clone_from(&values[0]);
+        }
+        (SettingValue::Default, name) => match login.settings.get(name) {
+            Some(value) => drop(profile.settings.insert(name.to_owned(), value.clone())),
+            None => drop(profile.settings.remove(name)),
+        },
+        (SettingValue::Values(values), "search_path") => {
+            let quoted: Vec<_> = values.iter().map(|value| crate::effect::quote_ident(value)).collect();
+            profile.settings.insert("search_path".into(), quoted.join(", "));
+        }
+        (SettingValue::Values(values), name) => drop(profile.settings.insert(name.to_owned(), values.join(", "))),
+        (SettingValue::Other, _) => return false,
+    }
+    true
+}
+
+/// `options` of the start-up message: `-c name=value` and `--name=value`; false for anything else.
+fn options(text: &str, profile: &mut Profile) -> bool {
+    let mut words = text.split_ascii_whitespace();
+    while let Some(word) = words.next() {
+        let pair = match word {
+            "-c" => words.next(),
+            _ => word.strip_prefix("--").or_else(|| word.strip_prefix("-c")),
+        };
+        let Some((name, value)) = pair.and_then(|pair| pair.split_once('=')) else { return false };
+        if value.contains('\\') {
+            return false;
+        }
+        profile.settings.insert(name.replace('-', "_").to_lowercase(), value.to_owned());
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(parameters: &[(&str, &str)]) -> Settings {
+        let parameters = parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Settings::new(&Startup { parameters }, &[("search_path".into(), "app".into())])
+    }
+
+    fn set(name: &str, value: &str, local: bool) -> Setting {
+        Setting { name: name.into(), local, value: SettingValue::Values(vec![value.into()]) }
+    }
+
+    #[test]
+    fn what_a_transaction_set_goes_with_its_rollback_and_set_local_with_its_commit() {
+        let mut settings = settings(&[("user", "bob")]);
+        assert_eq!(settings.profile().search_path(), ["app"]);
+        settings.set(&set("search_path", "one", false), true);
+        assert_eq!(settings.shared_profile(), None, "not before the transaction ends");
+        settings.rolled_back();
+        assert_eq!(settings.profile().search_path(), ["app"]);
+        settings.set(&set("search_path", "two", true), true);
+        assert_eq!(settings.profile().search_path(), ["two"]);
+        settings.set(&set("search_path", "three", false), true);
+        settings.committed();
+        assert_eq!(settings.profile().search_path(), ["three"]);
+        assert!(settings.shared_profile().is_some());
+    }
+
+    #[test]
+    fn rule_10_only_iso_dates_utf8_and_full_floats_print_exactly() {
+        let mut settings = settings(&[("user", "bob"), ("options", "-c extra_float_digits=3 --geqo=off")]);
+        assert!(settings.prints_exactly());
+        settings.reported(b"DateStyle", b"SQL, DMY");
+        assert!(!settings.prints_exactly());
+        settings.reported(b"DateStyle", b"ISO, MDY");
+        settings.set(&set("extra_float_digits", "0", false), false);
+        assert!(!settings.prints_exactly());
+        settings.discard_all();
+        assert!(settings.prints_exactly());
+        settings.reported(b"client_encoding", b"LATIN1");
+        assert!(!settings.prints_exactly());
+    }
+
+    #[test]
+    fn a_role_is_taken_on_and_off() {
+        let mut settings = settings(&[("user", "bob")]);
+        settings.set(&set("role", "eve", false), false);
+        assert_eq!(settings.profile().role, "eve");
+        settings.set(&set("role", "none", false), false);
+        assert_eq!(settings.profile().role, "bob");
+    }
+}

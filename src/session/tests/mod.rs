@@ -1,0 +1,6 @@
+//! The machine fed from both sides, as `net` feeds it.
+
+mod capture;
+mod commit;
+mod protocol;
+mod support;

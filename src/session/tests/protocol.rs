@@ -1,0 +1,135 @@
+//! Requests and answers stay matched, whatever comes in whatever pieces.
+
+use super::support::*;
+use proptest::prelude::*;
+
+const INSERT: &str = "insert into t values (1, 'a') returning v";
+
+/// A conversation with everything in it: what the client sends and what the server answers, in turn.
+fn conversation() -> Vec<(Vec<u8>, Vec<u8>)> {
+    let row = row(&["a", "(1,a)", "100", "7", "0/10"]);
+    let extended = [parse("s", INSERT), message(b'D', b"Ss\0"), bind("s", &[]), execute(0), sync()].concat();
+    let parameters = message(b't', &[0, 0]);
+    vec![
+        (query("select 1"), [description(1), super::support::row(&["1"]), complete("SELECT 1"), ready(b'I')].concat()),
+        (query(INSERT), [description(5), row.clone(), complete("INSERT 0 1"), ready(b'I')].concat()),
+        (
+            extended,
+            [
+                message(b'1', b""),
+                parameters,
+                description(5),
+                message(b'2', b""),
+                row.clone(),
+                complete("INSERT 0 1"),
+                ready(b'I'),
+            ]
+            .concat(),
+        ),
+        (query("copy t from stdin"), message(b'G', &[0, 0, 0])),
+        ([message(b'd', b"1\ta\n"), message(b'c', b"")].concat(), [complete("COPY 1"), ready(b'I')].concat()),
+        (query(""), [message(b'I', b""), ready(b'I')].concat()),
+        (message(b'F', &[0; 10]), [message(b'V', &[0, 0, 0, 0]), ready(b'I')].concat()),
+        (query("begin"), [complete("BEGIN"), ready(b'T')].concat()),
+        (query(INSERT), [description(5), row, complete("INSERT 0 1"), error(), ready(b'E')].concat()),
+        (query("rollback"), [complete("ROLLBACK"), ready(b'I')].concat()),
+    ]
+}
+
+fn run(piece: usize) -> (Vec<Vec<u8>>, Vec<Told>) {
+    let mut stage = Stage::with_pieces_of(piece);
+    let mut seen = Vec::new();
+    for (request, answer) in conversation() {
+        seen.push(stage.client(&request));
+        seen.push(stage.server(&answer));
+    }
+    assert!(stage.session.is_idle());
+    (seen, stage.told())
+}
+
+#[test]
+fn it_does_not_matter_where_the_bytes_are_split() {
+    let whole = run(usize::MAX);
+    assert!(whole.1.iter().any(|told| matches!(told, Told::Commit(_))));
+    for piece in 1..40 {
+        assert_eq!(run(piece), whole, "in pieces of {piece}");
+    }
+}
+
+#[test]
+fn after_an_extended_error_even_a_simple_query_is_skipped_until_sync() {
+    let mut stage = Stage::new();
+    stage.client(&parse("", "nonsense"));
+    stage.server(&error());
+    stage.client(&[query("insert into t values (2, 'b')"), sync()].concat());
+    assert!(!stage.session.is_idle());
+    stage.server(&ready(b'I'));
+    assert!(stage.session.is_idle());
+    assert_eq!(stage.commits(), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn a_statement_the_server_refused_leaves_the_one_that_was_there() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("s", INSERT), sync()].concat());
+    stage.server(&[message(b'1', b""), ready(b'I')].concat());
+    stage.client(&[parse("s", "select 1"), bind("s", &[]), sync()].concat());
+    stage.server(&[error(), ready(b'I')].concat());
+    stage.client(&[bind("s", &[]), execute(0), sync()].concat());
+    let row = row(&["a", "(1,a)", "100", "7", "0/10"]);
+    stage.server(&[message(b'2', b""), row, complete("INSERT 0 1"), ready(b'I')].concat());
+    assert_eq!(stage.commits(), [["t 1 (1,a)"]]);
+}
+
+#[test]
+fn a_sync_sent_before_the_server_reads_copy_data_is_ignored_by_it() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "copy t from stdin"), bind("", &[]), execute(0), sync()].concat());
+    stage.server(&[message(b'1', b""), message(b'2', b""), message(b'G', &[0, 0, 0])].concat());
+    stage.client(&[message(b'd', b"1\ta\n"), message(b'c', b""), sync()].concat());
+    stage.server(&complete("COPY 1"));
+    assert!(!stage.session.is_idle());
+    stage.server(&ready(b'I'));
+    assert!(stage.session.is_idle());
+    assert_eq!(stage.commits(), [["mark 100 Copy"]]);
+    assert!(stage.told().is_empty());
+}
+
+#[test]
+fn asynchronous_messages_come_at_any_time() {
+    let mut stage = Stage::new();
+    let parameter = message(b'S', b"TimeZone\0UTC\0");
+    let notification = message(b'A', b"\0\0\0\x01c\0p\0");
+    let notice = message(b'N', b"SNOTICE\0\0");
+    let noise = [parameter, notification, notice].concat();
+    assert_eq!(stage.server(&noise), noise);
+    stage.client(&query(INSERT));
+    let row = row(&["a", "(1,a)", "100", "7", "0/10"]);
+    let answer =
+        [&noise[..], &description(5), &noise, &row, &noise, &complete("INSERT 0 1"), &noise, &ready(b'I')].concat();
+    stage.server(&answer);
+    assert_eq!(stage.commits(), [["t 1 (1,a)"]]);
+}
+
+#[test]
+fn a_long_query_passes_unheld_and_marks_everything() {
+    let mut stage = Stage::with_pieces_of(100_000);
+    let long = query(&format!("insert into t values (1, '{}')", "x".repeat(3 << 20)));
+    assert_eq!(stage.client(&long), long);
+    stage.server(&[complete("INSERT 0 1"), ready(b'I')].concat());
+    assert_eq!(stage.commits(), [["mark all Unparsed"]]);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_from_either_side_panic(
+        steps in prop::collection::vec((any::<bool>(), 0_usize..28, prop::collection::vec(any::<u8>(), 0..40)), 1..12),
+    ) {
+        let tags = *b"QPBDECSFXcfdZT12nstGHWVRKAEI";
+        let mut stage = Stage::new();
+        for (from_client, tag, body) in steps {
+            let bytes = message(tags[tag % tags.len()], &body);
+            if from_client { stage.try_client(&bytes) } else { stage.try_server(&bytes) }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! A session between a scripted client and a scripted server, and messages to feed it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::catalog::{Canonical, Catalog, ColumnFacts, KeyKind, Resolved, Table};
+use crate::config::Ddl;
+use crate::effect::{Change, Column, Epoch, Mark, Reason, Shape, TableId, Touched, Xid};
+use crate::session::{Accounts, Env, Session, Splice};
+use crate::sql;
+use crate::wire::Startup;
+
+/// What the session told, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Told {
+    Enter(Touched),
+    Commit(Vec<String>),
+    Skip,
+    Resolve(usize),
+    Ddl,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Books(pub(super) Vec<Told>);
+
+impl Accounts for Books {
+    fn enter(&mut self, touched: &Touched) {
+        self.0.push(Told::Enter(touched.clone()));
+    }
+
+    fn commit(&mut self, _xid: Option<Xid>, changes: Vec<Change>) {
+        self.0.push(Told::Commit(changes.iter().map(describe).collect()));
+    }
+
+    fn skip(&mut self) {
+        self.0.push(Told::Skip);
+    }
+
+    fn resolve(&mut self, count: usize) {
+        if count > 0 {
+            self.0.push(Told::Resolve(count));
+        }
+    }
+
+    fn ddl(&mut self) {
+        self.0.push(Told::Ddl);
+    }
+}
+
+fn describe(change: &Change) -> String {
+    match change {
+        Change::Row(row) => {
+            let key: Vec<_> = row.key.parts().collect();
+            let image = row.image.as_deref().map_or("gone".to_owned(), str::to_owned);
+            format!("{} {} {image}", row.shape.name, key.join(","))
+        }
+        Change::Replay(replay) => format!("replay {}", replay.sql),
+        Change::Mark(Mark::Tables { touched, reason }) => format!("mark {} {reason:?}", tables(touched)),
+        Change::Mark(Mark::Keys { keys, reason, .. }) => format!("mark {} keys {reason:?}", keys.len()),
+    }
+}
+
+fn tables(touched: &Touched) -> String {
+    match touched {
+        Touched::All => "all".to_owned(),
+        Touched::Tables(tables) => tables.iter().map(|table| table.0.to_string()).collect::<Vec<_>>().join(","),
+    }
+}
+
+/// A session on a database with `t (id int4 primary key, v text)` as 100, `k (v text)` as 200 without a key.
+pub(super) struct Stage {
+    pub(super) session: Session,
+    pub(super) books: Books,
+    catalog: Arc<Catalog>,
+    cache: sql::Cache,
+    pub(super) ddl: Ddl,
+    /// How many bytes come at a time.
+    piece: usize,
+    upward: Vec<u8>,
+    downward: Vec<u8>,
+}
+
+impl Stage {
+    /// Logged in and idle.
+    pub(super) fn new() -> Self {
+        Self::with_pieces_of(usize::MAX)
+    }
+
+    pub(super) fn with_pieces_of(piece: usize) -> Self {
+        let catalog = Arc::new(catalog());
+        let startup = Startup { parameters: vec![("user".into(), "bob".into()), ("database".into(), "app".into())] };
+        let mut stage = Self {
+            session: Session::tracked(&startup, &catalog),
+            books: Books::default(),
+            catalog,
+            cache: sql::Cache::new(100),
+            ddl: Ddl::Mirror,
+            piece,
+            upward: Vec::new(),
+            downward: Vec::new(),
+        };
+        let login = [message(b'R', &[0; 4]), message(b'K', &[0, 0, 0, 1, 0, 0, 0, 2]), ready(b'I')].concat();
+        assert_eq!(stage.server(&login), login);
+        stage
+    }
+
+    /// What goes to the primary when the client sends this.
+    pub(super) fn client(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for piece in bytes.chunks(self.piece.min(bytes.len().max(1))) {
+            self.upward.extend_from_slice(piece);
+            let mut splice = Splice::default();
+            let env = Env { catalog: &self.catalog, current: true, cache: &self.cache, ddl: self.ddl, epoch: Epoch(1) };
+            let size = self.session.client(&self.upward, &env, &mut self.books, &mut splice).unwrap();
+            splice.apply(&self.upward[..size], &mut out);
+            self.upward.drain(..size);
+        }
+        out
+    }
+
+    /// What goes to the client when the primary answers this.
+    pub(super) fn server(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for piece in bytes.chunks(self.piece.min(bytes.len().max(1))) {
+            self.downward.extend_from_slice(piece);
+            let mut splice = Splice::default();
+            let env = Env { catalog: &self.catalog, current: true, cache: &self.cache, ddl: self.ddl, epoch: Epoch(1) };
+            let size = self.session.server(&self.downward, &env, &mut self.books, &mut splice).unwrap();
+            splice.apply(&self.downward[..size], &mut out);
+            self.downward.drain(..size);
+        }
+        out
+    }
+
+    /// Feeds bytes that need not be well formed.
+    pub(super) fn try_client(&mut self, bytes: &[u8]) {
+        let env = Env { catalog: &self.catalog, current: true, cache: &self.cache, ddl: self.ddl, epoch: Epoch(1) };
+        let mut splice = Splice::default();
+        if let Ok(size) = self.session.client(bytes, &env, &mut self.books, &mut splice) {
+            splice.apply(&bytes[..size], &mut Vec::new());
+        }
+    }
+
+    /// Feeds bytes that need not be well formed.
+    pub(super) fn try_server(&mut self, bytes: &[u8]) {
+        let env = Env { catalog: &self.catalog, current: true, cache: &self.cache, ddl: self.ddl, epoch: Epoch(1) };
+        let mut splice = Splice::default();
+        if let Ok(size) = self.session.server(bytes, &env, &mut self.books, &mut splice) {
+            splice.apply(&bytes[..size], &mut Vec::new());
+        }
+    }
+
+    /// A simple query that the primary answers with these messages.
+    pub(super) fn query(&mut self, sql: &str, answer: &[Vec<u8>]) -> Vec<u8> {
+        self.client(&query(sql));
+        self.server(&answer.concat())
+    }
+
+    /// What was told since the last call.
+    pub(super) fn told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.books.0)
+    }
+
+    /// The commits told since the last call.
+    pub(super) fn commits(&mut self) -> Vec<Vec<String>> {
+        let commit = |told| if let Told::Commit(changes) = told { Some(changes) } else { None };
+        self.told().into_iter().filter_map(commit).collect()
+    }
+}
+
+fn catalog() -> Catalog {
+    let column =
+        |name: &str, type_name: &str| Column { name: name.into(), type_name: type_name.into(), generated: false };
+    let facts =
+        |kind| ColumnFacts { canonical: Canonical::Native, kind, order: String::new(), definition: String::new() };
+    let table = |id: u32, name: &str, columns: Vec<Column>, key: Vec<usize>| {
+        let keyless = key.is_empty();
+        let shape = Shape { table: TableId(id), schema: "public".into(), name: name.into(), columns, key };
+        Arc::new(Table {
+            columns: shape.columns.iter().map(|_| facts(KeyKind::Plain)).collect(),
+            shape: Arc::new(shape),
+            key_kind: if keyless { KeyKind::None } else { KeyKind::Plain },
+            unique_keys: Vec::new(),
+            exact: if keyless { Err(Reason::NoKey) } else { Ok(()) },
+            reach: Touched::NONE,
+            cascades: Touched::NONE,
+            entangled: false,
+            rows_estimate: 0,
+        })
+    };
+    let t = table(100, "t", vec![column("id", "pg_catalog.int4"), column("v", "pg_catalog.text")], vec![0]);
+    let k = table(200, "k", vec![column("v", "pg_catalog.text")], vec![]);
+    let mut catalog = Catalog { generation: 1, ..Catalog::default() };
+    for table in [t, k] {
+        let id = table.shape.table;
+        catalog.roots.insert(id.0, id);
+        catalog.names.insert(table.shape.name.clone(), vec![("public".into(), Resolved::Table(Arc::clone(&table)))]);
+        catalog.tables.insert(id, table);
+    }
+    catalog.unreadable = HashMap::from([("bob".into(), HashSet::new())]);
+    catalog
+}
+
+pub(super) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut message = vec![tag];
+    message.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+    message.extend_from_slice(body);
+    message
+}
+
+pub(super) fn query(sql: &str) -> Vec<u8> {
+    message(b'Q', &[sql.as_bytes(), b"\0"].concat())
+}
+
+pub(super) fn parse(name: &str, sql: &str) -> Vec<u8> {
+    message(b'P', &[name.as_bytes(), b"\0", sql.as_bytes(), b"\0\0\0"].concat())
+}
+
+/// With no parameters.
+pub(super) fn bind(statement: &str, formats: &[u16]) -> Vec<u8> {
+    let formats: Vec<u8> = formats.iter().flat_map(|format| format.to_be_bytes()).collect();
+    let count = (formats.len() as u16 / 2).to_be_bytes();
+    message(b'B', &[b"\0", statement.as_bytes(), b"\0\0\0\0\0", &count, &formats[..]].concat())
+}
+
+pub(super) fn execute(limit: u32) -> Vec<u8> {
+    message(b'E', &[b"\0", &limit.to_be_bytes()[..]].concat())
+}
+
+pub(super) fn sync() -> Vec<u8> {
+    message(b'S', b"")
+}
+
+pub(super) fn ready(status: u8) -> Vec<u8> {
+    message(b'Z', &[status])
+}
+
+pub(super) fn complete(tag: &str) -> Vec<u8> {
+    message(b'C', &[tag.as_bytes(), b"\0"].concat())
+}
+
+pub(super) fn error() -> Vec<u8> {
+    message(b'E', b"SERROR\0VERROR\0C23505\0Mno\0\0")
+}
+
+pub(super) fn row(fields: &[&str]) -> Vec<u8> {
+    let mut body = (fields.len() as u16).to_be_bytes().to_vec();
+    for field in fields {
+        body.extend_from_slice(&(field.len() as u32).to_be_bytes());
+        body.extend_from_slice(field.as_bytes());
+    }
+    message(b'D', &body)
+}
+
+pub(super) fn description(columns: usize) -> Vec<u8> {
+    let mut body = (columns as u16).to_be_bytes().to_vec();
+    for _ in 0..columns {
+        body.extend_from_slice(b"c\0");
+        body.extend_from_slice(&[0; 18]);
+    }
+    message(b'T', &body)
+}
+
+/// The appended columns of a row of `t`.
+pub(super) fn told_row(image: &str) -> Vec<u8> {
+    row(&[image, "100", "7", "0/10"])
+}

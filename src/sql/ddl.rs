@@ -1,0 +1,370 @@
+//! Statements that change what tables, functions and everything else in the catalog are.
+
+use pg_raw_parse::Node;
+use pg_raw_parse::nodes::{AlterTableStmt, DropStmt, GrantStmt, GrantTargetType, NodeTag, ObjectType, RangeVar};
+
+use super::facts::{Facts, IntoTarget};
+use super::names;
+use super::{Kind, Name};
+
+/// What a definition names and where it may run.
+#[derive(Debug, Default)]
+struct Definition {
+    targets: Vec<Name>,
+    temporary: bool,
+    cluster_wide: bool,
+    outside_transaction: bool,
+}
+
+impl Definition {
+    fn on<'a>(relations: impl IntoIterator<Item = &'a RangeVar>) -> Self {
+        Self { targets: relations.into_iter().map(names::relation).collect(), ..Self::default() }
+    }
+
+    /// A definition of `relation`, temporary if that is.
+    fn creating(relation: Option<&RangeVar>) -> Self {
+        Self { temporary: relation.is_some_and(names::is_temporary), ..Self::on(relation) }
+    }
+
+    /// The new relation's rows come from a query that writes these.
+    fn fill(&mut self, writes: Vec<Name>) {
+        self.temporary &= writes.is_empty();
+        self.targets.extend(writes);
+    }
+
+    fn cluster_wide() -> Self {
+        Self { cluster_wide: true, ..Self::default() }
+    }
+
+    fn outside_transaction(self, outside_transaction: bool) -> Self {
+        Self { outside_transaction, ..self }
+    }
+}
+
+impl From<Definition> for Kind {
+    fn from(found: Definition) -> Self {
+        let only_temporary =
+            !found.targets.is_empty() && found.targets.iter().all(|name| name.schema.as_deref() == Some("pg_temp"));
+        Self::Ddl {
+            temporary: found.temporary || only_temporary,
+            targets: found.targets,
+            cluster_wide: found.cluster_wide,
+            outside_transaction: found.outside_transaction,
+        }
+    }
+}
+
+/// `node` as a definition; `None`: it is none.
+pub(super) fn definition(node: Node<'_>) -> Option<Kind> {
+    on_relations(node)
+        .or_else(|| cluster_wide(node))
+        .or_else(|| is_other(node).then(Definition::default))
+        .map(Kind::from)
+}
+
+/// SELECT INTO, whose WITH clause may write.
+pub(super) fn select_into(into: IntoTarget, writes: Vec<Name>) -> Kind {
+    let mut definition = Definition { targets: vec![into.name], temporary: into.temporary, ..Definition::default() };
+    definition.fill(writes);
+    definition.into()
+}
+
+fn on_relations(node: Node<'_>) -> Option<Definition> {
+    Some(match node {
+        Node::CreateStmt(create) => create_table(create.relation(), create.inh_relations().iter()),
+        Node::CreateTableAsStmt(create) => {
+            let mut definition = Definition::creating(create.into().and_then(|into| into.rel()));
+            definition.fill(Facts::of(create.query()).writes);
+            definition
+        }
+        Node::ViewStmt(view) => Definition::creating(view.view()),
+        Node::CreateSeqStmt(create) => Definition::creating(create.sequence()),
+        Node::AlterSeqStmt(alter) => Definition::on(alter.sequence()),
+        Node::AlterTableStmt(alter) => alter_table(alter),
+        Node::RenameStmt(rename) => Definition::on(rename.relation()),
+        Node::AlterObjectSchemaStmt(alter) => Definition::on(alter.relation()),
+        Node::AlterObjectDependsStmt(alter) => Definition::on(alter.relation()),
+        Node::AlterOwnerStmt(alter) => Definition::on(alter.relation()),
+        Node::CreateTrigStmt(create) => Definition::on(create.relation()),
+        Node::CreatePolicyStmt(create) => Definition::on(create.table()),
+        Node::AlterPolicyStmt(alter) => Definition::on(alter.table()),
+        Node::RuleStmt(rule) => Definition::on(rule.relation()),
+        Node::RefreshMatViewStmt(refresh) => Definition::on(refresh.relation()),
+        Node::IndexStmt(index) => Definition::on(index.relation()).outside_transaction(index.concurrent),
+        Node::DropStmt(drop) => drop_objects(drop),
+        Node::GrantStmt(grant) => grant_on(grant),
+        _ => return None,
+    })
+}
+
+fn create_table<'a>(relation: Option<&RangeVar>, parents: impl Iterator<Item = Node<'a>>) -> Definition {
+    let mut definition = Definition::creating(relation);
+    definition.targets.extend(parents.filter_map(relation_of_node));
+    definition
+}
+
+fn relation_of_node(node: Node<'_>) -> Option<Name> {
+    match node {
+        Node::RangeVar(range) => Some(names::relation(range)),
+        Node::NodeList(list) => names::relation_of_list(list),
+        _ => None,
+    }
+}
+
+/// The table, and those that are attached to it, detached from it or inherited.
+fn alter_table(alter: &AlterTableStmt) -> Definition {
+    let mut definition = Definition::on(alter.relation());
+    for command in alter.cmds() {
+        match command {
+            Node::AlterTableCmd(command) => match command.def() {
+                Node::PartitionCmd(partition) => {
+                    definition.targets.extend(partition.name().map(names::relation));
+                    definition.outside_transaction |= partition.concurrent;
+                }
+                other => definition.targets.extend(relation_of_node(other)),
+            },
+            _ => continue,
+        }
+    }
+    definition
+}
+
+fn drop_objects(drop: &DropStmt) -> Definition {
+    let of_a_relation =
+        matches!(drop.remove_type, ObjectType::OBJECT_TRIGGER | ObjectType::OBJECT_RULE | ObjectType::OBJECT_POLICY);
+    let is_relation = matches!(
+        drop.remove_type,
+        ObjectType::OBJECT_TABLE
+            | ObjectType::OBJECT_VIEW
+            | ObjectType::OBJECT_MATVIEW
+            | ObjectType::OBJECT_FOREIGN_TABLE
+            | ObjectType::OBJECT_SEQUENCE
+            | ObjectType::OBJECT_INDEX
+    );
+    let targets = drop.objects().iter().filter_map(|object| match object {
+        Node::NodeList(list) if is_relation => names::relation_of_list(list),
+        // The relation's name, and the trigger's behind it.
+        Node::NodeList(list) if of_a_relation => {
+            let mut parts = list.iter().rev().skip(1).filter_map(Node::as_str);
+            let name = parts.next()?.to_owned();
+            Some(Name { schema: parts.next().map(str::to_owned), name })
+        }
+        _ => None,
+    });
+    Definition { targets: targets.collect(), ..Definition::default() }.outside_transaction(drop.concurrent)
+}
+
+fn grant_on(grant: &GrantStmt) -> Definition {
+    match grant.objtype {
+        ObjectType::OBJECT_DATABASE | ObjectType::OBJECT_TABLESPACE | ObjectType::OBJECT_PARAMETER_ACL => {
+            Definition::cluster_wide()
+        }
+        // Only these are lists of relations.
+        ObjectType::OBJECT_TABLE | ObjectType::OBJECT_SEQUENCE
+            if grant.targtype == GrantTargetType::ACL_TARGET_OBJECT =>
+        {
+            Definition::on(grant.objects())
+        }
+        _ => Definition::default(),
+    }
+}
+
+/// Databases, roles, tablespaces, subscriptions, the system's settings.
+fn cluster_wide(node: Node<'_>) -> Option<Definition> {
+    let outside_transaction = match node {
+        Node::CreatedbStmt(_)
+        | Node::DropdbStmt(_)
+        | Node::AlterDatabaseStmt(_)
+        | Node::CreateTableSpaceStmt(_)
+        | Node::DropTableSpaceStmt(_)
+        | Node::AlterSystemStmt(_)
+        | Node::CreateSubscriptionStmt(_)
+        | Node::AlterSubscriptionStmt(_)
+        | Node::DropSubscriptionStmt(_) => true,
+        Node::AlterDatabaseSetStmt(_)
+        | Node::AlterDatabaseRefreshCollStmt(_)
+        | Node::AlterTableSpaceOptionsStmt(_)
+        | Node::AlterTableMoveAllStmt(_)
+        | Node::CreateRoleStmt(_)
+        | Node::AlterRoleStmt(_)
+        | Node::AlterRoleSetStmt(_)
+        | Node::DropRoleStmt(_)
+        | Node::GrantRoleStmt(_) => false,
+        _ => return None,
+    };
+    Some(Definition::cluster_wide().outside_transaction(outside_transaction))
+}
+
+fn is_other(node: Node<'_>) -> bool {
+    // The tree's bindings have no type for it.
+    let creates_foreign_table = matches!(node, Node::Invalid(raw) if raw.type_ == NodeTag::T_CreateForeignTableStmt);
+    let defines = matches!(
+        node,
+        Node::AlterCollationStmt(_)
+            | Node::AlterDefaultPrivilegesStmt(_)
+            | Node::AlterDomainStmt(_)
+            | Node::AlterEnumStmt(_)
+            | Node::AlterEventTrigStmt(_)
+            | Node::AlterExtensionContentsStmt(_)
+            | Node::AlterExtensionStmt(_)
+            | Node::AlterFdwStmt(_)
+            | Node::AlterForeignServerStmt(_)
+            | Node::AlterFunctionStmt(_)
+            | Node::AlterOpFamilyStmt(_)
+            | Node::AlterOperatorStmt(_)
+            | Node::AlterPublicationStmt(_)
+            | Node::AlterStatsStmt(_)
+            | Node::AlterTSConfigurationStmt(_)
+            | Node::AlterTSDictionaryStmt(_)
+            | Node::AlterTypeStmt(_)
+            | Node::AlterUserMappingStmt(_)
+            | Node::CommentStmt(_)
+            | Node::CompositeTypeStmt(_)
+            | Node::CreateAmStmt(_)
+            | Node::CreateCastStmt(_)
+            | Node::CreateConversionStmt(_)
+            | Node::CreateDomainStmt(_)
+            | Node::CreateEnumStmt(_)
+            | Node::CreateEventTrigStmt(_)
+            | Node::CreateExtensionStmt(_)
+            | Node::CreateFdwStmt(_)
+            | Node::CreateForeignServerStmt(_)
+            | Node::CreateFunctionStmt(_)
+            | Node::CreateOpClassStmt(_)
+            | Node::CreateOpFamilyStmt(_)
+            | Node::CreatePLangStmt(_)
+            | Node::CreatePublicationStmt(_)
+            | Node::CreateRangeStmt(_)
+            | Node::CreateSchemaStmt(_)
+            | Node::CreateStatsStmt(_)
+            | Node::CreateTransformStmt(_)
+            | Node::CreateUserMappingStmt(_)
+            | Node::DefineStmt(_)
+            | Node::DropOwnedStmt(_)
+            | Node::DropUserMappingStmt(_)
+            | Node::ImportForeignSchemaStmt(_)
+            | Node::ReassignOwnedStmt(_)
+            | Node::SecLabelStmt(_)
+    );
+    creates_foreign_table || defines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::analyze;
+    use super::*;
+
+    fn ddl(text: &str) -> Definition {
+        match analyze(text.as_bytes()).statements.remove(0).kind {
+            Kind::Ddl { targets, temporary, cluster_wide, outside_transaction } => {
+                Definition { targets, temporary, cluster_wide, outside_transaction }
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn targets(text: &str) -> Vec<String> {
+        let targets = ddl(text).targets.into_iter();
+        targets.map(|name| name.schema.map_or(String::new(), |schema| schema + ".") + &name.name).collect()
+    }
+
+    #[test]
+    fn definitions_name_their_relations() {
+        for (text, expected) in [
+            ("CREATE TABLE a (b int) INHERITS (s.c)", &["a", "s.c"][..]),
+            ("CREATE TABLE a PARTITION OF b DEFAULT", &["a", "b"]),
+            ("CREATE TABLE a AS SELECT 1", &["a"]),
+            ("CREATE TABLE a AS WITH x AS (DELETE FROM b RETURNING *) SELECT * FROM x", &["a", "b"]),
+            ("SELECT 1 INTO a FROM b", &["a"]),
+            ("SELECT 1 INTO a UNION SELECT 2", &["a"]),
+            ("ALTER TABLE s.a ADD b int", &["s.a"]),
+            ("ALTER TABLE a ATTACH PARTITION b DEFAULT", &["a", "b"]),
+            ("ALTER TABLE a INHERIT b", &["a", "b"]),
+            ("ALTER TABLE a RENAME TO b", &["a"]),
+            ("ALTER TABLE a SET SCHEMA b", &["a"]),
+            ("DROP TABLE a, s.b", &["a", "s.b"]),
+            ("DROP TRIGGER x ON s.a", &["s.a"]),
+            ("DROP FUNCTION f(int)", &[]),
+            ("DROP SCHEMA s CASCADE", &[]),
+            ("CREATE INDEX ON a (b)", &["a"]),
+            ("CREATE POLICY p ON a", &["a"]),
+            ("CREATE RULE r AS ON INSERT TO a DO NOTHING", &["a"]),
+            ("CREATE TRIGGER x BEFORE INSERT ON a EXECUTE FUNCTION f()", &["a"]),
+            ("CREATE VIEW v AS SELECT 1", &["v"]),
+            ("GRANT SELECT (b) ON a, s.c TO bob", &["a", "s.c"]),
+            ("GRANT EXECUTE ON FUNCTION f(int) TO bob", &[]),
+            ("GRANT SELECT ON ALL TABLES IN SCHEMA s TO bob", &[]),
+            ("REVOKE ALL ON SCHEMA s FROM bob", &[]),
+            ("REFRESH MATERIALIZED VIEW a", &["a"]),
+            ("CREATE FOREIGN TABLE a (b int) SERVER s", &[]),
+            ("COMMENT ON TABLE a IS 'x'", &[]),
+            ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", &[]),
+            ("CREATE EXTENSION x", &[]),
+            ("ALTER TYPE t ADD VALUE 'x'", &[]),
+            ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO bob", &[]),
+            ("CREATE STATISTICS s ON a, b FROM t", &[]),
+            ("CREATE OPERATOR +++ (FUNCTION = f, LEFTARG = int)", &[]),
+            ("DROP OWNED BY bob", &[]),
+        ] {
+            assert_eq!(targets(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_temporary() {
+        for text in [
+            "CREATE TEMP TABLE a (b int)",
+            "CREATE TEMPORARY VIEW a AS SELECT 1",
+            "CREATE TABLE pg_temp.a (b int)",
+            "SELECT 1 INTO TEMP a",
+            "CREATE TEMP TABLE a AS SELECT 1",
+            "CREATE TEMP SEQUENCE a",
+            "DROP TABLE pg_temp.a",
+        ] {
+            assert!(ddl(text).temporary, "{text}");
+        }
+        for text in [
+            "CREATE TABLE a (b int)",
+            "CREATE UNLOGGED TABLE a (b int)",
+            "DROP TABLE a, pg_temp.b",
+            "DROP FUNCTION f()",
+            "CREATE TEMP TABLE a AS WITH x AS (DELETE FROM b RETURNING *) SELECT * FROM x",
+        ] {
+            assert!(!ddl(text).temporary, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_for_the_other_database() {
+        for text in [
+            "CREATE DATABASE a",
+            "DROP DATABASE a",
+            "ALTER DATABASE a SET b = 1",
+            "CREATE ROLE a",
+            "ALTER USER a PASSWORD 'x'",
+            "DROP ROLE a",
+            "GRANT a TO b",
+            "CREATE TABLESPACE a LOCATION '/b'",
+            "ALTER SYSTEM SET a = 1",
+            "CREATE SUBSCRIPTION a CONNECTION '' PUBLICATION b",
+            "GRANT CONNECT ON DATABASE a TO b",
+        ] {
+            assert!(ddl(text).cluster_wide, "{text}");
+        }
+        assert!(!ddl("CREATE SCHEMA a").cluster_wide);
+    }
+
+    #[test]
+    fn what_refuses_a_transaction() {
+        for text in [
+            "CREATE INDEX CONCURRENTLY a ON b (c)",
+            "DROP INDEX CONCURRENTLY a",
+            "CREATE DATABASE a",
+            "ALTER TABLE a DETACH PARTITION b CONCURRENTLY",
+            "ALTER SYSTEM SET a = 1",
+        ] {
+            assert!(ddl(text).outside_transaction, "{text}");
+        }
+        assert!(!ddl("CREATE INDEX a ON b (c)").outside_transaction);
+    }
+}

@@ -1,0 +1,10 @@
+//! Metric names and logs. Whoever measures something names it in the one table of `recorder.rs`; whoever logs uses
+//! `tracing`. Neither ever carries a password or a row's value.
+
+mod logging;
+mod publish;
+mod recorder;
+
+pub use logging::{LogError, LogLevel, start_logging};
+pub use publish::publish;
+pub use recorder::{Metrics, MetricsError};

@@ -1,0 +1,46 @@
+//! The five bytes in front of every message behind the start-up.
+
+use thiserror::Error;
+
+/// Bytes of a header: the tag and a length that counts itself.
+pub const HEADER: usize = 5;
+
+/// A message's tag and size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Its kind.
+    pub tag: u8,
+    /// Its bytes, header included.
+    pub size: usize,
+}
+
+/// Bytes that are no message of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("malformed message: {0}")]
+pub struct Malformed(pub &'static str);
+
+/// The header at the front of `bytes`; `None` while it is not whole.
+pub fn header(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
+    let Some((&[tag, a, b, c, d], _)) = bytes.split_first_chunk::<HEADER>() else { return Ok(None) };
+    let length = i32::from_be_bytes([a, b, c, d]);
+    match usize::try_from(length) {
+        Ok(length) if length >= 4 => Ok(Some(Header { tag, size: length + 1 })),
+        _ => Err(Malformed("a length below 4")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_whole_or_not_there() {
+        let bytes = [b'Q', 0, 0, 0, 6, b'x', 0];
+        for cut in 0..HEADER {
+            assert_eq!(header(&bytes[..cut]), Ok(None));
+        }
+        assert_eq!(header(&bytes), Ok(Some(Header { tag: b'Q', size: 7 })));
+        assert!(header(&[b'Q', 0, 0, 0, 3]).is_err());
+        assert!(header(&[b'Q', 0xFF, 0, 0, 0]).is_err());
+    }
+}

@@ -1,0 +1,18 @@
+//! Frames and messages of the PostgreSQL protocol 3 (documentation, chapter 55), without I/O.
+//!
+//! Views borrow the bytes they look at and check every length; nothing here panics on any bytes, keeps state, or knows
+//! what a message means for a session.
+
+mod backend;
+mod frame;
+mod frontend;
+mod reply;
+mod startup;
+
+pub use backend::{
+    ColumnStrip, TransactionStatus, data_row_fields, error_fields, parameter_status, ready_status, strip_columns,
+};
+pub use frame::{HEADER, Header, Malformed, header};
+pub use frontend::{Bind, Execute, Parse, Target, bind, close_or_describe, cstring, execute, parse};
+pub use reply::{Severity, error_response, no_data, parse_message};
+pub use startup::{Startup, StartupPacket, startup_packet};
