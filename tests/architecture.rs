@@ -1,7 +1,7 @@
 //! `use` runs downward only: the floors of ARCHITECTURE.md, read from the source and enforced.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Rooms by floor, lowest first. Rooms of one floor do not know each other, but for those named in [`NEIGHBOURS`].
 const FLOORS: [&[&str]; 6] = [
@@ -42,19 +42,15 @@ fn complaint(from: &str, to: &str) -> Option<String> {
     }
 }
 
-/// The rooms that `text` names behind `crate::` or `crossfade::`, in `use` lines or in full paths.
-fn rooms_used(text: &str) -> Vec<String> {
+/// The rooms that `text` names behind `prefix`, in `use` lines or in full paths.
+fn rooms_used(text: &str, prefix: &str) -> Vec<String> {
+    let word = |rest: &str| -> String { rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect() };
     let mut rooms = Vec::new();
-    for prefix in ["crate::", "crossfade::"] {
-        for (at, _) in text.match_indices(prefix) {
-            let rest = &text[at + prefix.len()..];
-            let word = |rest: &str| -> String {
-                rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
-            };
-            match rest.strip_prefix('{') {
-                None => rooms.push(word(rest)),
-                Some(list) => rooms.extend(first_words(list).iter().map(|item| word(item))),
-            }
+    for (at, _) in text.match_indices(prefix) {
+        let rest = &text[at + prefix.len()..];
+        match rest.strip_prefix('{') {
+            None => rooms.push(word(rest)),
+            Some(list) => rooms.extend(first_words(list).iter().map(|item| word(item))),
         }
     }
     rooms.retain(|room| !room.is_empty());
@@ -82,33 +78,55 @@ fn first_words(list: &str) -> Vec<&str> {
     items
 }
 
-/// Without comments, and without what only tests see: `demo::Cluster` may be used there by everyone.
+/// Without comments, and without what only tests see, which stands last: `demo::Cluster` may be used there by everyone.
 fn product_code(text: &str) -> String {
-    let before_tests = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let tests = text.match_indices("#[cfg(test)]\n").find(|(at, attribute)| {
+        let next = text[at + attribute.len()..].lines().next().unwrap_or_default();
+        next.contains("mod ") && next.ends_with('{')
+    });
+    let before_tests = tests.map_or(text, |(at, _)| &text[..at]);
     let code = before_tests.lines().map(|line| line.split("//").next().unwrap_or_default());
     code.collect::<Vec<_>>().join("\n")
+}
+
+/// The modules with a file of their own that only tests see.
+fn test_modules(text: &str) -> Vec<String> {
+    let declared = text.split("#[cfg(test)]\n").skip(1).filter_map(|rest| rest.lines().next()?.split_once("mod "));
+    declared.filter_map(|(_, name)| name.strip_suffix(';').map(str::to_owned)).collect()
 }
 
 fn complaints<'a>(sources: impl IntoIterator<Item = Source<'a>>) -> Vec<String> {
     let mut complaints = Vec::new();
     for Source { room, text } in sources {
-        complaints.extend(rooms_used(&product_code(text)).iter().filter_map(|used| complaint(room, used)));
+        // The binary sees the library from outside.
+        let prefix = if room == "main" { "crossfade::" } else { "crate::" };
+        complaints.extend(rooms_used(&product_code(text), prefix).iter().filter_map(|used| complaint(room, used)));
     }
     complaints.sort();
     complaints.dedup();
     complaints
 }
 
-/// Every source file, but for those that hold nothing but tests.
-fn files(folder: &Path, found: &mut Vec<(String, String)>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+fn source_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Room and text of every source file below `folder`, but for those that only tests see.
+fn files(folder: &Path, room: Option<&str>, found: &mut Vec<(String, String)>) {
+    let paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let texts: Vec<_> =
+        paths.iter().filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap()).collect();
+    let tests: Vec<_> = texts.iter().flat_map(|text| test_modules(text)).collect();
+    for path in paths {
+        let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap().to_owned();
+        let room = room.unwrap_or(&name);
+        if tests.contains(&name) {
+            continue;
+        }
         if path.is_dir() {
-            files(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
-            let relative = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
-            let first = relative.components().next().unwrap().as_os_str().to_str().unwrap();
-            found.push((first.trim_end_matches(".rs").to_owned(), fs::read_to_string(&path).unwrap()));
+            files(&path, Some(room), found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push((room.to_owned(), fs::read_to_string(&path).unwrap()));
         }
     }
 }
@@ -116,7 +134,7 @@ fn files(folder: &Path, found: &mut Vec<(String, String)>) {
 #[test]
 fn use_runs_downward_only() {
     let mut found = Vec::new();
-    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    files(&source_folder(), None, &mut found);
     assert!(found.len() > 20, "the sources were not found");
     // lib.rs declares the rooms and uses none.
     let sources = found.iter().filter(|(room, _)| room != "lib").map(|(room, text)| Source { room, text });
@@ -126,7 +144,7 @@ fn use_runs_downward_only() {
 
 #[test]
 fn every_room_stands_on_a_floor() {
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
+    for entry in fs::read_dir(source_folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let room = name.trim_end_matches(".rs");
         assert!(room == "lib" || floor(room).is_some(), "src/{name} stands on no floor");
@@ -148,6 +166,7 @@ fn a_forbidden_edge_is_found_in_every_way_of_writing_it() {
         ("net", "use crate::reads;\n"),
         ("check", "pub(crate) use crate::copy::Window;\n"),
         ("server", "use crate::demo::Cluster;\n"),
+        ("server", "#[cfg(test)]\nmod testing;\nuse crate::demo::Cluster;\n"),
         ("admin", "use crate::proxy::Handles;\n"),
         ("main", "fn main() { crossfade::nowhere::run() }\n"),
         ("nowhere", "use crate::effect::Key;\n"),
@@ -165,8 +184,17 @@ fn what_is_allowed_is_not_complained_about() {
         ("proxy", "use crate::{admin, net, reads, check, copy};\n"),
         ("main", "fn main() { crossfade::cli::main() }\n"),
         ("server", "// use crate::demo::Cluster;\n"),
+        ("config", "const FILTER: &str = \"crossfade::mirror=debug\";\n"),
+        ("server", "#[cfg(test)]\npub(super) mod fakes {\n    use crate::demo::Cluster;\n}\n"),
         ("server", "use crate::config::PgUrl;\n#[cfg(test)]\nmod tests {\n    use crate::demo::Cluster;\n}\n"),
     ] {
         assert_eq!(of(room, text), Vec::<String>::new(), "{room}: {text}");
     }
+}
+
+#[test]
+fn files_that_only_tests_see_are_known_by_their_declaration() {
+    let text =
+        "mod a;\n#[cfg(test)]\nmod testing;\n#[cfg(test)]\npub(crate) mod fakes;\n#[cfg(test)]\nmod tests {\n}\n";
+    assert_eq!(test_modules(text), ["testing", "fakes"]);
 }
