@@ -279,7 +279,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), ClusterError> {
     Err(ClusterError::Failed { program: "cp".into(), output: String::from_utf8_lossy(&stderr).into_owned() })
 }
 
-fn free_port() -> Result<u16, ClusterError> {
+pub(super) fn free_port() -> Result<u16, ClusterError> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| io_error("looking for a free port", e))?;
     listener.local_addr().map(|address| address.port()).map_err(|e| io_error("looking for a free port", e))
 }

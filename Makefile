@@ -1,0 +1,61 @@
+# What a fresh Debian machine with a Rust toolchain needs is installed by `make deps`; everything else asks for it first.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+PYTHON := target/python/bin/python
+PACKAGES := postgresql clang libclang-dev gcc libc6-dev make procps python3 python3-venv
+TESTS ?=
+
+.PHONY: help deps demo test lint bench micro-bench image
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
+
+deps: ## install the Debian packages that are missing (server, parser's build needs, python for the driver tests)
+	@missing=(); \
+	for package in $(PACKAGES); do \
+		[[ "$$(dpkg-query -W -f='$${db:Status-Status}' $$package 2>/dev/null || true)" == installed ]] || missing+=("$$package"); \
+	done; \
+	if (( $${#missing[@]} )); then \
+		echo "installing: $${missing[*]}"; \
+		$(SUDO) apt-get update -q; \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-upgrade "$${missing[@]}"; \
+	fi
+
+demo: deps ## the whole thing on two throw-away clusters, about a minute after the build
+	cargo build --locked --bin crossfade
+	target/debug/crossfade demo
+
+test: deps $(PYTHON) ## every test, on real clusters that it starts and stops itself; TESTS="filter" for some
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		echo "cargo nextest run $(TESTS)"; \
+		cargo nextest run --locked --no-fail-fast $(TESTS); \
+	else \
+		echo "cargo test $(TESTS)"; \
+		cargo test --locked --no-fail-fast --lib --bins --tests -- --test-threads=2 $(TESTS); \
+	fi
+
+# The drivers that the tests speak through, in an environment of their own.
+$(PYTHON): tests/e2e/drivers/requirements.txt
+	rm -rf target/python
+	python3 -m venv target/python
+	target/python/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+lint: deps ## formatting, clippy and documentation, without a warning
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+bench: deps ## pgbench direct and through crossfade in turn; ROUNDS, SECONDS_EACH, CLIENTS, MODES to change its size
+	cargo build --locked --release --bin crossfade
+	benches/end_to_end.py
+
+micro-bench: deps ## criterion: framing, statement analysis, rewrite
+	cargo bench --locked
+
+image: ## the container image
+	docker build -t crossfade .

@@ -1,0 +1,37 @@
+//! Both sides, row by row, asked without the proxy.
+
+use super::{Pair, psql};
+
+/// The rows of `table` must be the same on both sides, every column of every one of them.
+#[track_caller]
+pub(crate) fn same_rows<'a>(pair: &'a Pair, table: &'a str) -> impl Future<Output = usize> + 'a {
+    let caller = std::panic::Location::caller();
+    async move {
+        let dump = format!("copy (select t.* from {table} t order by t::text) to stdout");
+        let (primary_url, shadow_url) = (pair.primary_url(), pair.shadow_url());
+        let (primary, shadow) = tokio::join!(psql(&primary_url, &dump), psql(&shadow_url, &dump));
+        let (primary, shadow) = (primary.must_succeed(), shadow.must_succeed());
+        if primary != shadow {
+            panic!("{table} differs ({caller}):\n{}", differences(&primary, &shadow));
+        }
+        primary.lines().count()
+    }
+}
+
+/// The first few rows that only one side has.
+fn differences(primary: &str, shadow: &str) -> String {
+    let only = |mine: &str, other: &str| {
+        let other: std::collections::HashSet<_> = other.lines().collect();
+        let lines: Vec<_> = mine.lines().filter(|line| !other.contains(line)).map(str::to_owned).collect();
+        lines
+    };
+    let (missing, extra) = (only(primary, shadow), only(shadow, primary));
+    let show = |lines: &[String]| lines.iter().take(5).map(|line| format!("  {line}\n")).collect::<String>();
+    format!(
+        "{} rows on the primary only:\n{}{} rows on the shadow only:\n{}",
+        missing.len(),
+        show(&missing),
+        extra.len(),
+        show(&extra)
+    )
+}

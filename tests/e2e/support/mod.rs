@@ -1,0 +1,14 @@
+//! What every test stands on: two clusters with the proxy between them, and the programs of a PostgreSQL user.
+
+mod compare;
+mod pair;
+mod programs;
+mod workers;
+
+pub(crate) use compare::same_rows;
+pub(crate) use pair::Pair;
+pub(crate) use programs::{Answer, PGBENCH, Program, finish, pgbench, psql};
+pub(crate) use workers::{Deed, Workers, connect, eventually};
+
+/// The database of both sides.
+pub(crate) const DATABASE: &str = "postgres";

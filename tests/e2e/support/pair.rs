@@ -1,0 +1,191 @@
+//! Two clusters and the proxy between them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crossfade::demo::{Admin, Cluster, Options, Proxy, Setup};
+use crossfade::report::{Report, Status};
+use tempfile::TempDir;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::{DATABASE, psql};
+
+/// Rounds of the checker come when a test asks for them.
+const QUIET: &str = "[check]\ninterval = \"0s\"\n";
+/// A mirror that is not settled by then never will be.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// How a pair is made.
+#[derive(Default)]
+pub(crate) struct Recipe {
+    schema: String,
+    settings: String,
+    primary: Options,
+}
+
+impl Recipe {
+    /// SQL that both sides run before the proxy starts.
+    pub(crate) fn schema(mut self, sql: &str) -> Self {
+        self.schema.push_str(sql);
+        self
+    }
+
+    /// More of `proxy.toml`.
+    pub(crate) fn settings(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.settings);
+        self
+    }
+
+    /// Lines for the primary's `pg_hba.conf`.
+    pub(crate) fn hba(mut self, lines: &[&str]) -> Self {
+        self.primary.hba = lines.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Lines for the primary's `postgresql.conf`.
+    pub(crate) fn primary_settings(mut self, lines: &[&str]) -> Self {
+        self.primary.settings = lines.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Makes it: clusters, schema, then `before` with the two still alone, then the proxy.
+    pub(crate) async fn start(self) -> Pair {
+        let Self { schema, settings, primary } = self;
+        let shadow = start(Options::default());
+        let (primary, shadow) = tokio::join!(start(primary), shadow);
+        for side in [&primary, &shadow] {
+            psql(&side.url(DATABASE), &schema).await.must_succeed();
+        }
+        let folder = TempDir::new().expect("a temporary folder");
+        let proxy = Proxy::start(Setup {
+            executable: PathBuf::from(env!("CARGO_BIN_EXE_crossfade")),
+            folder: folder.path().to_owned(),
+            primary: primary.url(DATABASE),
+            shadow: shadow.url(DATABASE),
+            settings: if settings.contains("[check]") { settings } else { format!("{QUIET}\n{settings}") },
+        });
+        let proxy = proxy.await.unwrap_or_else(|error| panic!("{error}"));
+        Pair { proxy, primary, shadow, _folder: folder }
+    }
+}
+
+async fn start(mut options: Options) -> Cluster {
+    options.template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
+    let started = spawn_blocking(move || Cluster::start(&options)).await.expect("starting does not panic");
+    started.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Dropped: proxy killed, servers stopped, folders removed; the proxy's log printed if the test failed.
+pub(crate) struct Pair {
+    pub(crate) proxy: Proxy,
+    pub(crate) primary: Cluster,
+    pub(crate) shadow: Cluster,
+    _folder: TempDir,
+}
+
+impl Pair {
+    /// How to make one.
+    pub(crate) fn recipe() -> Recipe {
+        Recipe::default()
+    }
+
+    /// With this schema on both sides, and the defaults but for the checker's rounds.
+    pub(crate) async fn start(schema: &str) -> Self {
+        Self::recipe().schema(schema).start().await
+    }
+
+    /// Where an application connects.
+    pub(crate) fn url(&self) -> String {
+        self.proxy.url(DATABASE)
+    }
+
+    /// Straight to the primary.
+    pub(crate) fn primary_url(&self) -> String {
+        self.primary.url(DATABASE)
+    }
+
+    /// Straight to the shadow.
+    pub(crate) fn shadow_url(&self) -> String {
+        self.shadow.url(DATABASE)
+    }
+
+    pub(crate) fn admin(&self) -> &Admin {
+        self.proxy.admin()
+    }
+
+    pub(crate) async fn status(&self) -> Status {
+        self.admin().status().await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(crate) async fn report(&self) -> Report {
+        self.admin().report().await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// `check` or `repair` over all tables, to its end.
+    pub(crate) async fn work(&self, kind: &str) {
+        self.admin().work(kind).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    pub(crate) async fn ramp(&self, percent: f64) {
+        self.admin().ramp(percent).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Waits until nothing is pending and nothing suspect; the books must balance at every look.
+    pub(crate) async fn wait_settled(&self) -> Status {
+        let begun = Instant::now();
+        loop {
+            let status = self.status().await;
+            let mirror = &status.mirror;
+            assert_eq!(
+                mirror.captured,
+                mirror.applied + mirror.pending + mirror.quarantined + mirror.skipped,
+                "the books do not balance: {mirror:?}"
+            );
+            if mirror.settled {
+                assert_eq!(mirror.pending, 0, "settled with something pending: {mirror:?}");
+                return status;
+            }
+            assert!(begun.elapsed() < SETTLE, "not settled after {} s: {status:?}", SETTLE.as_secs());
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// SIGSTOP or SIGCONT (`STOP`, `CONT`) to every process of the shadow: it hangs, with its connections open.
+    pub(crate) fn signal_shadow(&self, signal: &str) {
+        let postmaster = self.shadow.pid().expect("the shadow runs");
+        // The postmaster first: nobody new is born while its children are looked for.
+        send(signal, postmaster);
+        for child in children(postmaster) {
+            send(signal, child);
+        }
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the proxy's log ---\n{}\n--- end of the proxy's log ---", self.proxy.log());
+        }
+        if self.shadow.pid().is_some() {
+            self.signal_shadow("CONT");
+        }
+    }
+}
+
+fn send(signal: &str, pid: u32) {
+    // A child may have ended since it was seen.
+    let _ = std::process::Command::new("kill").args([format!("-{signal}"), pid.to_string()]).output();
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let processes =
+        fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let parent_of = |pid: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the name, which may hold anything but ends at the last parenthesis: state, parent.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    processes.filter(|&pid| parent_of(pid) == Some(parent)).collect()
+}
