@@ -23,7 +23,7 @@ struct Known {
     down: Option<String>,
     /// What is missing for as long as we are connected.
     handicap: Option<String>,
-    /// Tables whose last write was refused, and the shadow's words.
+    /// Tables with a refused transaction and no accepted one since, and the shadow's words.
     refusing: BTreeMap<String, String>,
 }
 
@@ -58,9 +58,12 @@ impl Health {
         self.known.lock().down = down;
     }
 
-    /// It refused a write to `table`.
-    pub(super) fn refused(&self, table: &str, words: String) {
-        self.known.lock().refusing.insert(table.to_owned(), words);
+    /// It refused a transaction that writes to `tables`.
+    pub(super) fn refused(&self, tables: impl Iterator<Item = String>, words: &str) {
+        let mut known = self.known.lock();
+        for table in tables {
+            known.refusing.insert(table, words.to_owned());
+        }
     }
 
     /// It took writes to `tables`, which are asked for only if it refused any before.
@@ -101,7 +104,7 @@ mod tests {
         assert_eq!(health.status().state, ServerState::Down);
         health.reached("15.1".into(), None);
         assert_eq!(health.status().state, ServerState::Up);
-        health.refused("public.t", "no".into());
+        health.refused(["public.t".to_owned()].into_iter(), "no");
         health.took(|| ["public.u".to_owned()].into_iter());
         assert_eq!(health.status().state, ServerState::Degraded);
         assert_eq!(health.status().last_error.as_deref(), Some("no"));

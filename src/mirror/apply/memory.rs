@@ -235,7 +235,9 @@ mod tests {
                 let horizon = moment.min(writes.len() as u64 - 1);
                 let key = writes[i].0;
                 match memory.admit(seq, horizon, &change(key, 100 + i as u64)) {
-                    Verdict::Apply => drop(state.insert(key, i)),
+                    Verdict::Apply => {
+                        state.insert(key, i);
+                    }
                     Verdict::Late => marked.push(key),
                     Verdict::Superseded | Verdict::Doubtful => {}
                 }

@@ -91,7 +91,7 @@ impl Rows {
                 self.client.batch_execute(&sql::lock(shape)).await?;
                 let arrays = columns(shape, images)?;
                 for text in [sql::delete_surplus(shape), sql::insert_missing(shape)] {
-                    let statement = self.prepare(text, arrays.len(), 0).await?;
+                    let statement = self.prepare(shape, text, arrays.len(), 0).await?;
                     bound.push(Bound { statement, arrays: arrays.clone(), texts: Vec::new() });
                 }
             }
@@ -122,7 +122,7 @@ impl Rows {
             return Ok(None);
         }
         let arrays = key_columns(shape, keys)?;
-        let statement = self.prepare(sql::delete(shape), arrays.len(), 0).await?;
+        let statement = self.prepare(shape, sql::delete(shape), arrays.len(), 0).await?;
         Ok(Some(Bound { statement, arrays, texts: Vec::new() }))
     }
 
@@ -136,7 +136,7 @@ impl Rows {
             return Ok(None);
         }
         let arrays = columns(shape, images)?;
-        let statement = self.prepare(sql::upsert(shape, conflict), arrays.len(), 0).await?;
+        let statement = self.prepare(shape, sql::upsert(shape, conflict), arrays.len(), 0).await?;
         Ok(Some(Bound { statement, arrays, texts: Vec::new() }))
     }
 
@@ -150,17 +150,25 @@ impl Rows {
         let arrays = key_columns(shape, kept)?;
         let bounds = Bounds { after: after.is_some(), upto: upto.is_some() };
         let texts: Vec<&str> = after.into_iter().chain(upto).flat_map(Key::parts).collect();
-        let statement = self.prepare(sql::delete_range(shape, bounds), arrays.len(), texts.len()).await?;
+        let statement = self.prepare(shape, sql::delete_range(shape, bounds), arrays.len(), texts.len()).await?;
         Ok(Bound { statement, arrays, texts })
     }
 
-    async fn prepare(&mut self, text: String, arrays: usize, texts: usize) -> Result<Statement, Trouble> {
+    async fn prepare(
+        &mut self,
+        shape: &Shape,
+        text: String,
+        arrays: usize,
+        texts: usize,
+    ) -> Result<Statement, Trouble> {
         if let Some(statement) = self.prepared.get(&text) {
             return Ok(statement.clone());
         }
         let mut types = vec![Type::TEXT_ARRAY; arrays];
         types.resize(arrays + texts, Type::TEXT);
-        let statement = self.client.prepare_typed(&text, &types).await?;
+        // A missing table or column shows here.
+        let prepared = self.client.prepare_typed(&text, &types).await;
+        let statement = prepared.map_err(|error| Trouble::from(error).about(|| shape.display_name()))?;
         if self.prepared.len() >= MAX_STATEMENTS {
             self.prepared.clear();
         }
@@ -215,5 +223,5 @@ fn key_columns<'a>(shape: &Shape, keys: &[&'a Key]) -> Result<Vec<Array<'a>>, Tr
 }
 
 fn unreadable(shape: &Shape, why: &str) -> Trouble {
-    Trouble::Refused(Refusal::new(INVALID_TEXT, &format!("{}: {why}", shape.display_name())))
+    Trouble::Refused(Refusal::new(INVALID_TEXT, why)).about(|| shape.display_name())
 }

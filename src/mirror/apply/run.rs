@@ -155,8 +155,8 @@ impl<S: Source> Run<S> {
 
     /// What the shadow says it has: batches whose commit was on its way when the connection was lost are in it or not.
     fn resume(&mut self, shadow: Progress) {
+        let progress = if shadow.seq <= self.source.last() { shadow } else { self.disown(&shadow) };
         if self.resumed.is_none() {
-            let progress = if shadow.seq <= self.source.last() { shadow } else { self.disown(&shadow) };
             self.source.resume_behind(progress.low_mark());
             self.taken = self.taken.max(progress.low_mark());
             self.progress = progress.clone();
@@ -164,7 +164,7 @@ impl<S: Source> Run<S> {
             return;
         }
         while let Some(batch) = self.scheduler.take_again() {
-            if batch.tasks.iter().all(|task| shadow.has(task.seq())) {
+            if batch.tasks.iter().all(|task| progress.has(task.seq())) {
                 self.applied(&batch);
             } else {
                 self.scheduler.put_again(vec![Batch::clone(&batch)]);
@@ -338,8 +338,7 @@ impl<S: Source> Run<S> {
         for task in &batch.tasks {
             self.decided(task.seq(), Outcome::Applied);
         }
-        let names = || batch.tasks.iter().flat_map(|task| shapes(&task.entry)).map(|shape| shape.display_name());
-        self.health.took(names);
+        self.health.took(|| tables(batch));
     }
 
     fn decided(&mut self, seq: Seq, outcome: Outcome) {
@@ -379,8 +378,8 @@ impl<S: Source> Run<S> {
                 self.refused(&batch, &refusal);
             }
             trouble => {
-                self.health.refused(&table_of(&batch), trouble.to_string());
-                tracing::warn!("the shadow puts off {}: {trouble}", table_of(&batch));
+                self.health.refused(tables(&batch), &trouble.to_string());
+                tracing::warn!("the shadow puts off what comes at {}: {trouble}", batch.last().0);
                 let batch = Batch { company: Company::Alone, ..Batch::clone(&batch) };
                 self.scheduler.put_again(vec![batch]);
                 if self.pause().await {
@@ -403,7 +402,7 @@ impl<S: Source> Run<S> {
         let [task] = &batch.tasks[..] else {
             return self.scheduler.put_again(batch.apart());
         };
-        self.health.refused(&table_of(batch), refusal.to_string());
+        self.health.refused(tables(batch), &refusal.to_string());
         match (&task.entry.item, batch.trial) {
             (Item::Refresh(refresh), _) => {
                 tracing::warn!("the shadow refuses rows read back for {}: {refusal}", refresh.shape.display_name());
@@ -415,11 +414,13 @@ impl<S: Source> Run<S> {
                 self.progress.parked.insert(task.seq());
                 self.parked.park(task.entry.clone(), self.horizon.begun(), self.source.last());
             }
-            (Item::Transaction(_), _) => self.quarantine(task, table_of(batch), refusal),
+            (Item::Transaction(_), _) => self.quarantine(task, refusal),
         }
     }
 
-    fn quarantine(&mut self, task: &Task, table: String, refusal: &Refusal) {
+    fn quarantine(&mut self, task: &Task, refusal: &Refusal) {
+        let first = || shapes(&task.entry).next().map(|shape| shape.display_name());
+        let table = refusal.table.clone().or_else(first).unwrap_or_default();
         tracing::warn!("the shadow refuses the transaction at {} for good ({table}): {refusal}", task.seq().0);
         for mark in marks::quarantined(&task.entry) {
             self.source.mark(&mark);
@@ -457,8 +458,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// The table a refusal is told under: the first that the batch writes.
-fn table_of(batch: &Batch) -> String {
-    let first = batch.tasks.iter().flat_map(|task| shapes(&task.entry)).next();
-    first.map_or_else(String::new, |shape| shape.display_name())
+/// The tables that `batch` writes rows of; one may come several times.
+fn tables(batch: &Batch) -> impl Iterator<Item = String> {
+    batch.tasks.iter().flat_map(|task| shapes(&task.entry)).map(|shape| shape.display_name())
 }

@@ -39,7 +39,7 @@ const STANDING: &str = r#"
         WHERE n.nspname = $1::pg_catalog.text AND c.relname = $2::pg_catalog.text),
     family AS (
         SELECT oid FROM target
-        UNION SELECT p.relid FROM target, pg_catalog.pg_partition_tree(target.oid) AS p)
+        UNION SELECT p.relid::pg_catalog.oid FROM target, pg_catalog.pg_partition_tree(target.oid) AS p)
     SELECT
         EXISTS (SELECT FROM pg_catalog.pg_index AS i JOIN family ON i.indrelid = family.oid
             WHERE (i.indisunique OR i.indisexclusion)

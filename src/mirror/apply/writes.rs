@@ -43,7 +43,9 @@ impl WriteSet {
         let Self::Places(places) = self else { return };
         match places.entry(Place::Table(table)).or_insert_with(|| Reach::Keys(HashSet::new())) {
             Reach::Whole => {}
-            Reach::Keys(keys) => drop(keys.insert(key.clone())),
+            Reach::Keys(keys) => {
+                keys.insert(key.clone());
+            }
         }
     }
 

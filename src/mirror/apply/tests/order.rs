@@ -18,7 +18,7 @@ async fn rule_04_late_arrivals_do_not_undo_newer_images_nor_deletes() {
     ]);
     stage.ledger.settle().await;
     assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, ["1|new", "3|x"]);
-    assert_eq!(stage.ledger.marks(), []);
+    assert!(stage.ledger.marks().is_empty());
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn rule_06_statements_are_replayed_in_their_place_under_their_settings() {
         "ddl",
     )]);
     stage.ledger.settle().await;
-    assert_eq!(stage.ledger.quarantined(), []);
+    assert!(stage.ledger.quarantined().is_empty());
     assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, ["3|a|5", "4|b|6"]);
     assert_eq!(stage.query("SELECT indisvalid FROM pg_index WHERE indexrelid = 'app.made_i'::regclass").await, ["t"]);
 }

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use super::super::source::Source;
 use super::super::testing;
 use super::super::{Appliers, ApplySettings};
-use crate::config::{PgUrl, SslMode};
+use crate::config::PgUrl;
 use crate::demo::{Cluster, Options};
 use crate::effect::{Change, Mark, Seq};
 use crate::mirror::entry::{Entry, Refresh};
@@ -187,15 +187,8 @@ impl Stage {
 }
 
 fn start(cluster: &Cluster, ledger: &Arc<Ledger>, user: &str) -> Appliers {
-    let shadow = PgUrl {
-        host: "127.0.0.1".into(),
-        port: cluster.port(),
-        user: user.into(),
-        password: None,
-        database: "postgres".into(),
-        sslmode: SslMode::Disable,
-        sslrootcert: None,
-    };
+    let mut shadow: PgUrl = cluster.url("postgres").parse().unwrap();
+    shadow.user = user.into();
     let settings = ApplySettings { shadow, workers: 4, source: "7000".into() };
     Appliers::with_source(settings, MemorySource(ledger.clone()))
 }

@@ -42,16 +42,17 @@ async fn values_of_many_types_arrive_as_they_were() {
     let shape = shape(1, "T\"1", &columns, &[0]);
     let full = r#"(1,"a ""q"" \\ b,
 é",abc,"x  ","{""a"":  1}","{""a"": 1}","{1,NULL,3}","{"""",NULL,""a,b""}","\\x00ff","so ""so""",42,"(1,""x y"")","2026-01-01 00:00:00.123456+00",12.50,0.1,101,"1 mon 2 days",t,6b58c1c0-0000-4000-8000-000000000001,"[1,5)",<a>b</a>,2)"#;
-    let empty = r#"(2,"","",,,,,{},,,,,,,,,,,,,,4)"#;
+    let empty = format!("(2,\"\",\"\",,,,{{}},{}4)", ",".repeat(14));
+    let null = format!("(3,{}6)", ",".repeat(20));
     stage.ledger.transaction(vec![
         row(&shape, &["1"], 1, Some(full)),
-        row(&shape, &["2"], 2, Some(empty)),
-        row(&shape, &["3"], 3, Some("(3,,,,,,,,,,,,,,,,,,,,,6)")),
+        row(&shape, &["2"], 2, Some(&empty)),
+        row(&shape, &["3"], 3, Some(&null)),
     ]);
     stage.ledger.settle().await;
-    assert_eq!(stage.ledger.quarantined(), []);
+    assert!(stage.ledger.quarantined().is_empty());
     let images = "SET bytea_output = hex; SET timezone = 'UTC'; SELECT ROW(t.*)::text FROM \"T\"\"1\" t ORDER BY 1";
-    assert_eq!(stage.query(images).await, [full, empty, "(3,,,,,,,,,,,,,,,,,,,,,6)"]);
+    assert_eq!(stage.query(images).await, [full.to_owned(), empty, null]);
 }
 
 #[tokio::test]
@@ -83,7 +84,7 @@ async fn composite_keys_identity_columns_and_keys_without_other_columns() {
         row(&twice, &["1"], 15, Some("(1,50,b)")),
     ]);
     stage.ledger.settle().await;
-    assert_eq!(stage.ledger.quarantined(), []);
+    assert!(stage.ledger.quarantined().is_empty());
     assert_eq!(stage.query("SELECT * FROM pair").await, ["1|x|new"]);
     assert_eq!(stage.query("SELECT * FROM only").await, ["1|2"]);
     assert_eq!(stage.query("SELECT * FROM ident").await, ["7|b"]);
