@@ -11,7 +11,8 @@ use crossfade::copy::Healer;
 use crossfade::demo::{Cluster, Options};
 use crossfade::effect::{Change, Key, Lsn, Mark, Reason, RowChange, Stamp, TableId, Touched, Transaction, Xid};
 use crossfade::mirror::{Appliers, ApplySettings, Identity, LedgerSettings, Mirror};
-use crossfade::report::{DifferenceKind, Progress, TableReport, TableStatus};
+use crossfade::report::job::{JobKind, Progress};
+use crossfade::report::{DifferenceKind, TableReport, TableStatus};
 use crossfade::server::{Client, Purpose, connect};
 
 struct Rig {
@@ -127,7 +128,7 @@ impl Rig {
     }
 
     async fn check(&self) -> BTreeMap<String, TableReport> {
-        self.checker.check(None, Progress::default()).await.unwrap();
+        self.checker.check(None, Progress::begin(1, JobKind::Check)).await.unwrap();
         self.report()
     }
 
@@ -236,7 +237,7 @@ async fn planted_differences_are_all_found_and_nothing_else_and_repair_heals_the
             .all(|table| { table.samples.iter().all(|sample| sample.primary.is_none() && sample.shadow.is_none()) })
     );
 
-    rig.checker.repair(None, Progress::default()).await.unwrap();
+    rig.checker.repair(None, Progress::begin(1, JobKind::Check)).await.unwrap();
     for (name, table) in rig.report() {
         assert_eq!((counts(&table), table.status), ((0, 0, 0), TableStatus::Consistent), "{name}: {:?}", table.reason);
         let (missing, extra, different) = expected[name.as_str()];
@@ -260,7 +261,7 @@ async fn marks_are_healed_in_full_tables_and_empty_ones() {
     let rows = rig.shadow.query("SELECT id FROM public.untouched ORDER BY 1", &[]).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [1, 2, 99, 100]);
 
-    let progress = Progress::default();
+    let progress = Progress::begin(1, JobKind::Check);
     rig.healer.backfill(Some(vec!["public.untouched".into()]), progress.clone()).await.unwrap();
     assert!(rig.same_rows("untouched").await);
     assert_eq!(progress.tables()[0].rows_done, 100);
@@ -273,7 +274,8 @@ async fn a_table_the_shadow_lacks_is_not_healed_and_says_why() {
     while !rig.catalog.get().tables.values().any(|table| table.shape.name == "fresh") {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let error = rig.healer.backfill(Some(vec!["public.fresh".into()]), Progress::default()).await.unwrap_err();
+    let error =
+        rig.healer.backfill(Some(vec!["public.fresh".into()]), Progress::begin(1, JobKind::Check)).await.unwrap_err();
     assert!(error.to_string().contains("missing on the shadow"), "{error}");
     let report = &rig.report()["public.fresh"];
     assert_eq!((report.status, report.reason.as_deref()), (TableStatus::Diverged, Some("missing on the shadow")));
@@ -316,11 +318,11 @@ async fn rule_25_26_under_load_there_is_no_false_alarm_and_no_difference_is_over
         if planted {
             rig.shadow.batch_execute("UPDATE public.ints SET v = 'planted' WHERE id = 14000").await.unwrap();
         }
-        rig.checker.check(Some(vec!["public.ints".into()]), Progress::default()).await.unwrap();
+        rig.checker.check(Some(vec!["public.ints".into()]), Progress::begin(1, JobKind::Check)).await.unwrap();
         let report = &rig.report()["public.ints"];
         assert_eq!(counts(report), (0, 0, u64::from(planted)), "{:?} {:?}", report.samples, report.reason);
     }
-    rig.checker.repair(None, Progress::default()).await.unwrap();
+    rig.checker.repair(None, Progress::begin(1, JobKind::Check)).await.unwrap();
     for writer in writers {
         writer.await.unwrap();
     }

@@ -10,4 +10,6 @@ mod ledger;
 
 pub use apply::{Appliers, ApplySettings};
 pub use entry::{Refresh, Scope};
-pub use ledger::{Counters, Identity, LedgerSettings, Mirror, OpenError, Suspect, SuspectKeys, Ticket, Voided, Window};
+pub use ledger::{
+    Counters, Feed, Identity, LedgerSettings, Mirror, OpenError, Suspect, SuspectKeys, Ticket, Voided, Window,
+};

@@ -84,6 +84,7 @@ impl Drop for Place {
 /// Accepts until sessions are asked to leave. Returns when the last session ended.
 pub async fn serve(listener: TcpListener, shared: Arc<Shared>, gate: Arc<Gate>, mut leaving: watch::Receiver<Leaving>) {
     let mut tasks = tokio::task::JoinSet::new();
+    let for_clients = leaving.clone();
     loop {
         tokio::select! {
             biased;
@@ -98,7 +99,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, gate: Arc<Gate>, 
                 Ok((stream, _)) => {
                     gate.open.fetch_add(1, Ordering::AcqRel);
                     let place = Place(Arc::clone(&gate));
-                    tasks.spawn(client(stream, Arc::clone(&shared), place, leaving.clone()));
+                    tasks.spawn(client(stream, Arc::clone(&shared), place, for_clients.clone()));
                 }
                 Err(error) => {
                     warn!(%error, "accepting a connection");

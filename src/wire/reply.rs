@@ -2,7 +2,6 @@
 
 use bytes::{Bytes, BytesMut};
 use pgwire::messages::Message;
-use pgwire::messages::data::NoData;
 use pgwire::messages::extendedquery::Parse;
 use pgwire::messages::response::ErrorResponse;
 

@@ -353,7 +353,7 @@ impl<S: Source> Run<S> {
     /// A batch did not commit: waits for the others, then decides about the first that failed of itself.
     async fn recover(&mut self, failed: Done, crew: &mut Crew, shadow: &mut Shadow) -> Result<(), End> {
         let mut failures = Vec::new();
-        let mut next = Some(Ok(failed));
+        let mut next: Option<Result<Done, tokio::task::JoinError>> = Some(Ok(failed));
         while let Some(done) = next {
             let Done { worker, number, result } = done.map_err(|error| Trouble::Lost(error.to_string()))?;
             crew.idle.push(worker);
