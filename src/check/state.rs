@@ -141,6 +141,7 @@ mod tests {
         let column =
             |name: &&str| Column { name: (*name).into(), type_name: "pg_catalog.int4".into(), generated: false };
         let facts = ColumnFacts {
+            number: 1,
             canonical: Canonical::Native,
             kind: KeyKind::Plain,
             order: String::new(),

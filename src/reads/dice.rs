@@ -37,7 +37,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whoever_is_in_at_a_share_is_in_at_every_higher_one(query: u64, low in 0.0..=100.0, more in 0.0..=100.0) {
+        fn whoever_is_in_at_a_share_is_in_at_every_higher_one(query: u64, low in 0.0..=100.0_f64, more in 0.0..=100.0_f64) {
             prop_assert!(!by_query(low, query) || by_query(f64::max(low, more), query));
         }
 

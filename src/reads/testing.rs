@@ -69,6 +69,8 @@ pub(super) fn table(id: TableId, schema: &str, name: &str, columns: &[&str]) -> 
         cascades: Touched::NONE,
         entangled: false,
         rows_estimate: 0,
+        partitioned: false,
+        descendants: Vec::new(),
     })
 }
 

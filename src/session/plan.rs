@@ -130,7 +130,7 @@ impl Planner<'_> {
                     Plan::Quiet
                 }
             }
-            Kind::Write(write) => self.write(statement, write, text),
+            Kind::Write(write) => self.write(statement, write),
             Kind::OtherWrite { targets, functions } => {
                 if self.is_opaque(functions) {
                     marked(Touched::All, Reason::Opaque)
@@ -162,7 +162,7 @@ impl Planner<'_> {
         }
     }
 
-    fn write(&self, statement: &sql::Statement, write: &Write, text: &str) -> Plan {
+    fn write(&self, statement: &sql::Statement, write: &Write) -> Plan {
         let table = match self.resolve(&write.target) {
             Resolved::Table(table) => table,
             Resolved::Unmirrored => return Plan::Unmirrored,
@@ -184,7 +184,7 @@ impl Planner<'_> {
             Verb::Delete => sql::Image::Columns(&key),
             Verb::Insert | Verb::Update => sql::Image::Row,
         };
-        let rewrite = sql::returning(text, statement, write, image);
+        let rewrite = sql::returning(statement, write, image);
         Plan::Captured(Arc::new(Capture { verb: write.verb, own_columns: write.returning, touched, besides, rewrite }))
     }
 

@@ -117,12 +117,11 @@ impl Books {
 
     pub(super) fn list_replay(&mut self, replay: &Replay) {
         let query: String = replay.sql.chars().take(QUERY_CHARS).collect();
-        match self.replays.iter_mut().find(|listed| listed.query == query && listed.reason == replay.reason) {
-            Some(listed) => listed.count += 1,
-            None if self.replays.len() < LISTED => {
-                self.replays.push(Replayed { query, count: 1, reason: replay.reason.clone() });
-            }
-            None => {}
+        let same = |listed: &&mut Replayed| listed.query == query && listed.reason == replay.reason;
+        if let Some(listed) = self.replays.iter_mut().find(same) {
+            listed.count += 1;
+        } else if self.replays.len() < LISTED {
+            self.replays.push(Replayed { query, count: 1, reason: replay.reason.clone() });
         }
     }
 

@@ -27,10 +27,10 @@ pub(super) struct Horizon {
 impl Horizon {
     /// Takes a sample: `oldest_ticket` was read before `last`.
     pub(super) fn sample(&mut self, oldest_ticket: u64, last: Seq) {
-        match self.ahead.back_mut() {
-            Some(sample) if sample.last == last => sample.oldest_ticket = oldest_ticket,
-            _ if self.ahead.len() < LIMIT => self.ahead.push_back(Sample { last, oldest_ticket }),
-            _ => {}
+        if let Some(sample) = self.ahead.back_mut().filter(|sample| sample.last == last) {
+            sample.oldest_ticket = oldest_ticket;
+        } else if self.ahead.len() < LIMIT {
+            self.ahead.push_back(Sample { last, oldest_ticket });
         }
     }
 

@@ -171,8 +171,13 @@ impl Stage {
 fn catalog() -> Catalog {
     let column =
         |name: &str, type_name: &str| Column { name: name.into(), type_name: type_name.into(), generated: false };
-    let facts =
-        |kind| ColumnFacts { canonical: Canonical::Native, kind, order: String::new(), definition: String::new() };
+    let facts = |kind| ColumnFacts {
+        number: 1,
+        canonical: Canonical::Native,
+        kind,
+        order: String::new(),
+        definition: String::new(),
+    };
     let table = |id: u32, name: &str, columns: Vec<Column>, key: Vec<usize>| {
         let keyless = key.is_empty();
         let shape = Shape { table: TableId(id), schema: "public".into(), name: name.into(), columns, key };
@@ -186,6 +191,8 @@ fn catalog() -> Catalog {
             cascades: Touched::NONE,
             entangled: false,
             rows_estimate: 0,
+            partitioned: false,
+            descendants: Vec::new(),
         })
     };
     let t = table(100, "t", vec![column("id", "pg_catalog.int4"), column("v", "pg_catalog.text")], vec![0]);
