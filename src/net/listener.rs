@@ -88,7 +88,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, gate: Arc<Gate>, 
     loop {
         tokio::select! {
             biased;
-            _ = leaving.wait_for(|now| *now != Leaving::No) => break,
+            _ = asked(&mut leaving, Leaving::No) => break,
             Some(ended) = tasks.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
                     metrics::counter!("crossfade_session_panics_total").increment(1);
@@ -110,6 +110,15 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, gate: Arc<Gate>, 
     }
     drop(listener);
     while tasks.join_next().await.is_some() {}
+}
+
+/// Waits until sessions are asked for something else than `before`.
+pub(super) async fn asked(leaving: &mut watch::Receiver<Leaving>, before: Leaving) -> Leaving {
+    let now = leaving.wait_for(|now| *now != before).await.map(|now| *now);
+    match now {
+        Ok(now) => now,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 async fn client(stream: TcpStream, shared: Arc<Shared>, place: Place, leaving: watch::Receiver<Leaving>) {

@@ -18,7 +18,7 @@ use tracing::debug;
 use super::books::Books;
 use super::cancel::{CancelKeys, Registered};
 use super::direction::Direction;
-use super::listener::{Leaving, Shared};
+use super::listener::{self, Leaving, Shared};
 use super::stream::Stream;
 use crate::session::{Drawn, Env, Session, SessionError, Splice, Truncated};
 use crate::wire::{Severity, error_response};
@@ -111,8 +111,8 @@ impl<'a> Relay<'a> {
             let stop = tokio::select! {
                 biased;
                 stop = poll_fn(|cx| self.poll(cx, asked)) => stop,
-                Ok(now) = leaving.wait_for(|now| *now != asked) => {
-                    asked = *now;
+                now = listener::asked(&mut leaving, asked) => {
+                    asked = now;
                     continue;
                 }
                 () = &mut login, if !logged_in => {
