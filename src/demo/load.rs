@@ -29,7 +29,7 @@ pub(super) struct Tally {
     pub(super) errors: u64,
     /// The first few of both.
     pub(super) troubles: Vec<String>,
-    latencies: Vec<Duration>,
+    pub(super) latencies: Vec<Duration>,
 }
 
 impl Tally {

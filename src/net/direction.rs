@@ -29,11 +29,6 @@ pub(super) struct Direction {
 }
 
 impl Direction {
-    /// With bytes that were read before.
-    pub(super) fn with_input(input: BytesMut) -> Self {
-        Self { input, ..Self::default() }
-    }
-
     /// What was read and not shown yet.
     pub(super) fn unseen(&self) -> &[u8] {
         self.input.get(self.cleared..).unwrap_or_default()

@@ -72,11 +72,6 @@ impl Step {
         self.script.statements.get(self.index).map_or(0..0, |statement| statement.span.clone())
     }
 
-    /// All statements of the text it stands in.
-    pub(super) fn script(&self) -> &Arc<Script> {
-        &self.script
-    }
-
     /// The tables it may write.
     pub(super) fn touched(&self) -> Touched {
         match &self.plan {
