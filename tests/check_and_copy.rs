@@ -264,7 +264,7 @@ async fn marks_are_healed_in_full_tables_and_empty_ones() {
     let progress = Progress::begin(1, JobKind::Check);
     rig.healer.backfill(Some(vec!["public.untouched".into()]), progress.clone()).await.unwrap();
     assert!(rig.same_rows("untouched").await);
-    assert_eq!(progress.tables()[0].rows_done, 100);
+    assert_eq!(progress.job().tables[0].rows_done, 100);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
