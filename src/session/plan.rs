@@ -238,7 +238,8 @@ impl Planner<'_> {
     }
 
     fn ddl(&self, targets: &[Name], text: &str) -> Plan {
-        let mut touched = Touched::NONE;
+        // Without a name it may be about any table: DROP SCHEMA, GRANT ON ALL TABLES.
+        let mut touched = if targets.is_empty() { Touched::All } else { Touched::NONE };
         for target in targets {
             if let Resolved::Table(table) = self.resolve(target) {
                 touched.extend(&Touched::Tables(vec![table.shape.table]));
