@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::future::{join_all, poll_fn};
 use futures_util::{SinkExt as _, TryStreamExt as _, pin_mut};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, NoTls};
 
 use crate::support::{PGBENCH, Pair, Program, connect, finish, pgbench, psql, same_rows};
@@ -270,7 +271,8 @@ async fn answers_of_a_pipeline_come_in_order() {
         async move {
             // Every tenth insert is a duplicate: its error must not shift the answers behind it.
             let id = if n % 10 == 9 { n - 1 } else { n };
-            let (written, read) = tokio::join!(client.query(insert, &[&id]), client.query_one(select, &[&n]));
+            let (inserted, selected): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&id], [&n]);
+            let (written, read) = tokio::join!(client.query(insert, &inserted), client.query_one(select, &selected));
             assert_eq!(read.unwrap().get::<_, i32>(0), n + 1);
             match written {
                 Ok(rows) => assert_eq!((rows[0].get::<_, i32>(0), n % 10 != 9), (n, true)),

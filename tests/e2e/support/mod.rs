@@ -7,8 +7,8 @@ mod workers;
 
 pub(crate) use compare::same_rows;
 pub(crate) use pair::Pair;
-pub(crate) use programs::{Answer, PGBENCH, Program, finish, pgbench, psql};
-pub(crate) use workers::{Deed, Workers, connect, eventually};
+pub(crate) use programs::{PGBENCH, Program, finish, pgbench, psql};
+pub(crate) use workers::{Workers, connect, eventually};
 
 /// The database of both sides.
 pub(crate) const DATABASE: &str = "postgres";
