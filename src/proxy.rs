@@ -71,7 +71,7 @@ pub async fn run(reloader: Arc<Reloader>) -> anyhow::Result<()> {
     let apply = ApplySettings {
         shadow: settings.shadow.url.clone(),
         workers: settings.mirror.workers,
-        source: first.system_identifier.clone(),
+        source: mirror.journal().to_owned(),
     };
     let appliers = Appliers::start(apply, feed);
     let healer = Healer::start(Arc::clone(&live), mirror.clone(), Arc::clone(&primary), Arc::clone(&shadow));

@@ -21,6 +21,8 @@ use crate::report::{CheckStatus, TableReport};
 /// How often it is looked whether something is due; `check.interval` may change at any time.
 const TICK: Duration = Duration::from_millis(200);
 const REQUESTS: usize = 16;
+/// Whoever asks right after the start, or while the shadow comes back, is not refused at once.
+const UNTIL_READY: Duration = Duration::from_secs(10);
 
 /// Why a check or repair that was asked for did not come to its end.
 #[derive(Debug, Error)]
@@ -195,9 +197,7 @@ impl Driver {
     }
 
     async fn perform(&mut self, task: Task, names: Option<Vec<String>>, progress: &Progress) -> Result<(), CheckError> {
-        if !self.round.is_ready() {
-            return Err(CheckError::NotReady);
-        }
+        self.wait_until_ready().await?;
         let pairs = choose(self.round.pairs(), names)?;
         for pair in &pairs {
             progress.begin_table(&pair.name, pair.primary.as_ref().map_or(0, |table| table.rows_estimate));
@@ -209,6 +209,15 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    async fn wait_until_ready(&self) -> Result<(), CheckError> {
+        let ready = async {
+            while !self.round.is_ready() {
+                tokio::time::sleep(TICK).await;
+            }
+        };
+        tokio::time::timeout(UNTIL_READY, ready).await.map_err(|_| CheckError::NotReady)
     }
 
     async fn check(&mut self, pair: &Pair, progress: Option<&Progress>) {

@@ -169,11 +169,14 @@ fn is_address(text: &str) -> bool {
     split_address(text).is_some()
 }
 
-/// A filter reads a lone word that is no level as a target, so that `verbose` would pass: here it does not.
+/// A filter reads a lone word that is no level as a target and nothing as a level, so that `verbose` and `info,` would
+/// pass: here they do not.
 fn is_level(text: &str) -> bool {
-    let level =
-        |part: &str| part.split_once('=').map_or(part, |(_, level)| level).trim().parse::<LevelFilter>().is_ok();
-    text.split(',').all(level) && text.parse::<Targets>().is_ok()
+    let has_level = |part: &str| {
+        let level = part.split_once('=').map_or(part, |(_, level)| level).trim();
+        !level.is_empty() && level.parse::<LevelFilter>().is_ok()
+    };
+    text.split(',').all(has_level) && text.parse::<Targets>().is_ok()
 }
 
 /// `*`, or `schema.table` with `*` anywhere.
@@ -229,7 +232,7 @@ mod tests {
         for fine in ["info", "off", "info,crossfade::mirror=debug"] {
             assert!(is_level(fine), "{fine}");
         }
-        for wrong in ["", "verbose", "info,verbose", "crossfade=loud"] {
+        for wrong in ["", "verbose", "info,verbose", "crossfade=loud", "info,"] {
             assert!(!is_level(wrong), "{wrong}");
         }
     }

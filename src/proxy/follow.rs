@@ -106,11 +106,11 @@ impl Follower {
                         health.up(&changed.after.server_version);
                         self.changed(&changed);
                     };
-                    let error = tokio::select! {
-                        error = handle.follow(&client, || self.options(), POLL, changed) => error,
+                    tokio::select! {
+                        error = handle.follow(&client, || self.options(), POLL, changed) => health.down(&error),
+                        () = client.closed() => health.down(&format_args!("the connection to {url} was lost")),
                         never = self.reload_with_patterns(handle) => match never {},
-                    };
-                    health.down(&error);
+                    }
                     if self.side == Side::Primary {
                         epoch::lost(&settings.mirror.journal, &self.epoch, &self.mirror);
                     }

@@ -242,12 +242,13 @@ mod tests {
         assert!(pool.take(&Profile::default()).is_none(), "opened behind the read's back");
         let (one, two) = (lease(&pool).await, lease(&pool).await);
         assert!(pool.take(&Profile::default()).is_none());
-        assert_eq!((pool.state.lock().open, pool.state.lock().opening), (2, 0));
+        let counts = |state: &State| (state.open, state.opening, state.idle.len());
+        assert_eq!(counts(&pool.state.lock()), (2, 0, 0));
         sized(3);
         let three = lease(&pool).await;
         sized(1);
         drop((one, two, three));
-        assert_eq!((pool.state.lock().open, pool.state.lock().idle.len()), (1, 1));
+        assert_eq!(counts(&pool.state.lock()), (1, 0, 1));
         let count = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'crossfade-reads'";
         while client.query(count, &[]).await.unwrap().len() != 1 {
             tokio::time::sleep(Duration::from_millis(10)).await;

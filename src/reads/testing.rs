@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use tokio::sync::Notify;
 
 use super::pool::{Lease, Pool};
-use crate::catalog::{Canonical, Catalog, ColumnFacts, KeyKind, Resolved, Table};
+use crate::catalog::{Canonical, Catalog, ColumnFacts, KeyKind, Resolved, Table, Volatility};
 use crate::config::{Live, Settings};
 use crate::demo::{Cluster, Options};
 use crate::effect::{Column, Shape, TableId, Touched};
@@ -35,6 +35,7 @@ pub(super) fn catalog() -> Catalog {
     name(&mut catalog, "public", "odd_orders", Resolved::View(None));
     name(&mut catalog, "public", "excluded", Resolved::Unmirrored);
     name(&mut catalog, "pg_catalog", "pg_class", Resolved::Unmirrored);
+    catalog.functions.insert("lower".to_owned(), vec![("pg_catalog".to_owned(), Volatility::Safe)]);
     catalog
 }
 

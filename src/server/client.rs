@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_postgres::NoTls;
 
@@ -84,6 +85,15 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub struct Client {
     client: tokio_postgres::Client,
     driver: AbortHandle,
+    /// Its sender ends with the driver.
+    alive: watch::Receiver<()>,
+}
+
+impl Client {
+    /// Returns when the connection is lost, asked something or not.
+    pub async fn closed(&self) {
+        while self.alive.clone().changed().await.is_ok() {}
+    }
 }
 
 impl Deref for Client {
@@ -165,8 +175,13 @@ async fn log_in(url: &PgUrl, purpose: Purpose) -> Result<Client, tokio_postgres:
     }
     let (client, connection) = config.connect(NoTls).await?;
     // How it ends is told to whoever waits for an answer.
-    let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
-    let client = Client { client, driver };
+    let (lives, alive) = watch::channel(());
+    let driver = tokio::spawn(async move {
+        drop(connection.await);
+        drop(lives);
+    })
+    .abort_handle();
+    let client = Client { client, driver, alive };
     client.batch_execute(SETTINGS).await?;
     // The server ends what a closed connection left running; not on every platform, and then it is refused.
     let _ = client.batch_execute("SET client_connection_check_interval = '5s'").await;
@@ -215,6 +230,18 @@ mod tests {
             let row = client.query_one("SELECT current_setting($1)", &[&name]).await.unwrap();
             assert_eq!(row.get::<_, String>(0), expected, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_server_ends_is_told_at_once() {
+        let cluster = cluster(&[]);
+        let url = url(&cluster.url("postgres"));
+        let (client, other) = tokio::join!(connect(&url, Purpose::Catalog), connect(&url, Purpose::Catalog));
+        let (client, other) = (client.unwrap(), other.unwrap());
+        assert!(tokio::time::timeout(Duration::from_millis(50), client.closed()).await.is_err());
+        let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+        other.query_one("SELECT pg_terminate_backend($1)", &[&pid]).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), client.closed()).await.expect("told");
     }
 
     #[tokio::test]

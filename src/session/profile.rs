@@ -12,10 +12,13 @@ pub struct Profile {
     pub settings: BTreeMap<String, String>,
 }
 
+/// The server's own, where nothing else is set.
+pub(super) const DEFAULT_SEARCH_PATH: &str = "\"$user\", public";
+
 impl Profile {
     /// The schemas in which unqualified names are looked for, unquoted.
     pub fn search_path(&self) -> Vec<String> {
-        let path = self.settings.get("search_path").map_or("\"$user\", public", String::as_str);
+        let path = self.settings.get("search_path").map_or(DEFAULT_SEARCH_PATH, String::as_str);
         let schema = |part: &str| match part.trim() {
             "\"$user\"" | "$user" => self.role.clone(),
             quoted if quoted.starts_with('"') => quoted.trim_matches('"').replace("\"\"", "\""),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Profile;
+use super::profile::DEFAULT_SEARCH_PATH;
 use crate::sql::{Setting, SettingValue};
 use crate::wire::Startup;
 
@@ -111,9 +112,10 @@ impl Settings {
 
     /// What a statement needs to run elsewhere as it runs here, name and value.
     pub(super) fn for_replay(&self) -> Vec<(String, String)> {
-        let role = ("role".to_owned(), self.profile.role.clone());
-        let plain = self.profile.settings.iter().map(|(name, value)| (name.clone(), value.clone()));
-        plain.chain([role]).collect()
+        let mut settings = self.profile.settings.clone();
+        settings.entry("search_path".to_owned()).or_insert_with(|| DEFAULT_SEARCH_PATH.to_owned());
+        // Last: what the role may not set is set before it is taken on.
+        settings.into_iter().chain([("role".to_owned(), self.profile.role.clone())]).collect()
     }
 
     /// Whether values print in the one way in which images are read (rule 10).
@@ -300,6 +302,19 @@ mod tests {
         assert!(settings.prints_exactly());
         settings.reported(b"client_encoding", b"LATIN1");
         assert!(!settings.prints_exactly());
+    }
+
+    #[test]
+    fn a_replay_finds_names_where_the_session_does() {
+        let path = |settings: &Settings| {
+            settings.for_replay().into_iter().find(|(name, _)| name == "search_path").map(|(_, value)| value)
+        };
+        let mut session = settings(&[("user", "bob")]);
+        assert_eq!(path(&session).as_deref(), Some("app"), "the role's");
+        session.set(&set("search_path", "Two", false), false);
+        assert_eq!(path(&session).as_deref(), Some("\"Two\""));
+        let startup = Startup { parameters: vec![("user".into(), "bob".into())] };
+        assert_eq!(path(&Settings::new(&startup, &[])).as_deref(), Some("\"$user\", public"), "nobody's");
     }
 
     #[test]

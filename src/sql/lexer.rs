@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(tokens("\"a\"\"b\"")[0], (TokenKind::QuotedName, "\"a\"\"b\""));
         assert_eq!(tokens("a$1$ $1")[1], (TokenKind::Parameter, "$1"));
         assert_eq!(tokens("fooE'x'")[1], (TokenKind::String, "'x'"));
-        assert_eq!(tokens("1..2").len(), 4);
+        assert_eq!(tokens("1..2").len(), 3);
         for number in ["1", "1.5", ".5", "1e-9", "0x1F", "1_000"] {
             assert_eq!(tokens(number), [(TokenKind::Number, number)]);
         }

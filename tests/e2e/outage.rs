@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use crate::support::{Pair, Workers, connect, eventually, psql, same_rows};
 
-const SCHEMA: &str = "create table counters (id int primary key, n bigint not null, at timestamptz default now()); \
+const SCHEMA: &str = "create table counters (id int primary key, n bigint not null, at timestamptz default '2001-02-03'); \
     insert into counters (id, n) select g, 0 from generate_series(1, 32) g; \
     create table log (id bigserial primary key, worker int, luck float8 default random())";
 

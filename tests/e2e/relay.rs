@@ -157,7 +157,7 @@ async fn start_up_parameters_pass_untouched() {
     };
     let through = ask(&pair.url()).await;
     assert_eq!(through, ask(&pair.primary_url()).await);
-    assert_eq!(through.must_succeed(), "teller\n7MB\nAsia/Tokyo\na, b\n");
+    assert_eq!(through.must_succeed(), "teller\n7MB\nAsia/Tokyo\na,b\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,9 +34,10 @@ async fn rule_11_a_role_reads_all_only_with_every_column_and_no_row_security() {
 #[tokio::test]
 async fn of_settings_for_a_role_the_narrowest_wins() {
     let (_cluster, client) = server().await;
+    client.batch_execute("CREATE DATABASE other").await.unwrap();
     run(
         &client,
-        "CREATE DATABASE other; CREATE ROLE ana LOGIN; CREATE ROLE ben LOGIN;
+        "CREATE ROLE ana LOGIN; CREATE ROLE ben LOGIN;
          ALTER ROLE ALL SET work_mem = '1MB'; ALTER DATABASE postgres SET work_mem = '2MB';
          ALTER ROLE ana SET work_mem = '3MB'; ALTER ROLE ana IN DATABASE postgres SET work_mem = '4MB';
          ALTER ROLE ben SET work_mem = '5MB'; ALTER DATABASE other SET work_mem = '6MB';

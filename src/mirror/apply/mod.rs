@@ -56,7 +56,7 @@ pub struct ApplySettings {
     pub shadow: PgUrl,
     /// Connections.
     pub workers: usize,
-    /// `Identity::system_identifier` of the primary: rows of `crossfade.progress` bear it.
+    /// The journal: rows of `crossfade.progress` bear it.
     pub source: String,
 }
 

@@ -1,6 +1,6 @@
 //! How far the shadow has come, stored in the shadow with the data (rule 21), and who may write to it (rule 24).
 //!
-//! Schema `crossfade`, table `progress`, one row per primary. `writer` is a fence: each time we connect it is raised,
+//! Schema `crossfade`, table `progress`, one row per journal. `writer` is a fence: each time we connect it is raised,
 //! and a transaction begun under an older number cannot commit. So what the row says after a claim is final, even if
 //! an old connection of ours hangs on the server with its COMMIT on the way.
 
@@ -21,6 +21,15 @@ pub(super) struct Progress {
     pub(super) seq: Seq,
     /// … but these, which the shadow refused so far.
     pub(super) parked: BTreeSet<Seq>,
+}
+
+/// What a shadow that is claimed says of itself.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    pub(super) claim: Claim,
+    pub(super) progress: Progress,
+    /// It was written to under another journal, and never under this one: what that journal still held is lost.
+    pub(super) inherited: bool,
 }
 
 /// The right to write, held by the connection that claimed it.
@@ -46,6 +55,7 @@ const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS crossfade;
         parked bigint[] NOT NULL DEFAULT '{}', writer bigint NOT NULL) WITH (fillfactor = 20)";
 const CLAIM: &str = "INSERT INTO crossfade.progress AS p (source, seq, writer) VALUES ($1, 0, 1)
     ON CONFLICT (source) DO UPDATE SET writer = p.writer + 1 RETURNING seq, parked, writer";
+const OTHERS: &str = "SELECT EXISTS (SELECT FROM crossfade.progress WHERE source <> $1)";
 /// A raised fence makes `seq` NULL, which the table refuses: the transaction fails.
 const ADVANCE: &str = "UPDATE crossfade.progress SET seq = CASE WHEN writer = $2 THEN $3 END, parked = $4
     WHERE source = $1";
@@ -64,7 +74,7 @@ impl Progress {
 
 impl Claim {
     /// Takes the lock and raises the fence; waits for an older transaction of ours that is just committing.
-    pub(super) async fn take(control: &Client, source: &str) -> Result<(Self, Progress), Trouble> {
+    pub(super) async fn take(control: &Client, source: &str) -> Result<Claimed, Trouble> {
         let free: bool = control.query_one(LOCK, &[]).await?.try_get(0)?;
         if !free {
             return Err(Trouble::Passing(Refusal::new(
@@ -77,12 +87,14 @@ impl Claim {
             control.batch_execute(CREATE).await?;
         }
         let row = control.query_one(CLAIM, &[&source]).await?;
-        let parked: Vec<i64> = row.try_get(1)?;
+        let (parked, writer): (Vec<i64>, i64) = (row.try_get(1)?, row.try_get(2)?);
         let progress = Progress {
             seq: Seq(row.try_get::<_, i64>(0)?.cast_unsigned()),
             parked: parked.into_iter().map(|seq| Seq(seq.cast_unsigned())).collect(),
         };
-        Ok((Self { source: source.to_owned(), writer: row.try_get(2)? }, progress))
+        let others: bool = control.query_one(OTHERS, &[&source]).await?.try_get(0)?;
+        let claim = Self { source: source.to_owned(), writer };
+        Ok(Claimed { claim, progress, inherited: others && writer == 1 })
     }
 
     /// Prepares what each transaction on `client` ends with.

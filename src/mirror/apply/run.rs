@@ -18,7 +18,7 @@ use super::horizon::Horizon;
 use super::memory::{Memory, Verdict};
 use super::outcome::{Refusal, Trouble, UNIQUE_VIOLATION};
 use super::parked::Parked;
-use super::progress::Progress;
+use super::progress::{Claimed, Progress};
 use super::scheduler::Scheduler;
 use super::settle::Settling;
 use super::shadow::Shadow;
@@ -26,7 +26,7 @@ use super::source::Source;
 use super::worker::{Turn, Worker};
 use super::writes::{Place, WriteSet};
 use super::{marks, marks::shapes};
-use crate::effect::{Key, Seq, TableId};
+use crate::effect::{Key, Mark, Reason, Seq, TableId, Touched};
 use crate::mirror::entry::{Entry, Item};
 use crate::mirror::ledger::Outcome;
 use crate::report::Quarantined;
@@ -133,8 +133,8 @@ impl<S: Source> Run<S> {
                 () = stopped(&mut self.stop) => return,
             };
             let end = match opened {
-                Ok((shadow, workers, progress)) => {
-                    self.resume(progress);
+                Ok((shadow, workers, claimed)) => {
+                    self.resume(claimed);
                     let gate = Arc::new(Gate::new(self.scheduler.next_number()));
                     self.drive(shadow, Crew { idle: workers, running: JoinSet::new(), gate }).await
                 }
@@ -154,8 +154,15 @@ impl<S: Source> Run<S> {
     }
 
     /// What the shadow says it has: batches whose commit was on its way when the connection was lost are in it or not.
-    fn resume(&mut self, shadow: Progress) {
+    fn resume(&mut self, claimed: Claimed) {
+        let shadow = claimed.progress;
+        if claimed.inherited {
+            self.compare_all("it was filled under another journal, which may have held more");
+        }
         let progress = if shadow.seq <= self.source.last() { shadow } else { self.disown(&shadow) };
+        if progress.seq < self.progress.seq || progress.low_mark() < self.source.recovered() {
+            self.compare_all("it went back behind what it had committed (restored, or failed over?)");
+        }
         if self.resumed.is_none() {
             self.source.resume_behind(progress.low_mark());
             self.taken = self.taken.max(progress.low_mark());
@@ -176,10 +183,14 @@ impl<S: Source> Run<S> {
     /// A journal that has not come so far is not the one this shadow was filled from.
     fn disown(&self, shadow: &Progress) -> Progress {
         let (theirs, ours) = (shadow.seq.0, self.source.last().0);
-        tracing::warn!(
-            "crossfade.progress on the shadow is at {theirs}, the journal at {ours}: starting from the journal"
-        );
+        self.compare_all(&format!("crossfade.progress is at {theirs}, and the journal has lost what is behind {ours}"));
         Progress::default()
+    }
+
+    /// What the shadow holds is not known any more.
+    fn compare_all(&self, why: &str) {
+        tracing::warn!("every table is compared with the shadow: {why}");
+        self.source.mark(&Mark::Tables { touched: Touched::All, reason: Reason::Crash });
     }
 
     async fn drive(&mut self, mut shadow: Shadow, mut crew: Crew) -> Result<(), End> {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::batch::{Entangled, Standing};
 use super::outcome::{INSUFFICIENT_PRIVILEGE, Trouble};
-use super::progress::{Claim, Progress};
+use super::progress::{Claim, Claimed};
 use super::worker::{REPLICA, Worker};
 use super::{ApplySettings, health::Health};
 use crate::effect::{Shape, TableId};
@@ -61,18 +61,18 @@ impl Shadow {
     pub(super) async fn open(
         settings: &ApplySettings,
         health: &Health,
-    ) -> Result<(Self, Vec<Worker>, Progress), Trouble> {
+    ) -> Result<(Self, Vec<Worker>, Claimed), Trouble> {
         timeout(PATIENCE, Self::connect(settings, health)).await.unwrap_or(Err(Trouble::Stuck))
     }
 
-    async fn connect(settings: &ApplySettings, health: &Health) -> Result<(Self, Vec<Worker>, Progress), Trouble> {
+    async fn connect(settings: &ApplySettings, health: &Health) -> Result<(Self, Vec<Worker>, Claimed), Trouble> {
         let shadow = &settings.shadow;
         let control = connect(shadow, Purpose::Apply).await.map_err(|error| Trouble::Lost(error.to_string()))?;
         control.batch_execute("SET lock_timeout = '10s'").await?;
         let version: String = control.query_one("SHOW server_version", &[]).await?.try_get(0)?;
-        let (claim, progress) = Claim::take(&control, &settings.source).await?;
+        let claimed = Claim::take(&control, &settings.source).await?;
         let replica = stops_triggers(&control).await?;
-        let opened = (0..settings.workers.max(1)).map(|_| Worker::open(shadow, &claim, replica));
+        let opened = (0..settings.workers.max(1)).map(|_| Worker::open(shadow, &claimed.claim, replica));
         let (mut workers, mut refused) = (Vec::new(), None);
         for opened in join_all(opened).await {
             match opened {
@@ -86,7 +86,7 @@ impl Shadow {
             None => {}
         }
         health.reached(version, (!replica).then(|| TRIGGERS_FIRE.to_owned()));
-        Ok((Self { control: Arc::new(control), replica, standings: HashMap::new() }, workers, progress))
+        Ok((Self { control: Arc::new(control), replica, standings: HashMap::new() }, workers, claimed))
     }
 
     /// What the shadow says of a table, asked once.

@@ -16,6 +16,8 @@ pub(super) trait Source: Send + Sync + 'static {
     fn oldest_ticket(&self) -> u64;
     /// The last place given out.
     fn last(&self) -> Seq;
+    /// Up to there the ledger knew all as applied when it was opened.
+    fn recovered(&self) -> Seq;
     fn mark(&self, mark: &Mark);
 }
 
@@ -42,6 +44,10 @@ impl Source for Feed {
 
     fn last(&self) -> Seq {
         self.mirror().last()
+    }
+
+    fn recovered(&self) -> Seq {
+        Self::recovered(self)
     }
 
     fn mark(&self, mark: &Mark) {

@@ -32,8 +32,9 @@ pub(super) struct Turn<'a> {
     pub(super) patience: Duration,
 }
 
-/// Settings of a session that applies: it does not wait long for a lock, and looks rows up by key.
-const SETTINGS: &str = "SET lock_timeout = '10s'; SET enable_seqscan = off";
+/// Settings of a session that applies: what it commits is durable, whatever the shadow's default is, for the ledger
+/// forgets it then; it does not wait long for a lock, and looks rows up by key.
+const SETTINGS: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; SET enable_seqscan = off";
 
 impl Worker {
     /// Connects. `replica`: whether the shadow lets us stop its triggers and foreign keys.

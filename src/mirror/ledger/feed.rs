@@ -80,16 +80,6 @@ impl Feed {
     /// before [`Feed::next`]. After an unclean end their tables are marked: a refusal among them may have been lost.
     pub(in crate::mirror) fn resume_behind(&mut self, applied: Seq) {
         let (mut delivered, written) = self.mirror.shared.backlog.reach();
-        if applied > self.mirror.last() {
-            tracing::error!(
-                shadow = applied.0,
-                journal = self.mirror.last().0,
-                "the shadow has entries that the journal \
-                never gave: was it replaced? All tables are compared"
-            );
-            self.mirror.mark(&Mark::Tables { touched: Touched::All, reason: Reason::Crash });
-            return;
-        }
         let mut touched = Touched::NONE;
         let mut cursor = Cursor::behind(&self.folder, delivered);
         while delivered < applied.min(written) {
@@ -173,6 +163,11 @@ impl Feed {
     /// longer needed (rule 4). It grows.
     pub(in crate::mirror) fn oldest_ticket(&self) -> u64 {
         self.mirror.shared.horizon()
+    }
+
+    /// Entries up to it were known as applied when the journal was opened.
+    pub(in crate::mirror) fn recovered(&self) -> Seq {
+        self.recovered_upto
     }
 
     /// The mirror it feeds from, for marks.

@@ -106,6 +106,7 @@ impl Mirror {
             paused: watch::Sender::new(false),
             busy: AtomicUsize::new(0),
             abandoned: AtomicBool::new(false),
+            journal: folder.journal().to_owned(),
         });
         let recovered_upto = state.applied;
         let writer = Writer::new(shared.clone(), folder, segments, state);
@@ -180,6 +181,11 @@ impl Mirror {
     /// The last place given out.
     pub fn last(&self) -> Seq {
         self.shared.placement.lock().last()
+    }
+
+    /// Which journal this is: its places mean nothing to another, even of the same primary.
+    pub fn journal(&self) -> &str {
+        &self.shared.journal
     }
 
     /// Everything up to it is committed on the shadow, or quarantined.

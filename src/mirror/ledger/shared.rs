@@ -48,6 +48,8 @@ pub(super) struct Shared {
     pub(super) busy: AtomicUsize,
     /// The last handle is gone, and the journal was not closed.
     pub(super) abandoned: AtomicBool,
+    /// See [`Mirror::journal`](super::Mirror::journal).
+    pub(super) journal: String,
 }
 
 impl fmt::Debug for Shared {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::catalog::{Canonical, Catalog, ColumnFacts, KeyKind, Resolved, Table};
+use crate::catalog::{Canonical, Catalog, ColumnFacts, KeyKind, Resolved, Table, Volatility};
 use crate::config::Ddl;
 use crate::effect::{Change, Column, Epoch, Mark, Reason, Shape, TableId, Touched, Xid};
 use crate::session::{Accounts, Env, Session, Splice};
@@ -204,6 +204,7 @@ fn catalog() -> Catalog {
         catalog.names.insert(table.shape.name.clone(), vec![("public".into(), Resolved::Table(Arc::clone(&table)))]);
         catalog.tables.insert(id, table);
     }
+    catalog.functions = HashMap::from([("=".into(), vec![("pg_catalog".into(), Volatility::Safe)])]);
     catalog.unreadable = HashMap::from([("bob".into(), HashSet::new())]);
     catalog
 }

@@ -52,7 +52,7 @@ fn definitions_name_their_relations() {
         ("ALTER TYPE t ADD VALUE 'x'", &[]),
         ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO bob", &[]),
         ("CREATE STATISTICS s ON a, b FROM t", &[]),
-        ("CREATE OPERATOR +++ (FUNCTION = f, LEFTARG = int)", &[]),
+        ("CREATE OPERATOR <+> (FUNCTION = f, LEFTARG = int)", &[]),
         ("DROP OWNED BY bob", &[]),
     ] {
         assert_eq!(targets(text), expected, "{text}");

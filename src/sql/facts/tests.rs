@@ -62,7 +62,7 @@ fn names_of_with_queries_are_no_tables_where_they_are_in_scope() {
 fn functions_and_operators_are_found() {
     assert_eq!(functions("SELECT f(1), s.g(a) FROM h() WHERE a @@ i(2)"), ["@@", "f", "g", "h", "i"]);
     assert_eq!(functions("SELECT count(*) OVER (PARTITION BY f(a) ORDER BY g(a)) FROM t"), ["count", "f", "g"]);
-    assert_eq!(functions("SELECT 1 FROM t ORDER BY a USING s.<<"), ["<<"]);
+    assert_eq!(functions("SELECT 1 FROM t ORDER BY a USING OPERATOR(s.<<)"), ["<<"]);
     assert_eq!(functions("SELECT * FROM ROWS FROM (f(1), g(2)) x"), ["f", "g"]);
 }
 

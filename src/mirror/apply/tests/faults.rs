@@ -118,6 +118,41 @@ async fn rule_21_new_appliers_go_on_where_the_shadow_stands() {
 }
 
 #[tokio::test]
+async fn rule_21_a_shadow_that_went_back_is_compared() {
+    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let t = shape(1, "t", &["id"], &[0]);
+    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1)"))]);
+    stage.ledger.settle().await;
+    assert!(stage.ledger.marks().is_empty());
+    // As after a restore from a backup.
+    stage.query("DELETE FROM t").await;
+    stage.query("UPDATE crossfade.progress SET seq = 0").await;
+    stage
+        .query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crossfade-apply'")
+        .await;
+    wait_for("the mark", || stage.ledger.marks() == [all_tables()]).await;
+}
+
+#[tokio::test]
+async fn rule_24_a_shadow_filled_under_another_journal_is_compared_once() {
+    let stage = Stage::new(
+        "CREATE SCHEMA crossfade;
+         CREATE TABLE crossfade.progress (source text PRIMARY KEY, seq bigint NOT NULL,
+             parked bigint[] NOT NULL DEFAULT '{}', writer bigint NOT NULL);
+         INSERT INTO crossfade.progress VALUES ('lost', 7, '{}', 1); CREATE TABLE t (id int PRIMARY KEY)",
+    )
+    .await;
+    wait_for("the mark", || stage.ledger.marks() == [all_tables()]).await;
+    let stage = stage.restart().await;
+    wait_for("the shadow", || stage.appliers.shadow().state == ServerState::Up).await;
+    assert_eq!(stage.ledger.marks().len(), 1);
+}
+
+fn all_tables() -> Mark {
+    Mark::Tables { touched: Touched::All, reason: Reason::Crash }
+}
+
+#[tokio::test]
 async fn rule_24_a_second_writer_is_refused() {
     let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY)").await;
     wait_for("the first", || stage.appliers.shadow().state == ServerState::Up).await;

@@ -146,6 +146,10 @@ impl Source for MemorySource {
         Seq(self.0.state.lock().last)
     }
 
+    fn recovered(&self) -> Seq {
+        Seq(0)
+    }
+
     fn mark(&self, mark: &Mark) {
         self.0.state.lock().marks.push(mark.clone());
     }

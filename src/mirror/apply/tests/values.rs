@@ -59,19 +59,19 @@ async fn values_of_many_types_arrive_as_they_were() {
 async fn composite_keys_identity_columns_and_keys_without_other_columns() {
     let stage = Stage::new(
         "CREATE TABLE pair (a int, b text, v text, PRIMARY KEY (b, a));
-         CREATE TABLE only (a int, b int, PRIMARY KEY (a, b));
+         CREATE TABLE bare (a int, b int, PRIMARY KEY (a, b));
          CREATE TABLE ident (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text);
          CREATE TABLE twice (id int PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY, v text)",
     )
     .await;
     let pair = shape(1, "pair", &["a", "b pg_catalog.text", "v pg_catalog.text"], &[1, 0]);
-    let only = shape(2, "only", &["a", "b"], &[0, 1]);
+    let bare = shape(2, "bare", &["a", "b"], &[0, 1]);
     let ident = shape(3, "ident", &["id", "v pg_catalog.text"], &[0]);
     let twice = shape(4, "twice", &["id", "n", "v pg_catalog.text"], &[0]);
     stage.ledger.transaction(vec![
         row(&pair, &["x", "1"], 1, Some("(1,x,old)")),
         row(&pair, &["y", "1"], 2, Some("(1,y,gone)")),
-        row(&only, &["1", "2"], 3, Some("(1,2)")),
+        row(&bare, &["1", "2"], 3, Some("(1,2)")),
         row(&ident, &["7"], 4, Some("(7,a)")),
         row(&twice, &["1"], 5, Some("(1,50,a)")),
     ]);
@@ -79,14 +79,14 @@ async fn composite_keys_identity_columns_and_keys_without_other_columns() {
     stage.ledger.transaction(vec![
         row(&pair, &["x", "1"], 11, Some("(1,x,new)")),
         row(&pair, &["y", "1"], 12, None),
-        row(&only, &["1", "2"], 13, Some("(1,2)")),
+        row(&bare, &["1", "2"], 13, Some("(1,2)")),
         row(&ident, &["7"], 14, Some("(7,b)")),
         row(&twice, &["1"], 15, Some("(1,50,b)")),
     ]);
     stage.ledger.settle().await;
     assert!(stage.ledger.quarantined().is_empty());
     assert_eq!(stage.query("SELECT * FROM pair").await, ["1|x|new"]);
-    assert_eq!(stage.query("SELECT * FROM only").await, ["1|2"]);
+    assert_eq!(stage.query("SELECT * FROM bare").await, ["1|2"]);
     assert_eq!(stage.query("SELECT * FROM ident").await, ["7|b"]);
     assert_eq!(stage.query("SELECT * FROM twice").await, ["1|50|b"]);
 }

@@ -4,13 +4,24 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::mirror::ledger::{Identity, OpenError};
 
 /// A journal's folder, ours as long as this lives.
 #[derive(Debug)]
 pub(in crate::mirror::ledger) struct Folder {
     path: PathBuf,
+    /// Which journal this is among all that a primary ever had: its places mean nothing to another.
+    journal: String,
     _lock: File,
+}
+
+/// The content of `identity.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Binding {
+    journal: String,
+    primary: Identity,
 }
 
 impl Folder {
@@ -24,8 +35,12 @@ impl Folder {
             Err(TryLockError::WouldBlock) => return Err(OpenError::Locked(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(OpenError::io(&lock_path)(error)),
         }
-        bind(path, identity)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        let journal = bind(path, identity)?;
+        Ok(Self { path: path.to_owned(), journal, _lock: lock })
+    }
+
+    pub(in crate::mirror::ledger) fn journal(&self) -> &str {
+        &self.journal
     }
 
     pub(in crate::mirror::ledger) fn path(&self) -> &Path {
@@ -33,21 +48,25 @@ impl Folder {
     }
 }
 
-fn bind(path: &Path, identity: &Identity) -> Result<(), OpenError> {
+/// Gives the journal's id.
+fn bind(path: &Path, identity: &Identity) -> Result<String, OpenError> {
     let file = path.join("identity.json");
     let found = match std::fs::read(&file) {
-        Ok(text) => serde_json::from_slice::<Identity>(&text)
+        Ok(text) => serde_json::from_slice::<Binding>(&text)
             .map_err(|error| OpenError::io(&file)(io::Error::new(io::ErrorKind::InvalidData, error)))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text = serde_json::to_vec(identity).map_err(|error| OpenError::io(&file)(error.into()))?;
-            return replace_file(&file, &text, Durability::Power).map_err(OpenError::io(&file));
+            let journal = format!("{:016x}", rand::random::<u64>());
+            let binding = Binding { journal, primary: identity.clone() };
+            let text = serde_json::to_vec(&binding).map_err(|error| OpenError::io(&file)(error.into()))?;
+            replace_file(&file, &text, Durability::Power).map_err(OpenError::io(&file))?;
+            binding
         }
         Err(error) => return Err(OpenError::io(&file)(error)),
     };
-    if found == *identity {
-        return Ok(());
+    if found.primary == *identity {
+        return Ok(found.journal);
     }
-    Err(OpenError::Foreign { path: path.to_owned(), found: found.describe(), expected: identity.describe() })
+    Err(OpenError::Foreign { path: path.to_owned(), found: found.primary.describe(), expected: identity.describe() })
 }
 
 /// What a written file outlives.
@@ -112,10 +131,13 @@ mod tests {
         let path = folder.path().join("deep/journal");
         let first = Folder::open(&path, &identity("1")).unwrap();
         assert!(matches!(Folder::open(&path, &identity("1")), Err(OpenError::Locked(_))));
+        let journal = first.journal().to_owned();
         drop(first);
         let error = Folder::open(&path, &identity("2")).unwrap_err();
         assert!(error.to_string().contains("belongs to database \"app\" of system 1, and this primary is"), "{error}");
-        Folder::open(&path, &identity("1")).unwrap();
+        assert_eq!(Folder::open(&path, &identity("1")).unwrap().journal(), journal);
+        let another = Folder::open(&folder.path().join("another"), &identity("1")).unwrap();
+        assert_ne!(another.journal(), journal, "a journal that was lost is not this one");
     }
 
     #[test]
