@@ -32,14 +32,11 @@ demo: deps ## the whole thing on two throw-away clusters, about a minute after t
 test: deps $(PYTHON) ## every test, on real clusters that it starts and stops itself; TESTS="filter" for some
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		echo "cargo nextest run $(TESTS)"; \
-		cargo nextest run --locked --no-fail-fast --lib --test architecture $(TESTS); \
+		cargo nextest run --locked --no-fail-fast $(TESTS); \
 	else \
 		echo "cargo test $(TESTS)"; \
 		cargo test --locked --no-fail-fast --lib --bins --tests -- --test-threads=2 $(TESTS); \
 	fi
-
-test-all: deps $(PYTHON) ## every test that is written, the unproved ones too
-	cargo nextest run --locked --no-fail-fast --ignore-default-filter
 
 # The drivers that the tests speak through, in an environment of their own.
 $(PYTHON): tests/e2e/drivers/requirements.txt
