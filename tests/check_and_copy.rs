@@ -24,7 +24,7 @@ struct Rig {
     healer: Healer,
     _appliers: Appliers,
     _journal: tempfile::TempDir,
-    _clusters: [Cluster; 2],
+    clusters: [Cluster; 2],
 }
 
 const SCHEMA: &str = "
@@ -94,17 +94,7 @@ impl Rig {
         }
         let checker = Checker::start(live.clone(), mirror.clone(), catalog.clone(), theirs.clone());
         let healer = Healer::start(live, mirror.clone(), catalog.clone(), theirs);
-        Self {
-            primary,
-            shadow,
-            mirror,
-            catalog,
-            checker,
-            healer,
-            _appliers: appliers,
-            _journal: journal,
-            _clusters: clusters,
-        }
+        Self { primary, shadow, mirror, catalog, checker, healer, _appliers: appliers, _journal: journal, clusters }
     }
 
     fn table(&self, name: &str) -> TableId {
@@ -124,7 +114,7 @@ impl Rig {
             }
         };
         let troubles = || self.healer.troubles();
-        tokio::time::timeout(Duration::from_secs(60), done).await.unwrap_or_else(|_| panic!("{:?}", troubles()));
+        tokio::time::timeout(Duration::from_mins(1), done).await.unwrap_or_else(|_| panic!("{:?}", troubles()));
     }
 
     async fn check(&self) -> BTreeMap<String, TableReport> {
@@ -308,7 +298,7 @@ async fn rule_25_26_under_load_there_is_no_false_alarm_and_no_difference_is_over
     for _ in 0..4 {
         let rig = Arc::clone(&rig);
         writers.push(tokio::spawn(async move {
-            let url: PgUrl = rig._clusters[0].url("postgres").parse().unwrap();
+            let url: PgUrl = rig.clusters[0].url("postgres").parse().unwrap();
             let client = connect(&url, Purpose::Catalog).await.unwrap();
             load(&rig, &client, 400).await;
         }));

@@ -36,9 +36,9 @@ pub(super) fn router(control: Arc<dyn Control>, token: Token) -> Router {
         .route("/report", get(report))
         .route("/metrics", get(metrics))
         .route("/ramp", post(ramp))
-        .route("/check", post(|proxy: Proxy, body: Body| start(proxy, JobKind::Check, body)))
-        .route("/backfill", post(|proxy: Proxy, body: Body| start(proxy, JobKind::Backfill, body)))
-        .route("/repair", post(|proxy: Proxy, body: Body| start(proxy, JobKind::Repair, body)))
+        .route("/check", post(async |proxy: Proxy, body: Body| start(proxy, JobKind::Check, body)))
+        .route("/backfill", post(async |proxy: Proxy, body: Body| start(proxy, JobKind::Backfill, body)))
+        .route("/repair", post(async |proxy: Proxy, body: Body| start(proxy, JobKind::Repair, body)))
         .route("/jobs/{id}", get(job).delete(cancel))
         .route("/reload", post(reload))
         .route("/guard/reset", post(reset_guard))
@@ -134,7 +134,7 @@ struct TablesBody {
     tables: Option<Vec<String>>,
 }
 
-async fn start(State(proxy): Proxy, kind: JobKind, body: Body) -> Answer<(StatusCode, Json<Job>)> {
+fn start(State(proxy): Proxy, kind: JobKind, body: Body) -> Answer<(StatusCode, Json<Job>)> {
     let body = body?;
     let TablesBody { tables } = if body.is_empty() { TablesBody::default() } else { parse(&body)? };
     if tables.as_ref().is_some_and(Vec::is_empty) {

@@ -74,7 +74,7 @@ impl<'a> Tables<'a> {
     }
 
     fn is_mirrored(&self, relation: &Relation) -> bool {
-        self.relations.is_mirrored(relation, self.options)
+        Relations::is_mirrored(relation, self.options)
     }
 
     /// `None` when a type vanished while we read: the next load will tell.

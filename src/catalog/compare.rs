@@ -34,7 +34,8 @@ pub struct Pairs {
 impl Pairs {
     /// Every mirrored table of either side.
     pub fn new(primary: &Catalog, shadow: &Catalog) -> Self {
-        let mut sides: BTreeMap<String, (Option<Arc<Table>>, Option<Arc<Table>>)> = BTreeMap::new();
+        type Side = Option<Arc<Table>>;
+        let mut sides: BTreeMap<String, (Side, Side)> = BTreeMap::new();
         for table in primary.tables.values() {
             sides.entry(table.shape.display_name()).or_default().0 = Some(Arc::clone(table));
         }

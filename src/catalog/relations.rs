@@ -80,7 +80,7 @@ impl<'a> Relations<'a> {
     }
 
     /// Whether the relation is a table that is mirrored in its own name.
-    pub(super) fn is_mirrored(&self, relation: &Relation, options: &LoadOptions) -> bool {
+    pub(super) fn is_mirrored(relation: &Relation, options: &LoadOptions) -> bool {
         let Relation { schema, name, kind, .. } = relation;
         let ordinary = matches!(kind.as_str(), "r" | "p") && !relation.temporary && !relation.partition;
         let system = schema.starts_with("pg_") || matches!(schema.as_str(), "information_schema" | "crossfade");

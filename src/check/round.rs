@@ -19,11 +19,11 @@ use crate::report::job::Progress;
 use crate::server::{Both, Purpose};
 
 /// Of each statement of a check.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// Connections lost during the check of one table before it is given up.
 const LOSSES: u32 = 3;
 /// Longest wait for marks of a repair to be answered.
-const HEALING: Duration = Duration::from_secs(120);
+const HEALING: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(50);
 
 /// What rounds and requests share.
@@ -189,13 +189,12 @@ impl Round {
 
     /// The connections of the last check if they still live, else new ones.
     async fn connect(&mut self) -> Result<Both, String> {
-        match self.both.take().filter(|both| !both.is_closed()) {
-            Some(both) => Ok(both),
-            None => {
-                let settings = Arc::clone(&self.live.get());
-                let both = Both::connect(&settings, Purpose::Check, STATEMENT_TIMEOUT).await;
-                both.map_err(|error| error.to_string())
-            }
+        if let Some(both) = self.both.take().filter(|both| !both.is_closed()) {
+            Ok(both)
+        } else {
+            let settings = Arc::clone(&self.live.get());
+            let both = Both::connect(&settings, Purpose::Check, STATEMENT_TIMEOUT).await;
+            both.map_err(|error| error.to_string())
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::config::{Sources, read_secret};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// A report with values reads rows of both databases.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 /// More than any report needs.
 const MAX_ANSWER: u64 = 256 << 20;
 
@@ -35,13 +35,12 @@ impl Client {
     /// goes to its own address alone.
     pub(super) fn new(target: &Target) -> Result<Self, Failure> {
         let usage = |message: String| Failure::new(Exit::Usage, message);
-        let (address, token_file) = match target.admin.clone() {
-            Some(address) => (address, None),
-            None => {
-                let sources = Sources::new(config_file(target.config.clone()));
-                let admin = sources.admin().map_err(|problems| usage(problems.to_string()))?;
-                (admin.address, admin.token_file)
-            }
+        let (address, token_file) = if let Some(address) = target.admin.clone() {
+            (address, None)
+        } else {
+            let sources = Sources::new(config_file(target.config.clone()));
+            let admin = sources.admin().map_err(|problems| usage(problems.to_string()))?;
+            (admin.address, admin.token_file)
         };
         let token_file = target.token_file.clone().or(token_file);
         let token = token_file.map(|file| read_secret(&file)).transpose();

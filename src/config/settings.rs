@@ -283,7 +283,7 @@ pub struct Check {
     pub samples: usize,
 }
 defaults!(Check {
-    interval: Duration::from_secs(600),
+    interval: Duration::from_mins(10),
     chunk_time: Duration::from_millis(200),
     max_rows_per_second: 0,
     repair: Repair::Suspect,

@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(parse_size("64MiB"), Some(ByteSize(64 << 20)));
         assert_eq!(parse_size("10 GiB"), Some(ByteSize(10 << 30)));
         assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
-        assert_eq!(parse_duration("10m"), Some(Duration::from_secs(600)));
+        assert_eq!(parse_duration("10m"), Some(Duration::from_mins(10)));
         for wrong in ["", "ms", "1.5s", "-1s", "1 week", "99999999999999999999s", "18446744073709551615h"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
             assert_eq!(parse_size(wrong), None, "{wrong}");

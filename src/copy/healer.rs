@@ -21,7 +21,7 @@ use crate::server::{Both, ConnectError, Purpose};
 
 /// While something is suspect and waits, how often it is looked whether its time has come.
 const TICK: Duration = Duration::from_millis(50);
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(300);
+const STATEMENT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Why tables were not read back.
 #[derive(Debug, Error)]

@@ -52,12 +52,11 @@ pub(super) async fn read(side: &Side<'_>, chunk: &Chunk, limit: Limit) -> Result
 /// limited, so that only these are turned into text; around it their sizes add up.
 fn statement(side: &Side<'_>, chunk: &Chunk, limit: Limit) -> String {
     let shape = side.shape();
-    let order = match shape.key.len() {
-        0 => String::new(),
-        _ => {
-            let columns = shape.key_columns().map(|column| format!("t.{}", quote_ident(&column.name)));
-            format!("ORDER BY {}", columns.collect::<Vec<_>>().join(", "))
-        }
+    let order = if shape.key.is_empty() {
+        String::new()
+    } else {
+        let columns = shape.key_columns().map(|column| format!("t.{}", quote_ident(&column.name)));
+        format!("ORDER BY {}", columns.collect::<Vec<_>>().join(", "))
     };
     let texts = if shape.key.is_empty() { String::new() } else { format!(", {}", key_texts(shape)) };
     let names: String = (1..=shape.key.len()).map(|part| format!(", k{part}")).collect();

@@ -36,7 +36,7 @@ pub(super) enum Ended {
 }
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Time is passed in.
 #[derive(Debug, Default)]

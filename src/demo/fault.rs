@@ -111,7 +111,10 @@ mod tests {
     use super::*;
     use crate::report::{MirrorReport, ReadsReport, TableReport, TableStatus};
 
-    fn report(differences: &[(&str, DifferenceKind, &[(&str, i64)], &[&str])]) -> Report {
+    /// Table, kind, key and columns.
+    type Fault = (&'static str, DifferenceKind, &'static [(&'static str, i64)], &'static [&'static str]);
+
+    fn report(differences: &[Fault]) -> Report {
         let tables = differences.iter().map(|(table, kind, key, columns)| TableReport {
             table: (*table).to_owned(),
             status: TableStatus::Diverged,
@@ -134,7 +137,7 @@ mod tests {
         Report::new(String::new(), tables.collect(), ReadsReport::default(), MirrorReport::default())
     }
 
-    const PLANTED: [(&str, DifferenceKind, &[(&str, i64)], &[&str]); 3] = [
+    const PLANTED: [Fault; 3] = [
         ("public.customers", DifferenceKind::Different, &[("id", 17)], &["name"]),
         ("public.order_items", DifferenceKind::Missing, &[("line", 1), ("order_id", 42)], &[]),
         ("public.orders", DifferenceKind::Extra, &[("id", 9_000_000)], &[]),

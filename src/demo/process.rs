@@ -14,7 +14,7 @@ use super::Admin;
 use super::cluster::{ClusterError, free_port};
 
 /// A proxy that is not ready after it will not be.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(20);
 /// Somebody else may take a port that was free a moment ago.

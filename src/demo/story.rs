@@ -93,7 +93,7 @@ async fn play(stage: &Stage, script: &Script, screen: &mut Screen) -> anyhow::Re
     heal(stage, screen, &mut summary).await?;
     screen.say("The load ends; waiting until everything written is on the shadow");
     let rest = load.stop().await;
-    judge_clients(&mut summary, rest);
+    judge_clients(&mut summary, &rest);
     judge_mirror(stage, screen, &mut summary).await?;
     Ok(summary)
 }
@@ -157,8 +157,8 @@ async fn heal(stage: &Stage, screen: &mut Screen, summary: &mut Summary) -> anyh
     Ok(())
 }
 
-fn judge_clients(summary: &mut Summary, rest: Tally) {
-    let all = || summary.steps.iter().map(|step| &step.tally).chain([&rest]);
+fn judge_clients(summary: &mut Summary, rest: &Tally) {
+    let all = || summary.steps.iter().map(|step| &step.tally).chain([rest]);
     let sum = |field: fn(&Tally) -> u64| all().map(field).sum::<u64>();
     let (errors, stale, conflicts) = (sum(|t| t.errors), sum(|t| t.stale), sum(|t| t.conflicts));
     let (writes, undone) = (sum(|t| t.writes), sum(|t| t.undone));

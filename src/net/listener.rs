@@ -149,7 +149,7 @@ async fn client(stream: TcpStream, shared: Arc<Shared>, place: Place, leaving: w
             };
             place.0.total.fetch_add(1, Ordering::Relaxed);
             let session = session(&startup, &shared, &settings);
-            let relay = Relay::new(session, stream, primary, input, &shared, Arc::clone(&place.0.keys));
+            let relay = Relay::new(session, stream, primary, &input, &shared, Arc::clone(&place.0.keys));
             relay.run(settings.listen.startup_timeout, leaving).await;
         }
     }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use futures_util::FutureExt;
 use tokio::io::{AsyncWrite as _, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
@@ -75,13 +74,13 @@ impl<'a> Relay<'a> {
         session: Session,
         client: Stream,
         primary: Stream,
-        input: BytesMut,
+        input: &[u8],
         shared: &'a Shared,
         keys: Arc<CancelKeys>,
     ) -> Self {
         // The StartupMessage goes out as it came.
         let mut upward = Direction::default();
-        upward.say(&input);
+        upward.say(input);
         Self {
             session,
             books: Books::new(shared.mirror.clone(), Arc::clone(&shared.catalog)),
@@ -208,9 +207,8 @@ impl<'a> Relay<'a> {
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
         loop {
             match self.upward.poll_flush(cx, &mut self.primary) {
-                Poll::Pending => return Poll::Pending,
-                // Its last words may still be on their way to us: they end the session.
-                Poll::Ready(Err(_)) => return Poll::Pending,
+                // After an error its last words may still be on their way to us: they end the session.
+                Poll::Pending | Poll::Ready(Err(_)) => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
             }
             if self.input != Input::Seen {

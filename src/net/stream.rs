@@ -38,7 +38,7 @@ impl Stream {
 /// No delay for small messages; a peer that is gone is noticed within minutes.
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let keepalive = socket2::TcpKeepalive::new().with_time(std::time::Duration::from_secs(60));
+    let keepalive = socket2::TcpKeepalive::new().with_time(std::time::Duration::from_mins(1));
     socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 

@@ -18,7 +18,7 @@ use crate::session::Profile;
 /// To connect and log in, and to deliver a cancel.
 const CONNECT: Duration = Duration::from_secs(5);
 /// An idle connection is closed after it.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);

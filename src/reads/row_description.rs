@@ -40,11 +40,11 @@ pub(super) fn translated(
     let mut out = BytesMut::from(&frame[..]);
     for column in columns(frame)? {
         let place = out.get_mut(column..).and_then(<[u8]>::first_chunk_mut::<6>).ok_or(Malformed)?;
-        let [a, b, c, d, e, f] = *place;
-        let table = u32::from_be_bytes([a, b, c, d]);
-        let (table, attribute) = translate(table, i16::from_be_bytes([e, f])).unwrap_or_default();
-        let ([a, b, c, d], [e, f]) = (table.to_be_bytes(), attribute.to_be_bytes());
-        *place = [a, b, c, d, e, f];
+        let [table @ .., high, low] = *place;
+        let (table, attribute) =
+            translate(u32::from_be_bytes(table), i16::from_be_bytes([high, low])).unwrap_or_default();
+        place[..4].copy_from_slice(&table.to_be_bytes());
+        place[4..].copy_from_slice(&attribute.to_be_bytes());
     }
     Ok(out.freeze())
 }

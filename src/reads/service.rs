@@ -260,7 +260,7 @@ mod tests {
         let handle = Arc::new(Handle::default());
         let followed = Arc::clone(&handle);
         let options = || LoadOptions { include: Patterns::new(&["*".to_owned()]), ..LoadOptions::default() };
-        tokio::spawn(async move { followed.follow(&client, options, Duration::from_secs(60), |_| ()).await });
+        tokio::spawn(async move { followed.follow(&client, options, Duration::from_mins(1), |_| ()).await });
         eventually(|| handle.is_current().then_some(())).await;
         handle
     }

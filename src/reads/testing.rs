@@ -151,7 +151,7 @@ pub(super) async fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), asking).await.expect("an answer within a minute")
+    tokio::time::timeout(Duration::from_mins(1), asking).await.expect("an answer within a minute")
 }
 
 /// All that a client gets, message by message.

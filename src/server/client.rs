@@ -196,7 +196,7 @@ mod tests {
     fn cluster(hba: &[&str]) -> Cluster {
         let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
         let hba = hba.iter().map(|line| (*line).to_owned()).collect();
-        Cluster::start(&Options { template_cache, hba, ..Options::default() }).unwrap()
+        Cluster::start(&Options { hba, template_cache, ..Options::default() }).unwrap()
     }
 
     fn url(text: &str) -> PgUrl {

@@ -49,7 +49,7 @@ pub(super) enum Step {
 pub(super) fn take_message(buffer: &mut BytesMut) -> Result<Option<(u8, Bytes)>, RawError> {
     let Some(&[tag, a, b, c, d]) = buffer.first_chunk::<5>() else { return Ok(None) };
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    if length < 4 || length > MAX_MESSAGE {
+    if !(4..=MAX_MESSAGE).contains(&length) {
         return Err(RawError::Protocol("a message of impossible length"));
     }
     if buffer.len() < length + 1 {

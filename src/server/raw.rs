@@ -115,7 +115,7 @@ mod tests {
     async fn cluster(hba: &[&str], sql: &str) -> Cluster {
         let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
         let hba = hba.iter().map(|line| (*line).to_owned()).collect();
-        let cluster = Cluster::start(&Options { template_cache, hba, ..Options::default() }).unwrap();
+        let cluster = Cluster::start(&Options { hba, template_cache, ..Options::default() }).unwrap();
         let client = connect(&cluster.url("postgres").parse().unwrap(), Purpose::Catalog).await.unwrap();
         client.batch_execute(sql).await.unwrap();
         cluster

@@ -37,6 +37,7 @@ pub(super) enum Mode {
 
 /// One session, from its StartupMessage on.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each follows messages of its own, in any combination")]
 pub struct Session {
     pub(super) mode: Mode,
     pub(super) settings: Settings,

@@ -136,7 +136,7 @@ impl Planner<'_> {
             Kind::CopyFrom { target } => self.targets(std::slice::from_ref(target), Reason::Copy),
             Kind::Truncate { targets, cascade: false } => self.targets(targets, Reason::Truncate),
             Kind::Truncate { cascade: true, .. } => marked(Touched::All, Reason::Truncate),
-            Kind::Ddl { temporary: true, .. } | Kind::Ddl { cluster_wide: true, .. } => Plan::Quiet,
+            Kind::Ddl { temporary, cluster_wide, .. } if *temporary || *cluster_wide => Plan::Quiet,
             Kind::Ddl { targets, .. } => self.ddl(targets, text.get(statement.span.clone()).unwrap_or(text)),
             Kind::Procedure | Kind::Execute { .. } => marked(Touched::All, Reason::Opaque),
             Kind::Opaque => marked(Touched::All, Reason::Unparsed),

@@ -61,11 +61,14 @@ pub struct Fallback;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Truncated;
 
+/// What a trait object gives when it is ready.
+pub(super) type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// An answer under way. All bytes are for the client as they are, the last ones end with ReadyForQuery.
 pub trait ReadReply: Send {
     /// The next bytes; `None` behind the last. An error after the first byte has become an ErrorResponse and
     /// ReadyForQuery in these bytes, unless it came within a row.
-    fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Result<Bytes, Truncated>>> + Send + '_>>;
+    fn next(&mut self) -> Pending<'_, Option<Result<Bytes, Truncated>>>;
 }
 
 /// Who serves reads from the shadow.
@@ -77,10 +80,7 @@ pub trait ReadService: Send + Sync + std::fmt::Debug {
     fn is_on(&self) -> bool;
 
     /// Serves a drawn read, or says why not in its counters. Returns once the first bytes are at hand.
-    fn serve(
-        &self,
-        request: ReadRequest,
-    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn ReadReply>, Fallback>> + Send + '_>>;
+    fn serve(&self, request: ReadRequest) -> Pending<'_, Result<Box<dyn ReadReply>, Fallback>>;
 
     /// A drawn read that never became a request: its batch was incomplete or of another form.
     fn ineligible(&self, reason: &'static str);

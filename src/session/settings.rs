@@ -26,6 +26,7 @@ const HARMLESS: [&str; 12] = [
 
 /// Role and settings now, and as they will be if the open transaction rolls back.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each follows settings of its own, in any combination")]
 pub(super) struct Settings {
     login: Arc<Profile>,
     profile: Arc<Profile>,

@@ -254,7 +254,7 @@ async fn a_cancel_reaches_the_statement() {
     client.batch_execute("select 1").await.expect("the session lives on");
 
     let psql = Program::new("psql").args(&[&pair.url(), "-X", "-c", "select pg_sleep(60)"]).spawn();
-    tokio::time::sleep(Duration::from_millis(1000)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     Program::new("kill").args(&["-INT", &psql.id().unwrap().to_string()]).run().await.must_succeed();
     let answer = finish(psql).await;
     assert!(answer.stderr.contains("canceling statement due to user request"), "{answer:?}");

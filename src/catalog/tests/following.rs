@@ -8,9 +8,9 @@ use super::*;
 use crate::catalog::{Changed, Handle};
 
 const SOON: Duration = Duration::from_millis(50);
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::from_hours(1);
 /// A test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Follows on a connection of its own, and tells of every load.
 fn follow(handle: &Arc<Handle>, client: Client, poll: Duration) -> mpsc::UnboundedReceiver<Changed> {

@@ -52,7 +52,7 @@ pub(super) fn quarantined(entry: &Entry) -> Vec<Mark> {
             Told::Replay(replay) => replayed.extend(&replay.touched),
         }
     }
-    let tables = (!replayed.is_empty()).then(|| Mark::Tables { touched: replayed, reason: Reason::Quarantine });
+    let tables = (!replayed.is_empty()).then_some(Mark::Tables { touched: replayed, reason: Reason::Quarantine });
     by_table(keys, Reason::Quarantine).chain(tables).collect()
 }
 

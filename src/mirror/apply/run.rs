@@ -42,7 +42,7 @@ const HELD_BYTES: usize = 16 << 20;
 const MAX_PARKED: usize = 100;
 /// How long a batch may take without being asked whether the connection is stuck; doubled each time it was too short.
 const PATIENCE: Duration = Duration::from_secs(30);
-const LONGEST_PATIENCE: Duration = Duration::from_secs(3600);
+const LONGEST_PATIENCE: Duration = Duration::from_hours(1);
 /// How often a refused transaction is looked at while nothing else happens.
 const PARKED_PERIOD: Duration = Duration::from_millis(50);
 /// At the end, running batches may take so long.

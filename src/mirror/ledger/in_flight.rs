@@ -214,7 +214,7 @@ mod tests {
             });
             tokio::task::yield_now().await;
             in_flight.resolve(ticket);
-            tokio::time::timeout(Duration::from_secs(60), fence).await.unwrap().unwrap();
+            tokio::time::timeout(Duration::from_mins(1), fence).await.unwrap().unwrap();
         }
     }
 

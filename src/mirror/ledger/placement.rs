@@ -47,7 +47,7 @@ pub(super) struct Placement {
 impl Placement {
     /// Behind what the journal held.
     pub(super) fn behind(last: Seq, applied: Seq, books: Books) -> Self {
-        Self { last, applied, books, ..Self::default() }
+        Self { books, last, applied, ..Self::default() }
     }
 
     pub(super) fn last(&self) -> Seq {

@@ -11,9 +11,7 @@ pub(crate) fn same_rows<'a>(pair: &'a Pair, table: &'a str) -> impl Future<Outpu
         let (primary_url, shadow_url) = (pair.primary_url(), pair.shadow_url());
         let (primary, shadow) = tokio::join!(psql(&primary_url, &dump), psql(&shadow_url, &dump));
         let (primary, shadow) = (primary.must_succeed(), shadow.must_succeed());
-        if primary != shadow {
-            panic!("{table} differs ({caller}):\n{}", differences(&primary, &shadow));
-        }
+        assert!(primary == shadow, "{table} differs ({caller}):\n{}", differences(&primary, &shadow));
         primary.lines().count()
     }
 }

@@ -15,7 +15,7 @@ use super::{DATABASE, psql};
 /// Rounds of the checker come when a test asks for them.
 const QUIET: &str = "[check]\ninterval = \"0s\"\n";
 /// A mirror that is not settled by then never will be.
-const SETTLE: Duration = Duration::from_secs(60);
+const SETTLE: Duration = Duration::from_mins(1);
 
 /// How a pair is made.
 #[derive(Default)]

@@ -62,7 +62,7 @@ impl Program {
 
     /// Starts it, to be waited for with [`finish`].
     pub(crate) fn spawn(mut self) -> tokio::process::Child {
-        let name = format!("{:?}", self.0.as_std().get_program());
+        let name = self.0.as_std().get_program().to_string_lossy().into_owned();
         self.0.spawn().unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 

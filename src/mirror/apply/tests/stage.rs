@@ -98,7 +98,7 @@ pub(super) async fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(60), come).await.unwrap_or_else(|_| panic!("waiting for {what}"));
+    timeout(Duration::from_mins(1), come).await.unwrap_or_else(|_| panic!("waiting for {what}"));
 }
 
 pub(super) struct MemorySource(Arc<Ledger>);

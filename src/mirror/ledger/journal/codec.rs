@@ -134,7 +134,7 @@ mod tests {
         fn no_bytes_panic(bytes: Vec<u8>) {
             let _ = Decoder(&bytes).number();
             let _ = Decoder(&bytes).text();
-            let _ = Decoder(&bytes).list(|decoder| decoder.bytes());
+            let _ = Decoder(&bytes).list(super::Decoder::bytes);
         }
     }
 
