@@ -134,6 +134,21 @@ async fn rule_21_a_shadow_that_went_back_is_compared() {
 }
 
 #[tokio::test]
+async fn rule_22_a_shadow_ahead_of_a_journal_that_lost_its_tail_is_compared() {
+    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let t = shape(1, "t", &["id"], &[0]);
+    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1)"))]);
+    stage.ledger.settle().await;
+    stage.query("UPDATE crossfade.progress SET seq = 500").await;
+    let stage = stage.restart().await;
+    wait_for("the mark", || stage.ledger.marks() == [all_tables()]).await;
+    // What is placed anew under a number that the shadow has already is applied.
+    stage.ledger.transaction(vec![row(&t, &["2"], 2, Some("(2)"))]);
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, ["1", "2"]);
+}
+
+#[tokio::test]
 async fn rule_24_a_shadow_filled_under_another_journal_is_compared_once() {
     let stage = Stage::new(
         "CREATE SCHEMA crossfade;

@@ -132,16 +132,6 @@ async fn rule_24_one_ledger_a_journal() {
 }
 
 #[tokio::test]
-async fn a_shadow_ahead_of_the_journal_is_not_believed() {
-    let folder = tempfile::tempdir().unwrap();
-    let (mirror, mut feed) = open(folder.path());
-    feed.resume_behind(Seq(500));
-    assert!(mirror.all_suspect().is_some());
-    mirror.submit(transaction(1, vec![row(T, "a", 1)]), None).unwrap();
-    assert_eq!(seqs(&take(&mut feed, 1).await), [1]);
-}
-
-#[tokio::test]
 async fn shapes_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (mirror, mut feed) = open(folder.path());
