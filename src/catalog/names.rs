@@ -33,9 +33,10 @@ pub(super) fn all(
 }
 
 /// A root as it is written when a partition is named: the partition's columns may stand in another order than the
-/// root's, so what it prints is not read.
+/// root's, so what it prints is not read, not even an insert into a table without key.
 fn by_partition(root: &Table) -> Table {
-    Table { exact: root.exact.and(Err(Reason::Form)), ..root.clone() }
+    let worse = root.exact.err().filter(|reason| *reason != Reason::NoKey);
+    Table { exact: Err(worse.unwrap_or(Reason::Form)), ..root.clone() }
 }
 
 struct Expander<'a> {

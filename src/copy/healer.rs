@@ -246,7 +246,11 @@ async fn heal(healer: &Shared, work: &Work, both: &Both, tries: u32) -> Result<(
         clear(mirror, work);
         return Ok(());
     };
-    let sides = Sides::new(&pair, &both.primary, &both.shadow).map_err(|_| Trouble::NoShadow)?;
+    let Ok(sides) = Sides::new(&pair, &both.primary, &both.shadow) else {
+        // A statement that makes it may have been replayed since the shadow's catalog was read.
+        healer.shadow.reload();
+        return Err(Trouble::NoShadow);
+    };
     let rows = pair.primary.as_ref().map_or(0, |table| table.rows_estimate);
     let progress = healer.board.progress(table);
     let mut healing = Healing::new(mirror, sides, progress);

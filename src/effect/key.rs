@@ -31,6 +31,11 @@ impl Key {
         })
     }
 
+    /// Whether it has no parts: a row of a table without key, which is told by nothing but its image.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The encoded block, for the journal.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

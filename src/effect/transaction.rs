@@ -84,6 +84,16 @@ pub enum Mark {
     },
 }
 
+impl Mark {
+    /// These rows of a table; of one without key, the table.
+    pub fn rows(table: TableId, keys: Vec<Key>, reason: Reason) -> Self {
+        if keys.iter().any(Key::is_empty) {
+            return Self::Tables { touched: Touched::Tables(vec![table]), reason };
+        }
+        Self::Keys { table, keys, reason }
+    }
+}
+
 /// A set of tables that a statement may write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Touched {

@@ -81,7 +81,8 @@ fn row(table: &Table, verb: Verb, appended: &Appended<'_>, stamp: Stamp) -> Opti
         Verb::Delete => (shape.key.len(), (0..shape.key.len()).collect()),
         Verb::Insert | Verb::Update => (shape.columns.len(), shape.key.clone()),
     };
-    if shape.key.is_empty() || fields.len() != expected {
+    let lost = shape.key.is_empty() && verb != Verb::Insert;
+    if lost || fields.len() != expected {
         return None;
     }
     let parts = positions.iter().map(|&position| fields.get(position)?.as_deref()).collect::<Option<Vec<_>>>()?;

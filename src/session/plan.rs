@@ -115,6 +115,14 @@ fn marked(touched: Touched, reason: Reason) -> Plan {
     Plan::Marked(Arc::new(Marking { touched, reason, replay: None, ddl: false }))
 }
 
+/// Whether rows only arrive in a table that has no key: each is told by its image, and none is ever looked for.
+fn is_arrival(write: &Write, table: &Table) -> bool {
+    table.exact == Err(Reason::NoKey)
+        && table.shape.key.is_empty()
+        && write.verb == Verb::Insert
+        && write.set_columns.is_empty()
+}
+
 impl Planner<'_> {
     fn plan(&self, statement: &sql::Statement, text: &str) -> Plan {
         match &statement.kind {
@@ -185,7 +193,11 @@ impl Planner<'_> {
 
     /// Whether the statement may be captured, by table, role, session and form.
     fn qualifies(&self, write: &Write, table: &Table) -> Result<(), Reason> {
-        table.exact?;
+        if let Err(reason) = table.exact
+            && !is_arrival(write, table)
+        {
+            return Err(reason);
+        }
         let key_is_set = table.shape.key_columns().any(|column| write.set_columns.contains(&column.name));
         if !self.env.current {
             return Err(Reason::Ddl);

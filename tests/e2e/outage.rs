@@ -11,7 +11,8 @@ use crate::support::{Pair, Workers, connect, eventually, psql, same_rows};
 
 const SCHEMA: &str = "create table counters (id int primary key, n bigint not null, at timestamptz default '2001-02-03'); \
     insert into counters (id, n) select g, 0 from generate_series(1, 32) g; \
-    create table log (id bigserial primary key, worker int, luck float8 default random())";
+    create table log (id bigserial primary key, worker int, luck float8 default random()); \
+    create table arrivals (worker int, luck float8 default random())";
 
 /// No statement of a client may take longer, whatever the shadow does.
 const HANG: Duration = Duration::from_secs(10);
@@ -27,6 +28,7 @@ fn write(client: &mut Client, number: u32) -> BoxFuture<'_, ()> {
             let transaction = client.transaction().await.unwrap();
             transaction.execute("insert into log (worker) values ($1)", &[&number]).await.unwrap();
             transaction.execute("update counters set n = n + 1 where id = $1 % 8 + 1", &[&number]).await.unwrap();
+            transaction.execute("insert into arrivals values ($1), ($1, 0.5)", &[&number]).await.unwrap();
             transaction.commit().await.unwrap();
         };
         timeout(HANG, deed).await.expect("a client waited");
@@ -39,6 +41,7 @@ async fn must_be_the_same(pair: &Pair) {
     pair.wait_settled().await;
     assert_eq!(same_rows(pair, "counters").await, 32);
     assert!(same_rows(pair, "log").await > 0);
+    same_rows(pair, "arrivals").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,7 +123,8 @@ async fn a_killed_crossfade_heals_by_itself() {
 async fn write_until_the_end(url: String) -> u64 {
     let client = connect(&url).await;
     let mut acknowledged = 0;
-    let sql = "update counters set n = n + 1 where id = 1; insert into log (worker) values (99)";
+    let sql = "update counters set n = n + 1 where id = 1; insert into log (worker) values (99); \
+               insert into arrivals values (99)";
     while client.batch_execute(sql).await.is_ok() {
         acknowledged += 1;
     }
@@ -131,9 +135,13 @@ async fn write_until_the_end(url: String) -> u64 {
 async fn what_was_pending_survives_a_kill() {
     let mut pair = Pair::start(SCHEMA).await;
     pair.shadow.stop_server("fast").unwrap();
-    psql(&pair.url(), "insert into log (worker) select g from generate_series(1, 500) g; update counters set n = 7")
-        .await
-        .must_succeed();
+    psql(
+        &pair.url(),
+        "insert into log (worker) select g from generate_series(1, 500) g; \
+         insert into arrivals select g % 7, 1 from generate_series(1, 100) g; update counters set n = 7",
+    )
+    .await
+    .must_succeed();
     eventually("the journal is on disk", async || journal_bytes(&pair) > 8 << 10).await;
     pair.proxy.kill();
     pair.proxy.start_again().await.unwrap();

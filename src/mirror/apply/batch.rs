@@ -132,6 +132,12 @@ impl Task {
         self.entry.seq
     }
 
+    /// Whether it brings rows to a table without key.
+    pub(super) fn has_arrivals(&self) -> bool {
+        let Item::Transaction(transaction) = &self.entry.item else { return false };
+        transaction.changes.iter().any(|change| matches!(change, Change::Row(row) if row.key.is_empty()))
+    }
+
     /// Row changes to apply.
     pub(super) fn rows(&self) -> usize {
         self.admitted.len()

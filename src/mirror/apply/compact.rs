@@ -13,12 +13,16 @@ pub(super) struct Group<'a> {
     pub(super) upserts: Vec<(&'a Key, &'a str)>,
 }
 
-/// The newest change of each key, grouped by table in the order first touched. Of equal stamps the later one counts:
-/// a table without WAL gives no others.
+/// The newest change of each key, grouped by table in the order first touched; of a table without key, every row. Of
+/// equal stamps the later one counts: a table without WAL gives no others.
 pub(super) fn compact<'a>(changes: impl IntoIterator<Item = &'a RowChange>) -> Vec<Group<'a>> {
     let mut newest: HashMap<(TableId, &Key), usize> = HashMap::new();
     let mut kept: Vec<&RowChange> = Vec::new();
     for change in changes {
+        if change.key.is_empty() {
+            kept.push(change);
+            continue;
+        }
         let slot = *newest.entry((change.shape.table, &change.key)).or_insert(kept.len());
         match kept.get_mut(slot) {
             None => kept.push(change),

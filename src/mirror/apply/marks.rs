@@ -70,5 +70,5 @@ fn by_table(keys: Vec<(TableId, Key)>, reason: Reason) -> impl Iterator<Item = M
     for (table, key) in keys {
         tables.entry(table).or_default().push(key);
     }
-    tables.into_iter().map(move |(table, keys)| Mark::Keys { table, keys, reason })
+    tables.into_iter().map(move |(table, keys)| Mark::rows(table, keys, reason))
 }

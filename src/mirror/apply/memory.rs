@@ -81,12 +81,20 @@ impl Memory {
     /// may come again.
     pub(super) fn admit(&mut self, seq: Seq, horizon: u64, change: &RowChange) -> Verdict {
         let (table, key, stamp) = (change.shape.table, &change.key, change.stamp);
+        if key.is_empty() {
+            // Rows without a key have no order among each other.
+            return self.behind_barriers(seq, table);
+        }
         match self.stamps.get(&table).and_then(|keys| keys.get(key)) {
             Some(known) if known.stamp > stamp => return Verdict::Superseded,
             None if self.forgotten.is_some_and(|forgotten| forgotten.newest > stamp) => return Verdict::Late,
             _ => {}
         }
         self.remember(Place { seq, horizon }, table, key, stamp);
+        self.behind_barriers(seq, table)
+    }
+
+    fn behind_barriers(&self, seq: Seq, table: TableId) -> Verdict {
         let doubtful = self.barriers.iter().any(|(set, touched)| set.seq < seq && touched.contains(table));
         if doubtful { Verdict::Doubtful } else { Verdict::Apply }
     }

@@ -54,7 +54,8 @@ impl Rows {
     ) -> Result<Vec<Bound<'a>>, Trouble> {
         let mut bound = Vec::new();
         for Group { shape, deletes, upserts } in groups {
-            let replaced: &[_] = if form(shape.table) == Form::Replace { upserts } else { &[] };
+            let by_key = form(shape.table) == Form::Replace && !shape.key.is_empty();
+            let replaced: &[_] = if by_key { upserts } else { &[] };
             let keys: Vec<&Key> = deletes.iter().copied().chain(replaced.iter().map(|(key, _)| *key)).collect();
             bound.extend(self.delete(shape, &keys).await?);
         }

@@ -40,7 +40,7 @@ pub(super) fn upsert(shape: &Shape, conflict: Conflict) -> String {
 }
 
 fn on_conflict(shape: &Shape, conflict: Conflict) -> String {
-    if conflict == Conflict::Raise {
+    if conflict == Conflict::Raise || shape.key.is_empty() {
         return String::new();
     }
     let key: Vec<&Column> = shape.key_columns().collect();

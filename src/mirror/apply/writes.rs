@@ -38,11 +38,12 @@ impl Default for WriteSet {
 }
 
 impl WriteSet {
-    /// Adds one row.
+    /// Adds one row. Rows of a table without key meet only what reaches the whole of it.
     pub(super) fn add_key(&mut self, table: TableId, key: &Key) {
         let Self::Places(places) = self else { return };
         match places.entry(Place::Table(table)).or_insert_with(|| Reach::Keys(HashSet::new())) {
             Reach::Whole => {}
+            Reach::Keys(_) if key.is_empty() => {}
             Reach::Keys(keys) => {
                 keys.insert(key.clone());
             }

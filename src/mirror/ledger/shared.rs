@@ -213,10 +213,7 @@ fn marks_of(item: &Item, reason: Reason) -> Vec<Mark> {
         return vec![Mark::Tables { touched: item.touched(), reason }];
     };
     let mark = |change: &Change| match change {
-        Change::Row(row) if row.shape.key.is_empty() => {
-            Some(Mark::Tables { touched: Touched::Tables(vec![row.shape.table]), reason })
-        }
-        Change::Row(row) => Some(Mark::Keys { table: row.shape.table, keys: vec![row.key.clone()], reason }),
+        Change::Row(row) => Some(Mark::rows(row.shape.table, vec![row.key.clone()], reason)),
         Change::Replay(replay) => Some(Mark::Tables { touched: replay.touched.clone(), reason }),
         Change::Mark(_) => None,
     };

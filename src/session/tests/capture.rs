@@ -93,6 +93,16 @@ fn rule_13_a_portal_that_does_not_run_to_its_end_marks_its_table() {
 }
 
 #[test]
+fn rows_that_arrive_in_a_table_without_key_are_captured() {
+    let mut stage = Stage::new();
+    let told = row(&["(a)", "200", "7", "0/10"]);
+    let answer = [description(4), told.clone(), told, complete("INSERT 0 2"), ready(b'I')];
+    let seen = stage.query("insert into k values ('a'), ('a')", &answer);
+    assert_eq!(seen, [complete("INSERT 0 2"), ready(b'I')].concat());
+    assert_eq!(stage.commits(), [["k  (a)", "k  (a)"]]);
+}
+
+#[test]
 fn a_delete_tells_its_key() {
     let mut stage = Stage::new();
     let answer = [description(4), told_row("(1)"), complete("DELETE 1"), ready(b'I')];
@@ -110,7 +120,9 @@ fn rule_14_a_key_that_is_set_marks_the_table() {
 #[test]
 fn what_cannot_be_captured_is_forwarded_as_it_is_and_marked() {
     for (sql, tag, mark) in [
-        ("insert into k values ('a')", "INSERT 0 1", "mark 200 NoKey"),
+        ("update k set v = 'a'", "UPDATE 1", "mark 200 NoKey"),
+        ("delete from k", "DELETE 1", "mark 200 NoKey"),
+        ("insert into k values ('a') on conflict (v) do update set v = 'b'", "INSERT 0 1", "mark 200 NoKey"),
         ("truncate t", "TRUNCATE TABLE", "mark 100 Truncate"),
         ("copy t from stdin", "COPY 1", "mark 100 Copy"),
         ("with d as (delete from t returning *) select * from d", "SELECT 1", "mark 100 Form"),

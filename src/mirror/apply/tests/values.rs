@@ -1,6 +1,7 @@
 //! Values of every kind arrive as they were.
 
 use super::stage::Stage;
+use crate::effect::{Mark, Reason, TableId, Touched};
 use crate::mirror::apply::testing::{row, shape};
 
 #[tokio::test]
@@ -89,6 +90,34 @@ async fn composite_keys_identity_columns_and_keys_without_other_columns() {
     assert_eq!(stage.query("SELECT * FROM bare").await, ["1|2"]);
     assert_eq!(stage.query("SELECT * FROM ident").await, ["7|b"]);
     assert_eq!(stage.query("SELECT * FROM twice").await, ["1|50|b"]);
+}
+
+#[tokio::test]
+async fn rows_without_a_key_all_arrive_once_each_the_same_ones_too() {
+    let stage = Stage::new("CREATE TABLE log (v text, at int)").await;
+    let log = shape(1, "log", &["v pg_catalog.text", "at"], &[]);
+    for i in 1..=300u64 {
+        let image = format!("(same,{})", i % 3);
+        stage.ledger.transaction(vec![row(&log, &[], 2 * i, Some(&image)), row(&log, &[], 2 * i, Some(&image))]);
+    }
+    stage.ledger.settle().await;
+    assert!(stage.ledger.quarantined().is_empty());
+    assert_eq!(
+        stage.query("SELECT v, at, count(*) FROM log GROUP BY 1, 2 ORDER BY 2").await,
+        ["same|0|200", "same|1|200", "same|2|200"]
+    );
+}
+
+#[tokio::test]
+async fn a_refused_row_without_a_key_is_never_tried_behind_what_was_read_back() {
+    let stage = Stage::new("CREATE TABLE log (v text CHECK (v <> 'no'))").await;
+    let log = shape(1, "log", &["v pg_catalog.text"], &[]);
+    stage.ledger.hold_ticket(Some(1));
+    stage.ledger.transaction(vec![row(&log, &[], 1, Some("(no)"))]);
+    stage.ledger.settle().await;
+    assert_eq!(stage.ledger.quarantined().len(), 1);
+    let mark = Mark::Tables { touched: Touched::Tables(vec![TableId(1)]), reason: Reason::Quarantine };
+    assert_eq!(stage.ledger.marks(), [mark]);
 }
 
 #[tokio::test]
