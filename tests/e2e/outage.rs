@@ -28,7 +28,7 @@ fn write(client: &mut Client, number: u32) -> BoxFuture<'_, ()> {
             let transaction = client.transaction().await.unwrap();
             transaction.execute("insert into log (worker) values ($1)", &[&number]).await.unwrap();
             transaction.execute("update counters set n = n + 1 where id = $1 % 8 + 1", &[&number]).await.unwrap();
-            transaction.execute("insert into arrivals values ($1), ($1, 0.5)", &[&number]).await.unwrap();
+            transaction.execute("insert into arrivals values ($1, 0.5), ($1, 0.5)", &[&number]).await.unwrap();
             transaction.commit().await.unwrap();
         };
         timeout(HANG, deed).await.expect("a client waited");
