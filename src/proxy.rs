@@ -1,6 +1,6 @@
 //! Builds everything from the settings, hands out the handles through which the rooms meet, starts and stops it.
 //!
-//! Two runtimes: sessions have one of their own, so that neither applying nor comparing can stand in front of a client.
+//! Sessions have threads of their own, so that neither applying nor comparing can stand in front of a client.
 //! Here alone the rooms of floor 3 are joined: reads learn from check what is verified, sessions reach the mirror.
 
 mod epoch;
@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
@@ -111,14 +110,11 @@ pub async fn run(reloader: Arc<Reloader>) -> anyhow::Result<()> {
         runtime: tokio::runtime::Handle::current(),
     });
 
-    let sessions = SessionsRuntime::start()?;
+    let threads = net::Threads::start().context("starting the sessions' threads")?;
     let (leave, leaving) = watch::channel(Leaving::No);
     let (closed, mut all_closed) = watch::channel(false);
-    sessions.spawn(async move {
-        // Listening was bound here and is served there.
-        if let Ok(clients) = clients.into_std().and_then(TcpListener::from_std) {
-            net::serve(clients, shared, gate, leaving).await;
-        }
+    let serving_clients = tokio::spawn(async move {
+        net::serve(clients, threads, shared, gate, leaving).await;
         closed.send_replace(true);
     });
     let (stop_admin, admin_stopped) = tokio::sync::oneshot::channel::<()>();
@@ -138,7 +134,7 @@ pub async fn run(reloader: Arc<Reloader>) -> anyhow::Result<()> {
         leave.send_replace(Leaving::Now);
         all_gone(LINGER).await;
     }
-    sessions.stop();
+    serving_clients.abort();
     drop(stop_admin);
     let _ = tokio::time::timeout(LINGER, serving).await;
     followers.abort_all();
@@ -202,36 +198,6 @@ impl Ending {
         tokio::select! {
             done = work => Some(done),
             () = self.wait() => None,
-        }
-    }
-}
-
-/// The runtime of the sessions. Ended without waiting for what still runs on it.
-struct SessionsRuntime(Option<Runtime>);
-
-impl SessionsRuntime {
-    fn start() -> anyhow::Result<Self> {
-        let runtime = Builder::new_multi_thread().enable_all().thread_name("sessions").build();
-        Ok(Self(Some(runtime.context("starting the sessions' threads")?)))
-    }
-
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        if let Some(runtime) = &self.0 {
-            runtime.spawn(work);
-        }
-    }
-
-    fn stop(mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-impl Drop for SessionsRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
         }
     }
 }

@@ -139,7 +139,9 @@ impl Cluster {
             let fresh = self.root.join("template");
             self.initdb(&fresh)?;
             fs::create_dir_all(cache).map_err(|e| io_error("making the template folder", e))?;
-            let staged = cache.join(format!("staged-{}", std::process::id()));
+            // The root's name is nobody else's, in this process or another.
+            let name = self.root.file_name().unwrap_or_default().to_string_lossy();
+            let staged = cache.join(format!("staged-{name}"));
             copy_tree(&fresh, &staged)?;
             if fs::rename(&staged, &template).is_err() {
                 let _ = fs::remove_dir_all(&staged);

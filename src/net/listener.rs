@@ -12,6 +12,7 @@ use super::cancel::CancelKeys;
 use super::relay::Relay;
 use super::startup::{Wish, negotiate};
 use super::stream::Stream;
+use super::threads::Threads;
 use crate::catalog;
 use crate::config::Live;
 use crate::effect::Epoch;
@@ -81,8 +82,15 @@ impl Drop for Place {
     }
 }
 
-/// Accepts until sessions are asked to leave. Returns when the last session ended.
-pub async fn serve(listener: TcpListener, shared: Arc<Shared>, gate: Arc<Gate>, mut leaving: watch::Receiver<Leaving>) {
+/// Accepts until sessions are asked to leave, and gives each client to one of `threads`. Returns when the last session
+/// ended.
+pub async fn serve(
+    listener: TcpListener,
+    threads: Threads,
+    shared: Arc<Shared>,
+    gate: Arc<Gate>,
+    mut leaving: watch::Receiver<Leaving>,
+) {
     let mut tasks = tokio::task::JoinSet::new();
     let for_clients = leaving.clone();
     loop {
@@ -99,7 +107,9 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, gate: Arc<Gate>, 
                 Ok((stream, _)) => {
                     gate.open.fetch_add(1, Ordering::AcqRel);
                     let place = Place(Arc::clone(&gate));
-                    tasks.spawn(client(stream, Arc::clone(&shared), place, for_clients.clone()));
+                    // Taken from this runtime's poller, to be watched by the one it is given to.
+                    let Ok(stream) = stream.into_std() else { continue };
+                    tasks.spawn_on(client(stream, Arc::clone(&shared), place, for_clients.clone()), threads.next());
                 }
                 Err(error) => {
                     warn!(%error, "accepting a connection");
@@ -121,9 +131,9 @@ pub(super) async fn asked(leaving: &mut watch::Receiver<Leaving>, before: Leavin
     }
 }
 
-async fn client(stream: TcpStream, shared: Arc<Shared>, place: Place, leaving: watch::Receiver<Leaving>) {
+async fn client(stream: std::net::TcpStream, shared: Arc<Shared>, place: Place, leaving: watch::Receiver<Leaving>) {
     let settings = Arc::clone(&shared.live.get());
-    let Ok(mut stream) = Stream::accepted(stream) else { return };
+    let Ok(mut stream) = TcpStream::from_std(stream).and_then(Stream::accepted) else { return };
     let wish = match tokio::time::timeout(settings.listen.startup_timeout, negotiate(&mut stream)).await {
         Ok(Ok(wish)) => wish,
         Ok(Err(error)) => return debug!(%error, "a client did not become a session"),

@@ -11,5 +11,7 @@ mod listener;
 mod relay;
 mod startup;
 mod stream;
+mod threads;
 
 pub use listener::{Gate, Leaving, Shared, serve};
+pub use threads::Threads;
