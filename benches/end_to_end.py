@@ -3,10 +3,11 @@
 
 Makes two clusters and the proxy, runs every contender once a round so that a slow minute of the machine hits all of
 them, and prints medians over the rounds as a Markdown table: throughput, p50 and p99 from pgbench's own log of every
-transaction, and the CPU time of the proxy's process per transaction. Loopback only; leaves nothing behind.
+transaction, and the CPU time of the proxy's process per transaction. Then TPC-B at a fixed rate while the shadow hangs
+and is dead. Loopback only; leaves nothing behind.
 
 Environment: ROUNDS (5), SECONDS_EACH (8), CLIENTS (8), SCALE (10), MODES ("simple extended prepared"),
-WORKLOADS ("tpcb select"), CROSSFADE (target/release/crossfade).
+WORKLOADS ("tpcb select"), RATE (300; of the last table, 0 leaves it out), CROSSFADE (target/release/crossfade).
 """
 
 import contextlib
@@ -31,6 +32,7 @@ CLIENTS = int(os.environ.get("CLIENTS", "8"))
 SCALE = int(os.environ.get("SCALE", "10"))
 MODES = os.environ.get("MODES", "simple extended prepared").split()
 WORKLOADS = os.environ.get("WORKLOADS", "tpcb select").split()
+RATE = int(os.environ.get("RATE", "300"))
 CROSSFADE = pathlib.Path(os.environ.get("CROSSFADE", "target/release/crossfade")).resolve()
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -70,29 +72,50 @@ def as_server_user():
     return {"user": SERVER_USER.pw_uid, "group": SERVER_USER.pw_gid, "extra_groups": []} if SERVER_USER else {}
 
 
+class Server:
+    """A cluster with default durability. Made stopped."""
+
+    def __init__(self, root, name):
+        self.home, self.port = root / name, free_port()
+        self.home.mkdir()
+        if SERVER_USER:
+            os.chown(self.home, SERVER_USER.pw_uid, SERVER_USER.pw_gid)
+        self.data = self.home / "data"
+        self.control = [BIN / "pg_ctl", "-w", "-s", "-D", self.data]
+        run([BIN / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"], cwd=self.home, **as_server_user())
+        settings = "listen_addresses = '127.0.0.1'\nshared_buffers = '256MB'\nmax_connections = 100\nmax_wal_size = '4GB'\n"
+        (self.data / "postgresql.auto.conf").write_text(settings)
+
+    def start(self):
+        # The server keeps the pipes of whoever starts it: files instead.
+        started = subprocess.run(
+            [*self.control, "start", "-l", self.home / "log", "-o", f"-p {self.port} -k {self.home}"], cwd=self.home,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_server_user(),
+        )
+        if started.returncode:
+            sys.exit((self.home / "log").read_text())
+
+    def stop(self):
+        run([*self.control, "stop", "-m", "immediate"], cwd=self.home, **as_server_user())
+
+    def signal(self, number):
+        """To the postmaster and all its children: stopped, the server hangs with its connections open."""
+        postmaster = int((self.data / "postmaster.pid").read_text().split()[0])
+        children = run(["ps", "--ppid", str(postmaster), "-o", "pid="]).split()
+        for pid in (postmaster, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
 @contextlib.contextmanager
 def cluster(root, name):
-    """A running server with default durability; gives its port."""
-    home = root / name
-    home.mkdir()
-    if SERVER_USER:
-        os.chown(home, SERVER_USER.pw_uid, SERVER_USER.pw_gid)
-    data, port = home / "data", free_port()
-    run([BIN / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"], cwd=home, **as_server_user())
-    settings = "listen_addresses = '127.0.0.1'\nshared_buffers = '256MB'\nmax_connections = 100\nmax_wal_size = '4GB'\n"
-    (data / "postgresql.auto.conf").write_text(settings)
-    control = [BIN / "pg_ctl", "-w", "-s", "-D", data]
-    # The server keeps the pipes of whoever starts it: files instead.
-    started = subprocess.run(
-        [*control, "start", "-l", home / "log", "-o", f"-p {port} -k {home}"],
-        cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_server_user(),
-    )
-    if started.returncode:
-        sys.exit((home / "log").read_text())
+    """A running server, stopped in the end."""
+    server = Server(root, name)
+    server.start()
     try:
-        yield port
+        yield server
     finally:
-        run([*control, "stop", "-m", "immediate"], cwd=home, **as_server_user())
+        server.stop()
 
 
 @contextlib.contextmanager
@@ -118,14 +141,14 @@ def process(command, port, cwd):
             child.wait()
 
 
-def crossfade(root, primary, shadow):
-    home = root / "crossfade"
+def crossfade(root, name, primary, shadow, database="postgres", settings=""):
+    home = root / name
     home.mkdir()
     port, admin = free_port(), free_port()
     (home / "proxy.toml").write_text(
         f'[listen]\naddress = "127.0.0.1:{port}"\n[admin]\naddress = "127.0.0.1:{admin}"\n'
         f'[primary]\nurl = "postgres://postgres@127.0.0.1:{primary}/postgres"\n'
-        f'[shadow]\nurl = "postgres://postgres@127.0.0.1:{shadow}/postgres"\n[check]\ninterval = "0s"\n'
+        f'[shadow]\nurl = "postgres://postgres@127.0.0.1:{shadow}/{database}"\n[check]\ninterval = "0s"\n{settings}'
     )
     return port, admin, process([CROSSFADE, "run", "--config", home / "proxy.toml"], port, home)
 
@@ -166,12 +189,14 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def measure(root, port, pid, workload, mode):
-    """One run: transactions per second, p50 and p99 in ms, the proxy's CPU µs per transaction while it ran."""
+def measure(root, port, pid, workload, mode, rate=None):
+    """One run: transactions per second, p50 and p99 in ms, the proxy's CPU µs per transaction while it ran. With a
+    rate, so many transactions a second are begun, whatever the last ones took."""
     with tempfile.TemporaryDirectory(dir=root) as logs:
         command = ["pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-n", "-M", mode, "-c", str(CLIENTS),
                    "-j", "2", "-T", str(SECONDS_EACH), "-l", "--log-prefix", f"{logs}/log"]
         command += ["-S"] if workload == "select" else []
+        command += ["-R", str(rate)] if rate else []
         before = cpu_seconds(pid)
         run([*command, "postgres"])
         cpu = cpu_seconds(pid) - before
@@ -214,6 +239,36 @@ def table(workload, mode, runs):
     sys.stdout.flush()
 
 
+def outage(root, shadow, port, pid, admin):
+    """TPC-B at a fixed rate while the shadow is healthy, hangs (SIGSTOP), is dead, and is back: clients must not tell."""
+    states = {
+        "healthy": (lambda: None, lambda: None),
+        "hanging": (lambda: shadow.signal(signal.SIGSTOP), lambda: shadow.signal(signal.SIGCONT)),
+        "dead": (shadow.stop, shadow.start),
+        "back": (lambda: None, lambda: None),
+    }
+    runs = {name: [] for name in states}
+    for _ in range(ROUNDS):
+        for name, (begin, end) in states.items():
+            begin()
+            try:
+                runs[name].append(measure(root, port, pid, "tpcb", "prepared", RATE))
+            finally:
+                end()
+            wait_until_applied(admin)
+    print(f"\nTPC-B through crossfade at {RATE} transactions a second, {CLIENTS} clients, {ROUNDS} rounds of {SECONDS_EACH} s, by what "
+          "the shadow does: median (lowest to highest) over the rounds\n")
+    print("| shadow | p50 ms | p99 ms |")
+    print("|---|---:|---:|")
+    for name, each in runs.items():
+        cells = []
+        for key in ("p50", "p99"):
+            values = [run[key] for run in each]
+            cells.append(f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
+        print(f"| {name} | {' | '.join(cells)} |")
+    sys.stdout.flush()
+
+
 def machine():
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     version = run([BIN / "postgres", "--version"]).strip()
@@ -228,15 +283,19 @@ def main():
         root.chmod(0o755)
         primary = stack.enter_context(cluster(root, "primary"))
         shadow = stack.enter_context(cluster(root, "shadow"))
-        for port in (primary, shadow):
-            run(["pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-i", "-q", "-s", str(SCALE), "postgres"])
-        contenders = {"direct": (primary, None)}
-        port, admin, started = crossfade(root, primary, shadow)
+        for server in (primary, shadow):
+            run(["pgbench", "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres", "-i", "-q", "-s", str(SCALE), "postgres"])
+        contenders = {"direct": (primary.port, None)}
+        port, admin, started = crossfade(root, "crossfade", primary.port, shadow.port)
         contenders["crossfade"] = (port, stack.enter_context(started))
+        # One database of the shadow belongs to one crossfade.
+        run(["psql", "-h", "127.0.0.1", "-p", str(shadow.port), "-U", "postgres", "-qc", "create database idle", "postgres"])
+        off, _, started = crossfade(root, "off", primary.port, shadow.port, "idle", "[mirror]\nenabled = false\n")
+        contenders["crossfade, mirroring off"] = (off, stack.enter_context(started))
         for name, start in (("pgbouncer", pgbouncer), ("haproxy", haproxy)):
             if shutil.which(name):
-                port, started = start(root, primary)
-                contenders[name] = (port, stack.enter_context(started))
+                at, started = start(root, primary.port)
+                contenders[name] = (at, stack.enter_context(started))
         print(machine())
         for workload in WORKLOADS:
             for mode in MODES:
@@ -245,10 +304,12 @@ def main():
                     # Another one begins each round: nobody always runs on the caches that one warmed.
                     order = list(contenders)[turn % len(contenders):] + list(contenders)[: turn % len(contenders)]
                     for name in order:
-                        port, pid = contenders[name]
-                        runs[name].append(measure(root, port, pid, workload, mode))
+                        at, pid = contenders[name]
+                        runs[name].append(measure(root, at, pid, workload, mode))
                         wait_until_applied(admin)
                 table(workload, mode, runs)
+        if RATE:
+            outage(root, shadow, port, contenders["crossfade"][1], admin)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 
-use crate::support::{Pair, Workers, connect, eventually, psql, same_rows};
+use crate::support::{Pair, Workers, connect, eventually, psql, same_rows, seconds};
 
 const SCHEMA: &str = "create table counters (id int primary key, n bigint not null, at timestamptz default '2001-02-03'); \
     insert into counters (id, n) select g, 0 from generate_series(1, 32) g; \
@@ -68,6 +68,7 @@ async fn a_stopped_shadow_catches_up_when_it_is_back() {
     let workers = Workers::start(&pair.url(), 4, write).await;
     workers.go_on(50).await;
     pair.shadow.stop_server("immediate").unwrap();
+    sleep(Duration::from_secs(seconds(0, 20))).await;
     workers.go_on(300).await;
     eventually("the shadow is said to be down", async || {
         pair.status().await.shadow.state == crossfade::report::ServerState::Down

@@ -10,5 +10,10 @@ pub(crate) use pair::Pair;
 pub(crate) use programs::{PGBENCH, Program, finish, pgbench, psql};
 pub(crate) use workers::{Workers, connect, eventually};
 
+/// Seconds of load: the long form of a test under `make soak`, which sets `CROSSFADE_SOAK`, else the short one.
+pub(crate) fn seconds(short: u64, long: u64) -> u64 {
+    if std::env::var_os("CROSSFADE_SOAK").is_some() { long } else { short }
+}
+
 /// The database of both sides.
 pub(crate) const DATABASE: &str = "postgres";
