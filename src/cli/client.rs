@@ -1,25 +1,15 @@
-//! One request to the admin address, one connection each. HTTP/1.0, so that the end of the answer is the end of the
-//! connection.
+//! The commands' way to the admin address: which one, with which token, and what an answer means to who typed.
 
 use std::fmt::Write as _;
 use std::io;
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::args::{Target, config_file};
 use super::exit::{Exit, Failure};
+use crate::admin::{Ask, ExchangeError, exchange};
 use crate::config::{Sources, read_secret};
-
-const CONNECT: Duration = Duration::from_secs(5);
-/// A report with values reads rows of both databases.
-const ANSWER: Duration = Duration::from_mins(1);
-/// More than any report needs.
-const MAX_ANSWER: u64 = 256 << 20;
 
 /// Speaks to one proxy.
 pub(super) struct Client {
@@ -58,27 +48,15 @@ impl Client {
 
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Result<Answer, Failure> {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let mut request = format!("{method} {path} HTTP/1.0\r\nHost: {}\r\n", self.address);
-        if let Some(token) = &self.token {
-            let _ = write!(request, "Authorization: Bearer {token}\r\n");
+        let ask = Ask { method, path, body: &body, token: self.token.as_deref() };
+        match exchange(&self.address, ask).await {
+            Ok((200..300, body)) => Ok(Answer(body)),
+            Ok((status, body)) => Err(refusal(status, &body)),
+            Err(ExchangeError::Io(error)) => Err(self.unreachable(&error)),
+            Err(ExchangeError::NotHttp) => {
+                Err(Failure::new(Exit::Unreachable, format!("what answers at {} is not crossfade", self.address)))
+            }
         }
-        let _ = write!(request, "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        let answer = self.exchange(request.as_bytes()).await.map_err(|error| self.unreachable(&error))?;
-        let (status, body) = split(&answer).ok_or_else(|| {
-            Failure::new(Exit::Unreachable, format!("what answers at {} is not crossfade", self.address))
-        })?;
-        if (200..300).contains(&status) { Ok(Answer(body)) } else { Err(refusal(status, &body)) }
-    }
-
-    async fn exchange(&self, request: &[u8]) -> io::Result<Vec<u8>> {
-        let mut stream = timeout(CONNECT, TcpStream::connect(&self.address)).await??;
-        let mut answer = Vec::new();
-        let exchange = async {
-            stream.write_all(request).await?;
-            stream.take(MAX_ANSWER).read_to_end(&mut answer).await
-        };
-        timeout(ANSWER, exchange).await??;
-        Ok(answer)
     }
 
     fn unreachable(&self, error: &io::Error) -> Failure {
@@ -112,14 +90,6 @@ fn reachable(address: &str) -> String {
     port("[::]:").map_or_else(|| address.to_owned(), |port| format!("[::1]:{port}"))
 }
 
-/// Status and body.
-fn split(answer: &[u8]) -> Option<(u16, String)> {
-    let answer = String::from_utf8_lossy(answer);
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    Some((status, body.to_owned()))
-}
-
 /// The proxy said no: its own words.
 fn refusal(status: u16, body: &str) -> Failure {
     let json: Value = serde_json::from_str(body).unwrap_or_default();
@@ -148,15 +118,6 @@ pub(super) fn percent_encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn answers_are_split_into_status_and_body() {
-        let split = |text: &str| split(text.as_bytes());
-        assert_eq!(split("HTTP/1.0 200 OK\r\na: b\r\n\r\n{}"), Some((200, "{}".into())));
-        for wrong in ["", "SSH-2.0-OpenSSH\r\n", "HTTP/1.0\r\n\r\n", "HTTP/1.0 x\r\n\r\n"] {
-            assert_eq!(split(wrong), None, "{wrong:?}");
-        }
-    }
 
     #[test]
     fn names_go_into_a_query_string() {

@@ -6,14 +6,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use crate::admin::{Ask, ExchangeError, exchange};
 use crate::report::{Report, Status};
 
-/// A request that takes longer has no answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at a running job.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -141,51 +138,20 @@ impl Admin {
     }
 
     async fn request(&self, method: &str, path: &str, body: &str) -> Result<String, AdminError> {
-        let unreachable = |source| AdminError::Unreachable { address: self.address.clone(), source };
-        // HTTP/1.0: the server closes behind the answer and never chunks it.
-        let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            self.address,
-            body.len()
-        );
-        let exchange = async {
-            let mut stream = TcpStream::connect(&self.address).await?;
-            stream.write_all(request.as_bytes()).await?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await?;
-            Ok(answer)
-        };
-        let answer = timeout(PATIENCE, exchange)
-            .await
-            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-            .map_err(unreachable)?;
+        let answer = exchange(&self.address, Ask { method, path, body, token: None }).await;
         let request = format!("{method} {path}");
-        match split(&String::from_utf8_lossy(&answer)) {
-            Some((200..300, body)) => Ok(body.to_owned()),
-            Some((status, body)) => Err(AdminError::Refused { request, status, answer: body.to_owned() }),
-            None => Err(AdminError::Malformed { request, what: "it is not HTTP".to_owned() }),
+        match answer {
+            Ok((200..300, body)) => Ok(body),
+            Ok((status, answer)) => Err(AdminError::Refused { request, status, answer }),
+            Err(ExchangeError::Io(source)) => Err(AdminError::Unreachable { address: self.address.clone(), source }),
+            Err(error @ ExchangeError::NotHttp) => Err(AdminError::Malformed { request, what: error.to_string() }),
         }
     }
-}
-
-/// Status and body of an HTTP answer.
-fn split(answer: &str) -> Option<(u16, &str)> {
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    Some((status, body))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_answer_is_split_into_status_and_body() {
-        assert_eq!(split("HTTP/1.0 202 Accepted\r\ncontent-length: 2\r\n\r\n{}"), Some((202, "{}")));
-        assert_eq!(split("HTTP/1.1 503 Service Unavailable\r\n\r\n"), Some((503, "")));
-        assert_eq!(split("SSH-2.0-OpenSSH\r\n\r\n"), None);
-        assert_eq!(split(""), None);
-    }
 
     #[tokio::test]
     async fn nobody_listening_is_told_with_the_address() {
