@@ -1,17 +1,21 @@
-//! One direction of a relay: read, show, write, in one buffer, with nothing copied unless something is edited.
+//! One direction of a relay: read, show, write, in one buffer, with nothing copied unless something is edited. A
+//! direction through which nothing goes holds no memory.
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::session::Splice;
 
-/// How much one read takes at the most.
-const CHUNK: usize = 16 << 10;
+/// How much one read takes at the most, of a stream that comes faster than it goes.
+const CHUNK: usize = 64 << 10;
+/// How much the first read takes: on the stack, so that waiting for it costs no memory.
+const SIP: usize = 8 << 10;
 
 /// Bytes on their way from one side to the other.
 #[derive(Debug, Default)]
@@ -24,6 +28,8 @@ pub(super) struct Direction {
     edited: Vec<u8>,
     /// How much of `edited` went out.
     written: usize,
+    /// The last read was filled to the brim: more is there.
+    brimful: bool,
     /// The reading side said it sends no more.
     ended: bool,
 }
@@ -90,7 +96,7 @@ impl Direction {
         if self.written > 0 {
             self.written = 0;
             self.edited.clear();
-            self.edited.shrink_to(CHUNK);
+            self.edited.shrink_to(SIP);
         }
         while self.cleared > 0 {
             let size = ready!(Pin::new(&mut *writer).poll_write(cx, &self.input[..self.cleared]))?;
@@ -99,6 +105,9 @@ impl Direction {
             }
             self.input.advance(size);
             self.cleared -= size;
+        }
+        if !self.brimful && self.input.is_empty() {
+            self.input = BytesMut::new();
         }
         Poll::Ready(Ok(()))
     }
@@ -120,8 +129,20 @@ impl Direction {
         if self.ended {
             return Poll::Pending;
         }
-        self.input.reserve(CHUNK);
-        let size = ready!(pin!(reader.read_buf(&mut self.input)).poll(cx))?;
+        let size = if self.brimful || !self.input.is_empty() {
+            self.input.reserve(CHUNK);
+            let room = self.input.capacity() - self.input.len();
+            let size = ready!(pin!(reader.read_buf(&mut self.input)).poll(cx))?;
+            self.brimful = size == room;
+            size
+        } else {
+            let mut space = [const { MaybeUninit::uninit() }; SIP];
+            let mut sip = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(reader).poll_read(cx, &mut sip))?;
+            self.input.extend_from_slice(sip.filled());
+            self.brimful = sip.remaining() == 0;
+            sip.filled().len()
+        };
         self.ended = size == 0;
         Poll::Ready(Ok(()))
     }
