@@ -240,8 +240,8 @@ fn values_that_cannot_be_are_named_with_what_can() {
              \"info,crossfade::mirror=debug\"",
         ),
         (
-            "[listen]\ntls_cert = \"cert.pem\"\n",
-            "listen.tls_cert: cert.pem cannot be read: No such file or directory (os error 2)",
+            "[listen]\nauth_file = \"users.txt\"\n",
+            "listen.auth_file: users.txt cannot be read: No such file or directory (os error 2)",
         ),
         (
             "[admin]\naddress = \"127.0.0.1:6432\"\n",
