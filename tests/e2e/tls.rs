@@ -279,14 +279,16 @@ async fn a_new_certificate_counts_from_the_next_connection_and_a_bad_one_never()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verifiers_come_from_a_file_where_the_primary_does_not_tell_them() {
+async fn verifiers_come_from_the_file_first_and_else_from_the_primary() {
     let authority = Authority::new();
     authority.issue("server", "127.0.0.1");
     let file = authority.path("users.txt");
     let verifier = postgres_protocol::password::scram_sha_256(b"s3cret");
-    std::fs::write(&file, format!("\"scram\" \"{verifier}\"\n")).unwrap();
-    let users = format!("create role scram login password '{verifier}'; create role other login password 's3cret';");
-    let hba = ["host all scram,other 127.0.0.1/32 scram-sha-256"];
+    std::fs::write(&file, format!("\"scram\" \"{verifier}\"\n\"third\" \"{verifier}\"\n")).unwrap();
+    let users = format!(
+        "create role scram login password '{verifier}'; create role other login password 's3cret'; create role third login password 'else';"
+    );
+    let hba = ["host all scram,other,third 127.0.0.1/32 scram-sha-256"];
     let recipe = Pair::recipe().hba(&hba).schema(&(speak_tls(&authority, "server") + &users));
     let listen = authority.listen("server") + &format!("auth_file = \"{file}\"\n");
     let pair = recipe.listen(&listen).parameters("sslmode=require", "sslmode=prefer").start().await;
@@ -295,6 +297,11 @@ async fn verifiers_come_from_a_file_where_the_primary_does_not_tell_them() {
     assert_eq!(who.trim(), "scram");
     let answer = psql(&url(&pair, "scram:hunter2", tls), "select 1").await;
     assert!(answer.stderr.contains("password authentication failed for user \"scram\""), "{answer:?}");
+    // The file decides, and where it is not the primary's, the primary still has the last word.
+    for password in ["else", "s3cret"] {
+        let answer = psql(&url(&pair, &format!("third:{password}"), tls), "select 1").await;
+        assert!(answer.stderr.contains("password authentication failed for user \"third\""), "{answer:?}");
+    }
     // Whom the file does not name, the primary's own list may.
     psql(&url(&pair, "other:s3cret", tls), "select 1").await.must_succeed();
 }
