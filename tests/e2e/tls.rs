@@ -305,3 +305,27 @@ async fn verifiers_come_from_the_file_first_and_else_from_the_primary() {
     // Whom the file does not name, the primary's own list may.
     psql(&url(&pair, "other:s3cret", tls), "select 1").await.must_succeed();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_by_tls_reaches_the_statement() {
+    let authority = Authority::new();
+    authority.issue("server", "127.0.0.1");
+    let recipe = Pair::recipe().listen(&authority.listen("server")).schema(&speak_tls(&authority, "server"));
+    let pair = recipe.parameters("sslmode=require", "sslmode=require").start().await;
+    let direct = async || {
+        let mut config = authority.client();
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+        encrypt(config, dial(&pair).await).await.unwrap()
+    };
+    let mut session = direct().await;
+    session.write_all(STARTUP).await.unwrap();
+    let welcome = answer(&mut session).await;
+    let at = welcome.windows(5).position(|window| window == b"K\0\0\0\x0c").expect("a cancel key") + 5;
+    let key = &welcome[at..at + 8];
+    session.write_all(b"Q\0\0\0\x18select pg_sleep(60)\0").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut cancel = direct().await;
+    cancel.write_all(&[&[0, 0, 0, 16, 4, 210, 22, 46], key].concat()).await.unwrap();
+    let said = answer(&mut session).await;
+    assert!(String::from_utf8_lossy(&said).contains("C57014"), "{}", String::from_utf8_lossy(&said));
+}
