@@ -10,7 +10,13 @@ use crate::config::Settings;
 /// Keeps what was made last. A new certificate counts for the connections that come after it.
 #[derive(Debug, Default)]
 pub(super) struct Identity {
-    made: Mutex<Option<(Arc<Settings>, Option<Arc<ServerConfig>>)>>,
+    made: Mutex<Option<Made>>,
+}
+
+#[derive(Debug)]
+struct Made {
+    of: Arc<Settings>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Identity {
@@ -18,11 +24,11 @@ impl Identity {
     pub(super) fn of(&self, settings: &Arc<Settings>) -> Option<Arc<ServerConfig>> {
         let mut made = self.made.lock();
         match &*made {
-            Some((of, tls)) if Arc::ptr_eq(of, settings) => tls.clone(),
+            Some(made) if Arc::ptr_eq(&made.of, settings) => made.tls.clone(),
             _ => {
                 // A bad pair was refused when it was loaded.
                 let tls = settings.listen.tls().unwrap_or_default();
-                *made = Some((Arc::clone(settings), tls.clone()));
+                *made = Some(Made { of: Arc::clone(settings), tls: tls.clone() });
                 tls
             }
         }

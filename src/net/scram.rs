@@ -60,9 +60,9 @@ impl Verifier {
 
 /// The keys of a password: with these one logs in as its owner.
 pub(super) struct Keys {
-    client_key: Key,
-    stored_key: Key,
-    server_key: Key,
+    client: Key,
+    stored: Key,
+    server: Key,
 }
 
 /// The server's side, its challenge made.
@@ -118,7 +118,7 @@ impl Challenge {
             return Err(ScramError::Wrong);
         }
         let message = format!("v={}", STANDARD.encode(sign(&server_key, &conversation)));
-        Ok(Proven { message, keys: Keys { client_key, stored_key, server_key } })
+        Ok(Proven { message, keys: Keys { client: client_key, stored: stored_key, server: server_key } })
     }
 }
 
@@ -158,9 +158,9 @@ impl Prover {
         }
         let without_proof = format!("c=biws,r={nonce}");
         let conversation = format!("{},{challenge},{without_proof}", self.bare());
-        let proof = xor(&self.keys.client_key, &sign(&self.keys.stored_key, &conversation));
+        let proof = xor(&self.keys.client, &sign(&self.keys.stored, &conversation));
         let message = format!("{without_proof},p={}", STANDARD.encode(proof));
-        Ok(Proof { message, signature: sign(&self.keys.server_key, &conversation) })
+        Ok(Proof { message, signature: sign(&self.keys.server, &conversation) })
     }
 }
 
