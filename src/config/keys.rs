@@ -47,6 +47,10 @@ keys! {
     listen.max_connections = Cold Kind::Whole(1, 1_000_000);
     listen.startup_timeout = Cold Kind::Duration(1, HOUR);
     listen.shutdown_timeout = Cold Kind::Duration(0, DAY);
+    listen.tls_cert = Hot Kind::Path;
+    listen.tls_key = Hot Kind::Path;
+    listen.tls_min = Hot Kind::Choice(&["1.2", "1.3"]);
+    listen.auth_file = Hot Kind::Path;
     primary.url = Cold Kind::Url;
     primary.password_file = Cold Kind::Path;
     shadow.url = Cold Kind::Url;
@@ -85,16 +89,10 @@ keys! {
     log.format = Cold Kind::Choice(&["text", "json"]);
 }
 
-/// Keys that belong to the contract and are refused until what they ask for is built.
-const NOT_YET: &[&str] = &["listen.tls_cert", "listen.tls_key", "listen.tls_min", "listen.auth_file"];
-
 /// The key of this name, or what to say of a name that is none.
 pub(super) fn find(name: &str) -> Result<&'static Key, String> {
     if let Some(key) = KEYS.iter().find(|key| key.name == name) {
         return Ok(key);
-    }
-    if NOT_YET.contains(&name) {
-        return Err("not supported yet: clients connect without TLS, and log in at the primary; remove it".to_owned());
     }
     let nearest = KEYS.iter().map(|key| (distance(name, key.name), key.name)).min();
     if let Some((steps, nearest)) = nearest
@@ -155,7 +153,8 @@ mod tests {
         for key in KEYS {
             let (section, _) = key.name.split_once('.').unwrap();
             let hot = ["reads", "guard", "check", "copy"].contains(&section)
-                || ["mirror.include", "mirror.exclude", "mirror.no_rewrite", "log.level"].contains(&key.name);
+                || ["mirror.include", "mirror.exclude", "mirror.no_rewrite", "log.level"].contains(&key.name)
+                || ["listen.tls_cert", "listen.tls_key", "listen.tls_min", "listen.auth_file"].contains(&key.name);
             assert_eq!(key.when == When::Hot, hot, "{}", key.name);
         }
     }

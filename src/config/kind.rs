@@ -144,13 +144,10 @@ fn url_complaint(value: &Value) -> Option<String> {
         Ok(url) => url,
         Err(complaint) => return Some(format!("{complaint}; allowed: {}", Kind::Url.allowed())),
     };
-    if matches!(url.sslmode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull) {
-        return Some(
-            "TLS to the server is not supported yet: sslmode must be disable or prefer (which is then plain)"
-                .to_owned(),
-        );
-    }
-    url.sslrootcert.map(|_| "TLS to the server is not supported yet: leave sslrootcert out".to_owned())
+    let verifies = matches!(url.sslmode, SslMode::VerifyCa | SslMode::VerifyFull);
+    (verifies && url.sslrootcert.is_none()).then(|| {
+        format!("sslmode={} needs sslrootcert, a file with the certificates of trusted authorities", url.sslmode)
+    })
 }
 
 /// `host:port`; an IPv6 host in brackets.

@@ -1,4 +1,4 @@
-//! From sources to settings: every entry judged, the whole merged, files with passwords read.
+//! From sources to settings: every entry judged, the whole merged, files with secrets and certificates read.
 
 use std::path::{Path, PathBuf};
 
@@ -69,21 +69,33 @@ fn merge<T: serde::de::DeserializeOwned>(entries: &Entries) -> Result<T, Problem
     merged.map_err(|error| Problems::whole(Place::Nowhere, error.to_string()))
 }
 
-/// Paths from the folder, passwords from their files.
+/// Paths from the folder; passwords, certificates and verifiers from their files.
 fn resolve(settings: &mut Settings, folder: &Path, entries: &Entries) -> Vec<Problem> {
     settings.mirror.journal = folder.join(&settings.mirror.journal);
     settings.admin.token_file = settings.admin.token_file.take().map(|path| folder.join(path));
-    let Settings { primary, shadow, .. } = settings;
+    let Settings { listen, primary, shadow, .. } = settings;
+    for url in [&mut primary.url, &mut shadow.url] {
+        url.sslrootcert = url.sslrootcert.take().map(|path| folder.join(path));
+    }
     let logins = [
         ("primary.password_file", &mut primary.url, &mut primary.password_file),
         ("shadow.password_file", &mut shadow.url, &mut shadow.password_file),
     ];
+    let files = [
+        ("listen.tls_cert", &mut listen.tls_cert),
+        ("listen.tls_key", &mut listen.tls_key),
+        ("listen.auth_file", &mut listen.auth_file),
+    ];
+    let problem =
+        |key: &str, complaint: String| Problem { place: entries.place(key), key: Some(key.to_owned()), complaint };
+    let contents = files.into_iter().filter_map(|(key, file)| Some(problem(key, file.as_mut()?.read(folder).err()?)));
+    let mut problems: Vec<_> = contents.collect();
     let read = |(key, url, file): (&str, &mut PgUrl, &mut Option<PathBuf>)| {
         *file = file.take().map(|path| folder.join(path));
-        let complaint = read_password(url, file.as_deref()?).err()?;
-        Some(Problem { place: entries.place(key), key: Some(key.to_owned()), complaint })
+        Some(problem(key, read_password(url, file.as_deref()?).err()?))
     };
-    logins.into_iter().filter_map(read).collect()
+    problems.extend(logins.into_iter().filter_map(read));
+    problems
 }
 
 fn read_password(url: &mut PgUrl, file: &Path) -> Result<(), String> {

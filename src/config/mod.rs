@@ -11,6 +11,7 @@ mod problem;
 mod reload;
 mod settings;
 mod sources;
+mod tls;
 mod units;
 mod url;
 mod validate;
@@ -25,6 +26,7 @@ pub use settings::{
     SampleBy, Settings, Shadow,
 };
 pub use sources::Sources;
+pub use tls::{ContentFile, TlsMin, certificates};
 pub use units::ByteSize;
 pub use url::{PgUrl, SslMode};
 pub use validate::is_loopback;

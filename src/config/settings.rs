@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ByteSize, PgUrl};
+use super::{ByteSize, ContentFile, PgUrl, TlsMin};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -83,12 +83,24 @@ pub struct Listen {
     /// How long running transactions may go on after SIGTERM.
     #[serde(with = "super::units::duration")]
     pub shutdown_timeout: Duration,
+    /// The certificate shown to clients, and those that lead from it to its authority, in PEM form.
+    pub tls_cert: Option<ContentFile>,
+    /// Its key.
+    pub tls_key: Option<ContentFile>,
+    /// The oldest version of TLS that clients may speak.
+    pub tls_min: TlsMin,
+    /// Verifiers, for clients that crossfade itself must authenticate.
+    pub auth_file: Option<ContentFile>,
 }
 defaults!(Listen {
     address: "127.0.0.1:6432".into(),
     max_connections: 1000,
     startup_timeout: Duration::from_secs(10),
     shutdown_timeout: Duration::from_secs(30),
+    tls_cert: None,
+    tls_key: None,
+    tls_min: TlsMin::V12,
+    auth_file: None,
 });
 
 /// `[primary]`

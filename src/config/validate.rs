@@ -4,7 +4,7 @@ use super::kind::split_address;
 use super::load::read_secret;
 use super::problem::Problem;
 use super::sources::Entries;
-use super::{PgUrl, Settings};
+use super::{PgUrl, Settings, certificates};
 
 /// Whether only this machine reaches the address.
 pub fn is_loopback(address: &str) -> bool {
@@ -37,6 +37,13 @@ pub(super) fn together(settings: &Settings, entries: &Entries) -> Vec<Problem> {
         }
         None => {}
         Some(file) => problems.extend(read_secret(file).err().map(|complaint| problem("admin.token_file", complaint))),
+    }
+    problems.extend(settings.listen.tls().err().map(|(key, complaint)| problem(key, complaint)));
+    problems.extend(settings.listen.verifiers().err().map(|complaint| problem("listen.auth_file", complaint)));
+    for (key, url) in [("primary.url", &settings.primary.url), ("shadow.url", &settings.shadow.url)] {
+        let trusted = url.sslrootcert.as_deref().map(certificates);
+        problems
+            .extend(trusted.and_then(Result::err).map(|complaint| problem(key, format!("sslrootcert: {complaint}"))));
     }
     problems
 }

@@ -61,6 +61,8 @@ pub struct Setup {
     pub primary: String,
     /// URL of the shadow.
     pub shadow: String,
+    /// More of `[listen]`.
+    pub listen: String,
     /// The rest of `proxy.toml`: sections other than `listen`, `primary`, `shadow` and `admin`.
     pub settings: String,
 }
@@ -186,9 +188,9 @@ impl Drop for Proxy {
 }
 
 fn configure(setup: &Setup, port: u16, admin: &Admin) -> Result<(), ProcessError> {
-    let Setup { primary, shadow, settings, folder, .. } = setup;
+    let Setup { primary, shadow, listen, settings, folder, .. } = setup;
     let text = format!(
-        "[listen]\naddress = \"127.0.0.1:{port}\"\n\n[admin]\naddress = \"{}\"\n\n\
+        "[listen]\naddress = \"127.0.0.1:{port}\"\n{listen}\n\n[admin]\naddress = \"{}\"\n\n\
          [primary]\nurl = \"{primary}\"\n\n[shadow]\nurl = \"{shadow}\"\n\n{settings}\n",
         admin.address()
     );

@@ -38,6 +38,7 @@ impl Stage {
             folder: folder.0.clone(),
             primary: primary.url(DATABASE),
             shadow: shadow.url(DATABASE),
+            listen: String::new(),
             settings: SETTINGS.to_owned(),
         };
         let proxy = Proxy::start(setup).await?;

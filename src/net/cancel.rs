@@ -1,4 +1,4 @@
-//! CancelRequests: forwarded to the primary as they came, whose key the client has; and told to a session that waits for
+//! CancelRequests: forwarded to the primary as they came, by TLS where sessions are, whose key the client has; and told to a session that waits for
 //! the shadow.
 
 use std::io;
@@ -9,8 +9,8 @@ use dashmap::DashMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
-use super::stream::Stream;
 use crate::config::PgUrl;
+use crate::server::{self, OpenError, Silence};
 
 /// Sessions by the body of their BackendKeyData.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl CancelKeys {
     }
 
     /// Carries a request out. Returns when the primary has closed, as it does when the cancel was processed.
-    pub(super) async fn cancel(&self, key: &[u8], primary: &PgUrl) -> io::Result<()> {
+    pub(super) async fn cancel(&self, key: &[u8], primary: &PgUrl) -> Result<(), OpenError> {
         if let Some(session) = self.sessions.get(key) {
             session.notify_one();
         }
@@ -40,11 +40,14 @@ impl CancelKeys {
         packet.extend_from_slice(&80_877_102_u32.to_be_bytes());
         packet.extend_from_slice(key);
         let forward = async {
-            let mut primary = Stream::connect(primary).await?;
+            let mut primary = server::open(primary, Silence::Impatient).await?;
             primary.write_all(&packet).await?;
-            primary.read_to_end(&mut Vec::new()).await.map(drop)
+            primary.flush().await?;
+            primary.read_to_end(&mut Vec::new()).await?;
+            Ok(())
         };
-        tokio::time::timeout(Duration::from_secs(10), forward).await?
+        let in_time = tokio::time::timeout(Duration::from_secs(10), forward).await;
+        in_time.map_err(io::Error::from)?
     }
 }
 

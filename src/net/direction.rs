@@ -35,6 +35,11 @@ pub(super) struct Direction {
 }
 
 impl Direction {
+    /// With this already read.
+    pub(super) fn holding(input: BytesMut) -> Self {
+        Self { input, ..Self::default() }
+    }
+
     /// What was read and not shown yet.
     pub(super) fn unseen(&self) -> &[u8] {
         self.input.get(self.cleared..).unwrap_or_default()
@@ -109,7 +114,8 @@ impl Direction {
         if !self.brimful && self.input.is_empty() {
             self.input = BytesMut::new();
         }
-        Poll::Ready(Ok(()))
+        // TLS holds back what the socket did not take; the plain kinds hold nothing.
+        Pin::new(writer).poll_flush(cx)
     }
 
     /// Forgets what may go out: nobody is there to take it.

@@ -9,15 +9,18 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::cancel::CancelKeys;
+use super::identity::Identity;
+use super::login::Login;
 use super::relay::Relay;
-use super::startup::{Wish, negotiate};
-use super::stream::Stream;
+use super::startup::{Hello, Wish, negotiate};
 use super::threads::Threads;
+use super::verifiers::Verifiers;
 use crate::catalog;
-use crate::config::Live;
+use crate::config::{Live, Settings};
 use crate::effect::Epoch;
 use crate::mirror::Mirror;
 use crate::report::SessionsStatus;
+use crate::server::{self, Silence, Stream};
 use crate::session::{ReadService, Session};
 use crate::sql;
 use crate::wire::{Severity, Startup, error_response};
@@ -58,12 +61,14 @@ pub enum Leaving {
     Now,
 }
 
-/// How many are in.
+/// Who is in, and what letting them in takes.
 #[derive(Debug, Default)]
 pub struct Gate {
     open: AtomicUsize,
     total: AtomicU64,
     keys: Arc<CancelKeys>,
+    identity: Identity,
+    verifiers: Verifiers,
 }
 
 impl Gate {
@@ -133,8 +138,9 @@ pub(super) async fn asked(leaving: &mut watch::Receiver<Leaving>, before: Leavin
 
 async fn client(stream: std::net::TcpStream, shared: Arc<Shared>, place: Place, leaving: watch::Receiver<Leaving>) {
     let settings = Arc::clone(&shared.live.get());
-    let Ok(mut stream) = TcpStream::from_std(stream).and_then(Stream::accepted) else { return };
-    let wish = match tokio::time::timeout(settings.listen.startup_timeout, negotiate(&mut stream)).await {
+    let Ok(socket) = TcpStream::from_std(stream) else { return };
+    let tls = place.0.identity.of(&settings);
+    let wish = match tokio::time::timeout(settings.listen.startup_timeout, negotiate(socket, tls)).await {
         Ok(Ok(wish)) => wish,
         Ok(Err(error)) => return debug!(%error, "a client did not become a session"),
         Err(_) => return debug!("a client did not say what it wants in time"),
@@ -146,27 +152,48 @@ async fn client(stream: std::net::TcpStream, shared: Arc<Shared>, place: Place, 
                 debug!(%error, "forwarding a cancel request");
             }
         }
-        Wish::Session(startup, input) => {
-            if place.0.open.load(Ordering::Acquire) > settings.listen.max_connections {
-                return refuse(&mut stream, "53300", "sorry, too many clients already").await;
-            }
-            let primary = match Stream::connect(&settings.primary.url).await {
-                Ok(primary) => primary,
-                Err(error) => {
-                    let message = format!("crossfade cannot reach the primary at {}: {error}", settings.primary.url);
-                    return refuse(&mut stream, "08006", &message).await;
-                }
-            };
-            place.0.total.fetch_add(1, Ordering::Relaxed);
-            let session = session(&startup, &shared, &settings);
-            let relay = Relay::new(session, stream, primary, &input, &shared, Arc::clone(&place.0.keys));
-            relay.run(settings.listen.startup_timeout, leaving).await;
-        }
+        Wish::Session(hello) => welcome(*hello, &shared, &settings, &place, leaving).await,
     }
 }
 
+async fn welcome(
+    mut hello: Hello,
+    shared: &Shared,
+    settings: &Settings,
+    place: &Place,
+    leaving: watch::Receiver<Leaving>,
+) {
+    if place.0.open.load(Ordering::Acquire) > settings.listen.max_connections {
+        let message = error_response(Severity::Fatal, "53300", "sorry, too many clients already");
+        return refuse(&mut hello.stream, &message).await;
+    }
+    let mut primary = match server::open(&settings.primary.url, Silence::Patient).await {
+        Ok(primary) => primary,
+        Err(error) => {
+            let text = format!("crossfade cannot reach the primary at {}: {error}", settings.primary.url);
+            return refuse(&mut hello.stream, &error_response(Severity::Fatal, "08006", &text)).await;
+        }
+    };
+    let login = Login::new(&mut hello, &mut primary).run(&place.0.verifiers, settings);
+    let opening = match tokio::time::timeout(settings.listen.startup_timeout, login).await {
+        Ok(Ok(opening)) => opening,
+        Ok(Err(error)) => {
+            debug!(%error, "a client was not let in");
+            if let Some(message) = error.message(hello.startup.get("user").unwrap_or_default()) {
+                refuse(&mut hello.stream, &message).await;
+            }
+            return;
+        }
+        Err(_) => return debug!("a client did not log in in time"),
+    };
+    place.0.total.fetch_add(1, Ordering::Relaxed);
+    let session = session(&hello.startup, shared, settings);
+    let relay = Relay::new(session, hello.stream, primary, opening, shared, Arc::clone(&place.0.keys));
+    relay.run(settings.listen.startup_timeout, leaving).await;
+}
+
 /// Sessions on the mirrored database are tracked; the others are relayed and counted.
-fn session(startup: &Startup, shared: &Shared, settings: &crate::config::Settings) -> Session {
+fn session(startup: &Startup, shared: &Shared, settings: &Settings) -> Session {
     let database = startup.get("database").or_else(|| startup.get("user")).unwrap_or_default();
     if settings.mirror.enabled && !startup.is_replication() && database == settings.primary.url.database {
         return Session::tracked(startup, &shared.catalog.get());
@@ -175,6 +202,8 @@ fn session(startup: &Startup, shared: &Shared, settings: &crate::config::Setting
     Session::unread(startup)
 }
 
-async fn refuse(client: &mut Stream, sqlstate: &str, message: &str) {
-    let _ = client.write_all(&error_response(Severity::Fatal, sqlstate, message)).await;
+async fn refuse(client: &mut Stream, message: &[u8]) {
+    // Whether it hears why is its own affair.
+    let _ = client.write_all(message).await;
+    let _ = client.shutdown().await;
 }

@@ -1,4 +1,4 @@
-//! Sockets of the data path: listener, start-up, relay loop, cancel.
+//! Sockets of the data path: listener, start-up, login, relay loop, cancel.
 //!
 //! One task a session; it moves bytes between one client and one primary connection, shows them to the session's
 //! machine, and never waits for the shadow but inside a read that was drawn. Knows the mirror only through its handle
@@ -7,11 +7,14 @@
 mod books;
 mod cancel;
 mod direction;
+mod identity;
 mod listener;
+mod login;
 mod relay;
+mod scram;
 mod startup;
-mod stream;
 mod threads;
+mod verifiers;
 
 pub use listener::{Gate, Leaving, Shared, serve};
 pub use threads::Threads;

@@ -18,7 +18,8 @@ use super::books::Books;
 use super::cancel::{CancelKeys, Registered};
 use super::direction::Direction;
 use super::listener::{self, Leaving, Shared};
-use super::stream::Stream;
+use super::login::Opening;
+use crate::server::Stream;
 use crate::session::{Drawn, Env, Session, SessionError, Splice, Truncated};
 use crate::wire::{Severity, error_response};
 
@@ -74,13 +75,14 @@ impl<'a> Relay<'a> {
         session: Session,
         client: Stream,
         primary: Stream,
-        input: &[u8],
+        opening: Opening,
         shared: &'a Shared,
         keys: Arc<CancelKeys>,
     ) -> Self {
-        // The StartupMessage goes out as it came.
-        let mut upward = Direction::default();
-        upward.say(input);
+        let Opening { upward: first, from_client, from_primary } = opening;
+        let input = if from_client.is_empty() { Input::Seen } else { Input::New };
+        let mut upward = Direction::holding(from_client);
+        upward.say(&first);
         Self {
             session,
             books: Books::new(shared.mirror.clone(), Arc::clone(&shared.catalog)),
@@ -88,11 +90,11 @@ impl<'a> Relay<'a> {
             client,
             primary,
             upward,
-            downward: Direction::default(),
+            downward: Direction::holding(from_primary),
             splice: Splice::default(),
             client_is_gone: false,
             primary_is_told: false,
-            input: Input::Seen,
+            input,
             number: rand::random(),
             cancelled: Arc::new(Notify::new()),
             keys,
@@ -105,6 +107,10 @@ impl<'a> Relay<'a> {
         let login = tokio::time::sleep(startup_timeout);
         tokio::pin!(login);
         let mut asked = Leaving::No;
+        // What was read before the relay.
+        if let Err(error) = self.show_down() {
+            return self.end(Stop::Broken(error)).await;
+        }
         loop {
             let logged_in = self.session.is_logged_in();
             let stop = tokio::select! {
@@ -156,7 +162,7 @@ impl<'a> Relay<'a> {
     async fn tell(&mut self, sqlstate: &str, message: &str) {
         if !self.client_is_gone {
             let message = error_response(Severity::Fatal, sqlstate, message);
-            let said = self.client.write_all(&message);
+            let said = async { self.client.write_all(&message).await.and(self.client.flush().await) };
             let _ = tokio::time::timeout(Duration::from_secs(5), said).await;
         }
     }

@@ -167,6 +167,7 @@ impl Leg {
         let sent = self.compose(&mut out, request, profile);
         self.busy = true;
         self.connection.stream.write_all(&out).await?;
+        self.connection.stream.flush().await?;
         if sent.evicted {
             self.take(b'3').await?;
         }

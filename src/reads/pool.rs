@@ -1,18 +1,17 @@
 //! The connections to the shadow that serve reads: at most `reads.pool_size`, opened in the background. No read waits for
 //! one: without an idle connection it goes to the primary, and the next finds more.
 
-use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::leg::Leg;
 use super::messages;
 use crate::config::{Live, PgUrl};
+use crate::server::{self, OpenError, Silence};
 use crate::session::Profile;
 
 /// To connect and log in, and to deliver a cancel.
@@ -170,15 +169,10 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-async fn send_alone(url: &PgUrl, request: &[u8]) -> io::Result<()> {
-    if url.host.starts_with('/') {
-        let mut stream = UnixStream::connect(format!("{}/.s.PGSQL.{}", url.host, url.port)).await?;
-        stream.write_all(request).await?;
-        return stream.shutdown().await;
-    }
-    let mut stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
+async fn send_alone(url: &PgUrl, request: &[u8]) -> Result<(), OpenError> {
+    let mut stream = server::open(url, Silence::Impatient).await?;
     stream.write_all(request).await?;
-    stream.shutdown().await
+    Ok(stream.shutdown().await?)
 }
 
 /// A connection that is lent. Dropped idle, it goes back; dropped busy, what it runs is cancelled and it is closed.

@@ -8,7 +8,9 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_postgres::NoTls;
 
-use crate::config::{PgUrl, SslMode};
+use super::open::{OpenError, open};
+use super::stream::{Silence, Stream};
+use crate::config::PgUrl;
 
 /// What a connection is for: its `application_name` says so (`crossfade-check` …).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +57,13 @@ pub enum ConnectError {
         /// Where, without password.
         url: String,
     },
-    /// `sslmode` asks for TLS.
-    #[error("connecting to {url}: sslmode={sslmode} is not supported yet, use disable or prefer")]
-    Tls {
+    /// There is no socket.
+    #[error("connecting to {url}: {source}")]
+    Open {
         /// Where, without password.
         url: String,
-        /// What is asked for.
-        sslmode: SslMode,
+        /// Why.
+        source: OpenError,
     },
 }
 
@@ -77,8 +79,6 @@ fn reason(error: &tokio_postgres::Error) -> String {
 
 /// For the whole login.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// A peer that is gone without a word is noticed after about this time, whether we wait or write.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// A logged-in connection. Dropped: its socket is closed, whatever was under way.
 #[derive(Debug)]
@@ -146,34 +146,27 @@ const SETTINGS: &str = "
 /// hex, `standard_conforming_strings` on, `client_encoding` UTF8, `search_path` `pg_catalog`, `row_security` off,
 /// `xmloption` content, `lc_monetary` C, READ COMMITTED, no timeouts; no JIT, which costs our short statements more than it saves.
 pub async fn connect(url: &PgUrl, purpose: Purpose) -> Result<Client, ConnectError> {
-    if url.sslmode > SslMode::Prefer {
-        return Err(ConnectError::Tls { url: url.to_string(), sslmode: url.sslmode });
-    }
-    match tokio::time::timeout(TIMEOUT, log_in(url, purpose)).await {
-        Ok(Ok(client)) => Ok(client),
-        Ok(Err(source)) => Err(ConnectError::Postgres { url: url.to_string(), source }),
-        Err(_) => Err(ConnectError::Timeout { url: url.to_string() }),
-    }
+    let opened = async {
+        let socket = open(url, Silence::Impatient).await;
+        let socket = socket.map_err(|source| ConnectError::Open { url: url.to_string(), source })?;
+        let logged_in = log_in(socket, url, purpose).await;
+        logged_in.map_err(|source| ConnectError::Postgres { url: url.to_string(), source })
+    };
+    tokio::time::timeout(TIMEOUT, opened).await.unwrap_or_else(|_| Err(ConnectError::Timeout { url: url.to_string() }))
 }
 
-async fn log_in(url: &PgUrl, purpose: Purpose) -> Result<Client, tokio_postgres::Error> {
+async fn log_in(socket: Stream, url: &PgUrl, purpose: Purpose) -> Result<Client, tokio_postgres::Error> {
     let mut config = tokio_postgres::Config::new();
+    // The socket is encrypted already, where it shall be.
     config
-        .host(&url.host)
-        .port(url.port)
+        .ssl_mode(tokio_postgres::config::SslMode::Disable)
         .user(&url.user)
         .dbname(&url.database)
-        .application_name(purpose.application_name())
-        .connect_timeout(TIMEOUT)
-        .tcp_user_timeout(SILENCE)
-        .keepalives(true)
-        .keepalives_idle(SILENCE / 2)
-        .keepalives_interval(SILENCE / 6)
-        .keepalives_retries(3);
+        .application_name(purpose.application_name());
     if let Some(password) = &url.password {
         config.password(password);
     }
-    let (client, connection) = config.connect(NoTls).await?;
+    let (client, connection) = config.connect_raw(socket, NoTls).await?;
     // How it ends is told to whoever waits for an answer.
     let (lives, alive) = watch::channel(());
     let driver = tokio::spawn(async move {

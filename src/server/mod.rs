@@ -1,10 +1,16 @@
-//! Connections of our own to either server: URL, login, settings. For everyone above; sessions' connections are `net`'s.
+//! The way to either server: sockets for everyone, TLS as the URL asks for it, and the login and settings of connections
+//! of our own. How a session's client logs in is `net`'s affair.
 
 mod both;
 mod client;
 mod login;
+mod open;
 mod raw;
+mod stream;
+mod trust;
 
 pub use both::Both;
 pub use client::{Client, ConnectError, Purpose, connect};
-pub use raw::{RawConnection, RawError, Stream, connect_raw};
+pub use open::{OpenError, open};
+pub use raw::{RawConnection, RawError, connect_raw};
+pub use stream::{Silence, Stream};

@@ -1,29 +1,23 @@
 //! A logged-in connection whose messages are ours to read and write as bytes: for reads served by the shadow.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
-use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::login::{Login, Step, take_message};
-use crate::config::{PgUrl, SslMode};
-
-/// A byte stream to a server: TCP or a unix socket.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin + std::fmt::Debug {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin + std::fmt::Debug> Stream for T {}
+use super::open::{OpenError, open};
+use super::stream::{Silence, Stream};
+use crate::config::PgUrl;
 
 /// A connection behind its first ReadyForQuery.
 #[derive(Debug)]
 pub struct RawConnection {
     /// The socket.
-    pub stream: Box<dyn Stream>,
+    pub stream: Stream,
     /// Bytes read and not yet taken.
     pub buffer: BytesMut,
     /// The whole body of BackendKeyData: what a CancelRequest must repeat. Empty if the server gave none.
@@ -50,9 +44,9 @@ pub enum RawError {
     /// The server wants a password, and the URL has none.
     #[error("the server asks for a password, and the URL gives none")]
     NoPassword,
-    /// `sslmode` asks for TLS.
-    #[error("sslmode={0} is not supported yet, use disable or prefer")]
-    Tls(SslMode),
+    /// There is no socket.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// Something that is no PostgreSQL server, or wants what we do not speak.
     #[error("unexpected answer at login: {0}")]
     Protocol(&'static str),
@@ -60,41 +54,26 @@ pub enum RawError {
 
 /// Connects and logs in (trust, cleartext, md5, SCRAM-SHA-256) with these settings, all within `timeout`.
 pub async fn connect_raw(url: &PgUrl, settings: &[(&str, &str)], timeout: Duration) -> Result<RawConnection, RawError> {
-    if url.sslmode > SslMode::Prefer {
-        return Err(RawError::Tls(url.sslmode));
-    }
-    let log_in = async { log_in(open(url).await?, url, settings).await };
+    let log_in = async { log_in(open(url, Silence::Impatient).await?, url, settings).await };
     tokio::time::timeout(timeout, log_in).await.map_err(|_| RawError::Timeout(timeout))?
 }
 
-async fn open(url: &PgUrl) -> io::Result<Box<dyn Stream>> {
-    if url.host.starts_with('/') {
-        let socket = Path::new(&url.host).join(format!(".s.PGSQL.{}", url.port));
-        return Ok(Box::new(UnixStream::connect(socket).await?));
-    }
-    let stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
-    stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
-    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-    Ok(Box::new(stream))
-}
-
-async fn log_in(
-    mut stream: Box<dyn Stream>,
-    url: &PgUrl,
-    settings: &[(&str, &str)],
-) -> Result<RawConnection, RawError> {
+async fn log_in(mut stream: Stream, url: &PgUrl, settings: &[(&str, &str)]) -> Result<RawConnection, RawError> {
     let mut buffer = BytesMut::new();
     let parameters = [("user", url.user.as_str()), ("database", url.database.as_str())];
     frontend::startup_message(parameters.into_iter().chain(settings.iter().copied()), &mut buffer)?;
     stream.write_all(&buffer).await?;
+    stream.flush().await?;
     buffer.clear();
     let mut login = Login::new(&url.user, url.password.as_deref());
     loop {
         while let Some((tag, body)) = take_message(&mut buffer)? {
             match login.on_message(tag, body)? {
                 Step::Wait => {}
-                Step::Send(reply) => stream.write_all(&reply).await?,
+                Step::Send(reply) => {
+                    stream.write_all(&reply).await?;
+                    stream.flush().await?;
+                }
                 Step::Ready => return Ok(RawConnection { stream, buffer, cancel_key: login.cancel_key }),
             }
         }

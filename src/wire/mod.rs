@@ -3,12 +3,17 @@
 //! Views borrow the bytes they look at and check every length; nothing here panics on any bytes, keeps state, or knows
 //! what a message means for a session.
 
+mod authentication;
 mod backend;
 mod frame;
 mod frontend;
 mod reply;
 mod startup;
 
+pub use authentication::{
+    Authentication, SCRAM_SHA_256, authentication, sasl_begin, sasl_challenge, sasl_initial_response, sasl_offer,
+    sasl_outcome, sasl_response,
+};
 pub use backend::{
     ColumnStrip, TransactionStatus, data_row_fields, error_fields, parameter_status, ready_status, strip_columns,
 };

@@ -91,6 +91,24 @@ mod tests {
     }
 
     #[test]
+    fn newer_minor_versions_long_keys_and_unknown_options_are_taken_as_they_come() {
+        for version in [2_u16, 9999] {
+            let options = b"user\0bob\0_pq_.novelty\0on\0\0";
+            let mut bytes = (options.len() as u32 + 8).to_be_bytes().to_vec();
+            bytes.extend_from_slice(&[[0, 3], version.to_be_bytes()].concat());
+            bytes.extend_from_slice(options);
+            let (packet, size) = startup_packet(&bytes).unwrap().unwrap();
+            let StartupPacket::Startup(startup) = packet else { panic!("{packet:?}") };
+            assert_eq!((size, startup.get("_pq_.novelty")), (bytes.len(), Some("on")));
+        }
+        let key = [7; 260];
+        let mut bytes = (key.len() as u32 + 8).to_be_bytes().to_vec();
+        bytes.extend_from_slice(&CANCEL.to_be_bytes());
+        bytes.extend_from_slice(&key);
+        assert_eq!(startup_packet(&bytes).unwrap(), Some((StartupPacket::Cancel(key.to_vec()), bytes.len())));
+    }
+
+    #[test]
     fn an_http_request_is_refused_at_once() {
         assert!(startup_packet(b"GET / HTTP/1.1\r\n").is_err());
     }

@@ -10,3 +10,4 @@ mod outage;
 mod reads;
 mod relay;
 mod support;
+mod tls;

@@ -138,7 +138,7 @@ fn no_error_shows_a_password() {
     for text in [
         BOTH.replace("a@one/d\"", "a:hunter2@one/d"),
         BOTH.replace("a@one/d", "a:hunter2@one/d?nonsense=1"),
-        BOTH.replace("a@one/d", "a:hunter2@one/d?sslmode=require"),
+        BOTH.replace("a@one/d", "a:hunter2@one/d?sslmode=verify-ca"),
         BOTH.replace("\"postgres://a@one/d\"", "[\"postgres://a:hunter2@one/d\"]"),
         BOTH.replace("postgres://a@one/d", "mysql://a:hunter2@one/d"),
         BOTH.replace("a@one/d", "a:hunter2@two/d"),
@@ -240,8 +240,8 @@ fn values_that_cannot_be_are_named_with_what_can() {
              \"info,crossfade::mirror=debug\"",
         ),
         (
-            "[listen]\ntls_cert = \"cert.pem\"\n",
-            "listen.tls_cert: not supported yet: clients connect without TLS, and log in at the primary; remove it",
+            "[listen]\nauth_file = \"users.txt\"\n",
+            "listen.auth_file: users.txt cannot be read: No such file or directory (os error 2)",
         ),
         (
             "[admin]\naddress = \"127.0.0.1:6432\"\n",
@@ -270,11 +270,14 @@ fn the_two_databases_are_two() {
 }
 
 #[test]
-fn tls_to_the_servers_is_refused_until_it_is_built() {
+fn whoever_verifies_says_whom_it_trusts() {
     assert_eq!(
-        complaint(&BOTH.replace("two/d", "two/d?sslmode=require")),
-        "proxy.toml: shadow.url: TLS to the server is not supported yet: sslmode must be disable or prefer (which is then \
-         plain)"
+        complaint(&BOTH.replace("two/d", "two/d?sslmode=verify-full")),
+        "proxy.toml: shadow.url: sslmode=verify-full needs sslrootcert, a file with the certificates of trusted authorities"
+    );
+    assert_eq!(
+        complaint(&BOTH.replace("two/d", "two/d?sslmode=verify-ca&sslrootcert=ca.pem")),
+        "proxy.toml: shadow.url: sslrootcert: ca.pem cannot be read: No such file or directory (os error 2)"
     );
 }
 

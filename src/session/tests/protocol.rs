@@ -133,3 +133,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_negotiated_version_and_a_longer_cancel_key_pass_unchanged() {
+    let mut stage = Stage::with_pieces_of(1);
+    let negotiated = message(b'v', b"\0\x03\0\0\0\0\0\x01_pq_.novelty\0");
+    let key: Vec<u8> = (0..36).collect();
+    let welcome = [negotiated, message(b'K', &key)].concat();
+    stage.session.take_cancel_key();
+    assert_eq!(stage.server(&welcome), welcome);
+    assert_eq!(stage.session.take_cancel_key(), Some(key));
+}

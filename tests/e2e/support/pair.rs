@@ -23,6 +23,9 @@ pub(crate) struct Recipe {
     schema: String,
     settings: String,
     primary: Options,
+    listen: String,
+    primary_parameters: String,
+    shadow_parameters: String,
 }
 
 impl Recipe {
@@ -50,9 +53,21 @@ impl Recipe {
         self
     }
 
+    /// More of `[listen]`.
+    pub(crate) fn listen(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.listen);
+        self
+    }
+
+    /// What stands behind `?` in the proxy's URLs of primary and shadow.
+    pub(crate) fn parameters(mut self, primary: &str, shadow: &str) -> Self {
+        (self.primary_parameters, self.shadow_parameters) = (primary.to_owned(), shadow.to_owned());
+        self
+    }
+
     /// Makes it: clusters, schema, then `before` with the two still alone, then the proxy.
     pub(crate) async fn start(self) -> Pair {
-        let Self { schema, settings, primary } = self;
+        let Self { schema, settings, primary, listen, primary_parameters, shadow_parameters } = self;
         let shadow = start(Options::default());
         let (primary, shadow) = tokio::join!(start(primary), shadow);
         for side in [&primary, &shadow] {
@@ -62,8 +77,9 @@ impl Recipe {
         let proxy = Proxy::start(Setup {
             executable: PathBuf::from(env!("CARGO_BIN_EXE_crossfade")),
             folder: folder.path().to_owned(),
-            primary: primary.url(DATABASE),
-            shadow: shadow.url(DATABASE),
+            primary: format!("{}?{primary_parameters}", primary.url(DATABASE)),
+            shadow: format!("{}?{shadow_parameters}", shadow.url(DATABASE)),
+            listen,
             settings: if settings.contains("[check]") { settings } else { format!("{QUIET}\n{settings}") },
         });
         let proxy = proxy.await.unwrap_or_else(|error| panic!("{error}"));
