@@ -9,7 +9,7 @@ PYTHON := target/python/bin/python
 PACKAGES := postgresql clang libclang-dev gcc libc6-dev make procps python3 python3-venv
 TESTS ?=
 
-.PHONY: help deps demo test lint bench micro-bench image
+.PHONY: help deps demo test conformance lint bench micro-bench image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -40,6 +40,10 @@ test: deps $(PYTHON) ## every test, on real clusters that it starts and stops it
 
 test-all: deps $(PYTHON) ## every test that is written, the unproved ones too
 	cargo nextest run --locked --no-fail-fast --ignore-default-filter
+
+conformance: deps ## PostgreSQL's regression suite and libpq's pipeline test, direct and through crossfade; SUITES, STAGES, TESTS for some
+	cargo build --locked --bin crossfade
+	TESTS="$(TESTS)" tests/conformance/run.py
 
 # The drivers that the tests speak through, in an environment of their own.
 $(PYTHON): tests/e2e/drivers/requirements.txt

@@ -1,0 +1,58 @@
+"""The suites: each runs against a port and gives what every test of it said, by name."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import source
+from servers import DATABASE, as_server_user, folder
+
+# Dates in ISO form, where pg_regress would have them in Postgres form: only so are rows captured.
+ISO = "env PGDATESTYLE=ISO,MDY"
+REGRESS_TIMEOUT = 1200
+PIPELINE_TIMEOUT = 60
+
+
+def regress(port, root, tests):
+    """PostgreSQL's regression suite: all of the parallel schedule, or what `tests` names behind `test_setup`."""
+    inputs = source.tree() / "src/test/regress"
+    work = folder(root / "regress")
+    for name in ["sql", "expected", "data", "parallel_schedule", "resultmap"]:
+        copy = shutil.copytree if (inputs / name).is_dir() else shutil.copy
+        copy(inputs / name, work / name)
+    shutil.copytree(source.libraries(), work / "lib")
+    what = ["test_setup", *tests] if tests else [f"--schedule={work / 'parallel_schedule'}", "--max-concurrent-tests=20"]
+    options = ["--use-existing", f"--dbname={DATABASE}", f"--launcher={ISO}"]
+    places = [f"--inputdir={work}", f"--outputdir={work}", f"--dlpath={work / 'lib'}", f"--bindir={source.PROGRAMS / 'bin'}"]
+    server = ["--host=127.0.0.1", f"--port={port}", "--user=postgres"]
+    with (root / "pg_regress.out").open("w") as out:
+        # It fails where the expected files differ, which is not asked here.
+        command = as_server_user([source.PG_REGRESS, *options, *places, *server, *what], cwd=work, stdout=out, stderr=out)
+        subprocess.run(**command, timeout=REGRESS_TIMEOUT)
+    paths = re.compile(re.escape(str(work)))
+    results = {file.stem: file.read_text(errors="surrogateescape") for file in (work / "results").glob("*.out")}
+    return {name: paths.sub("FOLDER", text).replace(str(port), "PORT") for name, text in results.items()}
+
+
+def pipeline(port, _root, tests):
+    """libpq's pipeline program, test by test, with the trace of the protocol that it offers."""
+    program = source.pipeline_program()
+    names = subprocess.run([program, "tests"], capture_output=True, text=True, check=True).stdout.split()
+    return {name: pipeline_test(program, name, port) for name in names if not tests or name in tests}
+
+
+def pipeline_test(program, name, port):
+    trace = source.CACHE / "pipeline.trace"
+    trace.unlink(missing_ok=True)
+    connection = f"host=127.0.0.1 port={port} user=postgres dbname={DATABASE}"
+    environment = {**os.environ, "PGOPTIONS": "-c lc_messages=C -c client_min_messages=warning"}
+    done = subprocess.run(
+        [program, "-r", "700", "-t", trace, name, connection],
+        capture_output=True, text=True, errors="replace", timeout=PIPELINE_TIMEOUT, env=environment,
+    )
+    traced = trace.read_text(errors="replace") if trace.exists() else ""
+    return f"exit {done.returncode}\n{done.stdout}{done.stderr}{traced}"
+
+
+SUITES = {"regress": regress, "pipeline": pipeline}
