@@ -11,6 +11,7 @@ KEEP (a folder for the results of every run).
 
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -84,6 +85,8 @@ class Run:
 
 
 def main():
+    # Ends as after an error: what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     suites = os.environ.get("SUITES", " ".join(SUITES)).split()
     stages = os.environ.get("STAGES", "off on").split()
     tests = os.environ.get("TESTS", "").split()

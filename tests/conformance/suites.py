@@ -8,8 +8,8 @@ import subprocess
 import source
 from servers import DATABASE, as_server_user, folder
 
-# Dates in ISO form, where pg_regress would have them in Postgres form: only so are rows captured.
-ISO = "env PGDATESTYLE=ISO,MDY"
+# The forms that rows are captured in, where pg_regress would have dates and intervals in forms of its own.
+FORMS = "env PGDATESTYLE=ISO,MDY PGOPTIONS=-cintervalstyle=postgres"
 REGRESS_TIMEOUT = 1200
 PIPELINE_TIMEOUT = 60
 
@@ -23,7 +23,7 @@ def regress(port, root, tests):
         copy(inputs / name, work / name)
     shutil.copytree(source.libraries(), work / "lib")
     what = ["test_setup", *tests] if tests else [f"--schedule={work / 'parallel_schedule'}", "--max-concurrent-tests=20"]
-    options = ["--use-existing", f"--dbname={DATABASE}", f"--launcher={ISO}"]
+    options = ["--use-existing", f"--dbname={DATABASE}", f"--launcher={FORMS}"]
     places = [f"--inputdir={work}", f"--outputdir={work}", f"--dlpath={work / 'lib'}", f"--bindir={source.PROGRAMS / 'bin'}"]
     server = ["--host=127.0.0.1", f"--port={port}", "--user=postgres"]
     with (root / "pg_regress.out").open("w") as out:
