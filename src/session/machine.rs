@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use thiserror::Error;
 
 use super::accounts::Accounts;
@@ -64,6 +65,10 @@ pub struct Session {
     pub(super) client_passes: usize,
     pub(super) server_passes: usize,
     pub(super) cancel_key: Option<Vec<u8>>,
+    /// A refused rewrite in its original form, to be sent before anything else.
+    pub(super) again: Option<Bytes>,
+    /// There is still a way to the primary on which to send it.
+    pub(super) may_retry: bool,
     /// The client said Terminate, or the server a FATAL error: the end is no surprise.
     pub(super) farewell: bool,
 }
@@ -100,6 +105,8 @@ impl Session {
             client_passes: 0,
             server_passes: 0,
             cancel_key: None,
+            again: None,
+            may_retry: true,
             farewell: mode == Mode::Unread,
         }
     }

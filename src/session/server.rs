@@ -47,7 +47,11 @@ impl Session {
     fn looks_at(&mut self, tag: u8) -> bool {
         match tag {
             b'D' => self.captured().is_some(),
-            b'd' | b'c' | b'A' | b'N' | b'R' | b't' | b'H' | b'W' | b'v' => false,
+            b'N' => {
+                self.answered_in_part();
+                false
+            }
+            b'd' | b'c' | b'A' | b'R' | b't' | b'H' | b'W' | b'v' => false,
             _ => true,
         }
     }
@@ -83,8 +87,17 @@ impl Session {
                 let mark = Mark::Tables { touched: Touched::All, reason: Reason::Opaque };
                 self.transaction.push(None, Change::Mark(mark));
             }
+            b'E' if self.retry(message, accounts) => {
+                self.failed = true;
+                splice.replace(at, message.len(), b"");
+            }
             b'E' => self.error(message, at, accounts, splice),
-            b'Z' => self.ready(wire::ready_status(body)?, accounts),
+            b'Z' => {
+                if let Some(Request::Refused) = self.outstanding.head() {
+                    splice.replace(at, message.len(), b"");
+                }
+                self.ready(wire::ready_status(body)?, accounts);
+            }
             b'S' => {
                 let (name, value) = wire::parameter_status(body)?;
                 self.settings.reported(name, value);
@@ -135,6 +148,7 @@ impl Session {
     }
 
     fn row_description(&mut self, message: &[u8], at: usize, splice: &mut Splice) -> Result<(), Malformed> {
+        self.answered_in_part();
         if let Some(Request::Describe { appended }) = self.outstanding.head() {
             let appended = *appended;
             drop(self.outstanding.pop());
@@ -186,9 +200,9 @@ impl Session {
         let severity = wire::error_fields(&message[HEADER..]).find(|(code, _)| *code == b'V').map(|(_, text)| text);
         self.farewell |= matches!(severity, Some(b"FATAL" | b"PANIC"));
         let failed = match self.outstanding.head() {
-            None | Some(Request::Sync | Request::FunctionCall) => return,
+            None | Some(Request::Sync | Request::FunctionCall | Request::Refused) => return,
             Some(Request::Query(steps)) => {
-                let Steps::Each { steps, shifts } = std::mem::replace(steps, Steps::Quiet) else { return };
+                let Steps::Each { steps, shifts, .. } = std::mem::replace(steps, Steps::Quiet) else { return };
                 shift_position(message, at, &shifts, splice);
                 steps.into_iter().next()
             }
