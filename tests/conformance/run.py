@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import source
+from pauses import SECONDS
 from exclusions import EXCLUDED
 from servers import SERVER_USER, Cluster, Proxy
 from suites import SUITES
@@ -24,11 +25,13 @@ from verdict import differing, show
 
 
 def direct(suite, tests, root):
+    os.environ["PAUSE"] = "0"
     with Cluster(root / "primary") as primary:
         return suite(primary.port, root, tests)
 
 
 def proxied(suite, tests, root, mirroring):
+    os.environ["PAUSE"] = SECONDS if mirroring else "0"
     with Cluster(root / "primary") as primary, Cluster(root / "shadow") as shadow:
         with Proxy(root / "proxy", primary.url(), shadow.url(), mirroring) as proxy:
             results = suite(proxy.port, root, tests)
@@ -36,6 +39,7 @@ def proxied(suite, tests, root, mirroring):
             if not faults:
                 resident, highest = proxy.memory()
                 print(f"    the proxy's memory: {resident} MiB at the end, {highest} MiB at its highest", flush=True)
+                print("    the mirror:", *(f"{name} {count}" for name, count in proxy.mirrored().items()), flush=True)
             for fault in faults:
                 print("    fault:", fault)
             return results, faults

@@ -1,5 +1,6 @@
 """Throw-away clusters and the proxy before them: on free ports of the loopback interface, in a folder that goes with them."""
 
+import json
 import os
 import pathlib
 import pwd
@@ -143,6 +144,11 @@ class Proxy:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         values = dict(line.split(":", 1) for line in status)
         return [int(values[key].split()[0]) // 1024 for key in ("VmRSS", "VmHWM")]
+
+    def mirrored(self):
+        """The mirror's books: how much of the suite was captured."""
+        books = json.loads(self._get("/status"))["mirror"]
+        return {name: books[name] for name in ("captured", "applied", "pending", "quarantined", "skipped")}
 
     def _get(self, path):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5) as answer:

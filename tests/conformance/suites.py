@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import source
+from pauses import TESTS, paced
 from servers import DATABASE, as_server_user, folder
 
 # The forms that rows are captured in, where pg_regress would have dates and intervals in forms of its own.
@@ -16,17 +17,34 @@ PIPELINE_TIMEOUT = 60
 
 def regress(port, root, tests):
     """PostgreSQL's regression suite: all of the parallel schedule, or what `tests` names behind `test_setup`."""
+    return pg_regress(port, regress_folder(root), tests)
+
+
+def capture(port, root, tests):
+    """Tests of the same suite that write rows, one after the other, with pauses in which the catalog is read."""
+    work = regress_folder(root)
+    for script in (work / "sql").glob("*.sql"):
+        script.write_text(paced(script.read_text(errors="surrogateescape")), errors="surrogateescape")
+    return pg_regress(port, work, tests or TESTS)
+
+
+def regress_folder(root):
+    """A copy of the suite that the servers' user may read and write in."""
     inputs = source.tree() / "src/test/regress"
     work = folder(root / "regress")
     for name in ["sql", "expected", "data", "parallel_schedule", "resultmap"]:
         copy = shutil.copytree if (inputs / name).is_dir() else shutil.copy
         copy(inputs / name, work / name)
     shutil.copytree(source.libraries(), work / "lib")
+    return work
+
+
+def pg_regress(port, work, tests):
     what = ["test_setup", *tests] if tests else [f"--schedule={work / 'parallel_schedule'}", "--max-concurrent-tests=20"]
     options = ["--use-existing", f"--dbname={DATABASE}", f"--launcher={FORMS}"]
     places = [f"--inputdir={work}", f"--outputdir={work}", f"--dlpath={work / 'lib'}", f"--bindir={source.PROGRAMS / 'bin'}"]
     server = ["--host=127.0.0.1", f"--port={port}", "--user=postgres"]
-    with (root / "pg_regress.out").open("w") as out:
+    with (work / "pg_regress.out").open("w") as out:
         # It fails where the expected files differ, which is not asked here.
         command = as_server_user([source.PG_REGRESS, *options, *places, *server, *what], cwd=work, stdout=out, stderr=out)
         subprocess.run(**command, timeout=REGRESS_TIMEOUT)
@@ -39,10 +57,12 @@ def pipeline(port, _root, tests):
     """libpq's pipeline program, test by test, with the trace of the protocol that it offers."""
     program = source.pipeline_program()
     names = subprocess.run([program, "tests"], capture_output=True, text=True, check=True).stdout.split()
-    return {name: pipeline_test(program, name, port) for name in names if not tests or name in tests}
+    chosen = [name for name in names if not tests or name in tests]
+    return {key: text for name in chosen for key, text in pipeline_test(program, name, port).items()}
 
 
 def pipeline_test(program, name, port):
+    """What it said, and what the protocol said: the latter depends on timing in tests that fill the socket's buffer."""
     trace = source.CACHE / "pipeline.trace"
     trace.unlink(missing_ok=True)
     connection = f"host=127.0.0.1 port={port} user=postgres dbname={DATABASE}"
@@ -52,7 +72,7 @@ def pipeline_test(program, name, port):
         capture_output=True, text=True, errors="replace", timeout=PIPELINE_TIMEOUT, env=environment,
     )
     traced = trace.read_text(errors="replace") if trace.exists() else ""
-    return f"exit {done.returncode}\n{done.stdout}{done.stderr}{traced}"
+    return {name: f"exit {done.returncode}\n{done.stdout}{done.stderr}", f"{name}.trace": traced}
 
 
-SUITES = {"regress": regress, "pipeline": pipeline}
+SUITES = {"regress": regress, "capture": capture, "pipeline": pipeline}
