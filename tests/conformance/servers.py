@@ -25,6 +25,7 @@ max_wal_size = 2GB
 max_connections = 200
 max_prepared_transactions = 10
 autovacuum = off
+log_statement = mod
 """
 # As pg_regress sets up a database that it creates itself.
 PREPARE = [
@@ -82,6 +83,11 @@ class Cluster:
 
     def __exit__(self, *_):
         self._run("pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", "data")
+
+    def rewritten(self):
+        """How many statements came with the added RETURNING."""
+        with (self.root / "server.log").open(errors="replace") as log:
+            return sum("pg_catalog.pg_current_wal_insert_lsn()" in line for line in log)
 
     def url(self):
         return f"postgres://postgres@127.0.0.1:{self.port}/{DATABASE}"
