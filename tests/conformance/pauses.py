@@ -11,8 +11,8 @@ WRITE = re.compile(r"(insert|update|delete)\b", re.IGNORECASE)
 READ = re.compile(r"(select|table|values|--|\\)", re.IGNORECASE)
 QUOTE = re.compile(r"\$\w*\$")
 
-# Seconds, through crossfade; none directly.
-SECONDS = "0.3"
+# Seconds, while mirroring is on: before a write, and once behind all DDL. None elsewhere.
+PAUSES = {"PAUSE": "0.3", "SETTLE": "8"}
 
 # What writes rows in ways that a rewrite might show, in the order of the schedule.
 TESTS = """

@@ -5,7 +5,7 @@ Each suite runs twice directly, on a fresh cluster each time: what differs betwe
 proxy and is left out, by name. Then it runs through crossfade with mirroring off, then on, and every test must say the
 same as directly.
 
-Environment: SUITES ("regress pipeline"), STAGES ("off on"), TESTS (names; all), CROSSFADE (target/debug/crossfade),
+Environment: SUITES ("regress capture forms pipeline"), STAGES ("off on"), TESTS (names; all), CROSSFADE (target/debug/crossfade),
 KEEP (a folder for the results of every run).
 """
 
@@ -17,7 +17,7 @@ import tempfile
 import time
 
 import source
-from pauses import SECONDS
+from pauses import PAUSES
 from exclusions import EXCLUDED
 from servers import SERVER_USER, Cluster, Proxy
 from suites import SUITES
@@ -25,13 +25,13 @@ from verdict import differing, show
 
 
 def direct(suite, tests, root):
-    os.environ["PAUSE"] = "0"
+    os.environ |= {"PAUSE": "0", "SETTLE": "0"}
     with Cluster(root / "primary") as primary:
         return suite(primary.port, root, tests)
 
 
 def proxied(suite, tests, root, mirroring):
-    os.environ["PAUSE"] = SECONDS if mirroring else "0"
+    os.environ |= PAUSES if mirroring else {"PAUSE": "0", "SETTLE": "0"}
     with Cluster(root / "primary") as primary, Cluster(root / "shadow") as shadow:
         with Proxy(root / "proxy", primary.url(), shadow.url(), mirroring) as proxy:
             results = suite(proxy.port, root, tests)

@@ -1,6 +1,7 @@
 """The suites: each runs against a port and gives what every test of it said, by name."""
 
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -26,6 +27,14 @@ def capture(port, root, tests):
     for script in (work / "sql").glob("*.sql"):
         script.write_text(paced(script.read_text(errors="surrogateescape")), errors="surrogateescape")
     return pg_regress(port, work, tests or TESTS)
+
+
+def forms(port, root, _tests):
+    """A script of ours, with every form of write, in the same harness."""
+    work = regress_folder(root)
+    shutil.copy(pathlib.Path(__file__).with_name("forms.sql"), work / "sql")
+    (work / "expected/forms.out").touch()
+    return pg_regress(port, work, ["forms"])
 
 
 def regress_folder(root):
@@ -75,4 +84,4 @@ def pipeline_test(program, name, port):
     return {name: f"exit {done.returncode}\n{done.stdout}{done.stderr}", f"{name}.trace": traced}
 
 
-SUITES = {"regress": regress, "capture": capture, "pipeline": pipeline}
+SUITES = {"regress": regress, "capture": capture, "forms": forms, "pipeline": pipeline}
