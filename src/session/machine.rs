@@ -45,7 +45,7 @@ pub struct Session {
     pub(super) statements: Named<Arc<Prepared>>,
     pub(super) portals: Named<Portal>,
     pub(super) transaction: Transaction,
-    /// As the last ReadyForQuery said; `None` before the first.
+    /// As the last ReadyForQuery said (unread: the first); `None` before the first.
     pub(super) status: Option<TransactionStatus>,
     /// What the open transaction may have written, by what was sent.
     pub(super) touched: Touched,
@@ -118,7 +118,8 @@ impl Session {
 
     /// Whether the client is logged in, waits for nothing, has no transaction open and no message half sent.
     pub fn is_idle(&self) -> bool {
-        self.status == Some(TransactionStatus::Idle)
+        self.mode == Mode::Tracked
+            && self.status == Some(TransactionStatus::Idle)
             && self.outstanding.is_empty()
             && !self.skipping
             && self.client_passes == 0

@@ -23,7 +23,7 @@ impl Session {
         splice: &mut Splice,
     ) -> Result<usize, SessionError> {
         if self.mode == Mode::Unread {
-            return Ok(input.len());
+            return self.look_for_login(input);
         }
         let mut at = 0;
         loop {
@@ -41,6 +41,24 @@ impl Session {
             self.answer(message, at, env, accounts, splice).map_err(SessionError::Server)?;
             self.server_passes = size;
         }
+    }
+
+    /// Of a session that is relayed unread only the first ReadyForQuery is looked for: it ends the login.
+    fn look_for_login(&mut self, input: &[u8]) -> Result<usize, SessionError> {
+        let mut at = 0;
+        while self.status.is_none() {
+            let pass = self.server_passes.min(input.len() - at);
+            self.server_passes -= pass;
+            at += pass;
+            let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Server)? else {
+                return Ok(at);
+            };
+            if tag == b'Z' {
+                self.status = Some(TransactionStatus::Idle);
+            }
+            self.server_passes = size;
+        }
+        Ok(input.len())
     }
 
     /// Whether a message is needed whole.

@@ -59,7 +59,8 @@ def pg_regress(port, work, tests):
         subprocess.run(**command, timeout=REGRESS_TIMEOUT)
     paths = re.compile(re.escape(str(work)))
     results = {file.stem: file.read_text(errors="surrogateescape") for file in (work / "results").glob("*.out")}
-    return {name: paths.sub("FOLDER", text).replace(str(port), "PORT") for name, text in results.items()}
+    number = re.compile(rf"(?<!\d){port}(?!\d)")
+    return {name: number.sub("PORT", paths.sub("FOLDER", text)) for name, text in results.items()}
 
 
 def pipeline(port, _root, tests):
