@@ -9,7 +9,7 @@ PYTHON := target/python/bin/python
 PACKAGES := postgresql clang libclang-dev gcc libc6-dev make procps python3 python3-venv
 TESTS ?=
 
-.PHONY: help deps demo test soak lint bench micro-bench image
+.PHONY: help deps demo test soak conformance lint bench micro-bench image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -40,6 +40,10 @@ test: deps $(PYTHON) ## every test, on real clusters that it starts and stops it
 
 soak: deps $(PYTHON) ## the long forms: TPC-B for 30 s in each mode, the shadow away for 20 s
 	CROSSFADE_SOAK=1 cargo nextest run --locked --no-fail-fast -E 'binary(e2e) and test(/mirror|outage|reads|check/)' --success-output=never
+
+conformance: deps ## PostgreSQL's regression suite and libpq's pipeline test, direct and through crossfade; SUITES, STAGES, TESTS for some
+	cargo build --locked --bin crossfade
+	TESTS="$(TESTS)" tests/conformance/run.py
 
 # The drivers that the tests speak through, in an environment of their own.
 $(PYTHON): tests/e2e/drivers/requirements.txt

@@ -55,8 +55,11 @@ impl Direction {
         self.ended
     }
 
-    /// Puts bytes of our own behind everything that was cleared so far. Only while flushed.
+    /// Puts bytes of our own behind everything that was cleared so far.
     pub(super) fn say(&mut self, bytes: &[u8]) {
+        let cleared = self.input.split_to(self.cleared);
+        self.edited.extend_from_slice(&cleared);
+        self.cleared = 0;
         self.edited.extend_from_slice(bytes);
     }
 

@@ -239,6 +239,7 @@ impl<'a> Relay<'a> {
 
     /// What the client sent before it closed is out: the primary learns that nothing more comes.
     fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        self.session.sends_no_more();
         if !self.primary_is_told && std::pin::Pin::new(&mut self.primary).poll_shutdown(cx).is_ready() {
             self.primary_is_told = true;
         }
@@ -251,6 +252,9 @@ impl<'a> Relay<'a> {
         let env = env(self.shared, &catalog, settings.mirror.ddl);
         let (session, books) = (&mut self.session, &mut self.books);
         self.downward.show(|input, splice| session.server(input, &env, books, splice), &mut self.splice)?;
+        if let Some(again) = self.session.take_again() {
+            self.upward.say(&again);
+        }
         if let Some(key) = self.session.take_cancel_key() {
             self.registered = Some(self.keys.register(key, Arc::clone(&self.cancelled)));
         }

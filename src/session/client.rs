@@ -35,6 +35,12 @@ impl Message<'_> {
     fn is_whole(&self) -> bool {
         self.body.len() + HEADER == self.size
     }
+
+    /// A query, whole, as it came.
+    fn copy(&self) -> Bytes {
+        let length = ((self.size - 1) as u32).to_be_bytes();
+        [b"Q", &length[..], self.body].concat().into()
+    }
 }
 
 /// A change to a query text: replace `cut` bytes at `at`.
@@ -138,13 +144,17 @@ impl Session {
             self.outstanding.push(Request::Query(Steps::Quiet));
             return;
         }
+        let original = match steps.make_contiguous() {
+            [Step { plan: Plan::Captured(_), .. }] if self.stands_alone() => Some(message.copy()),
+            _ => None,
+        };
         for step in &steps {
             self.announce(step, accounts);
         }
         let edits: Vec<TextEdit> = steps.iter().filter_map(text_edit).collect();
         let shifts = shifts(text, &edits);
         edit_text(message, 0, edits, splice);
-        self.outstanding.push(Request::Query(Steps::Each { steps, shifts }));
+        self.outstanding.push(Request::Query(Steps::Each { steps, shifts, original }));
     }
 
     fn parse(&mut self, message: &Message<'_>, env: &Env<'_>, splice: &mut Splice) -> Result<(), Malformed> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use thiserror::Error;
 
 use super::accounts::Accounts;
@@ -45,7 +46,7 @@ pub struct Session {
     pub(super) statements: Named<Arc<Prepared>>,
     pub(super) portals: Named<Portal>,
     pub(super) transaction: Transaction,
-    /// As the last ReadyForQuery said; `None` before the first.
+    /// As the last ReadyForQuery said (unread: the first); `None` before the first.
     pub(super) status: Option<TransactionStatus>,
     /// What the open transaction may have written, by what was sent.
     pub(super) touched: Touched,
@@ -65,6 +66,10 @@ pub struct Session {
     pub(super) client_passes: usize,
     pub(super) server_passes: usize,
     pub(super) cancel_key: Option<Vec<u8>>,
+    /// A refused rewrite in its original form, to be sent before anything else.
+    pub(super) again: Option<Bytes>,
+    /// There is still a way to the primary on which to send it.
+    pub(super) may_retry: bool,
     /// The client said Terminate, or the server a FATAL error: the end is no surprise.
     pub(super) farewell: bool,
 }
@@ -101,6 +106,8 @@ impl Session {
             client_passes: 0,
             server_passes: 0,
             cancel_key: None,
+            again: None,
+            may_retry: true,
             farewell: mode == Mode::Unread,
         }
     }
@@ -112,7 +119,8 @@ impl Session {
 
     /// Whether the client is logged in, waits for nothing, has no transaction open and no message half sent.
     pub fn is_idle(&self) -> bool {
-        self.status == Some(TransactionStatus::Idle)
+        self.mode == Mode::Tracked
+            && self.status == Some(TransactionStatus::Idle)
             && self.outstanding.is_empty()
             && !self.skipping
             && self.client_passes == 0

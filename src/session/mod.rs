@@ -11,6 +11,7 @@ mod plan;
 mod prepared;
 mod profile;
 mod reads;
+mod retry;
 mod routing;
 mod server;
 mod settings;

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::plan::Step;
 use super::prepared::{Portal, Prepared, Undo};
 
@@ -11,6 +13,8 @@ use super::prepared::{Portal, Prepared, Undo};
 pub(super) enum Request {
     /// A simple Query: the statements still to be answered.
     Query(Steps),
+    /// A simple Query whose refusal was withheld: so is the ReadyForQuery behind it.
+    Refused,
     /// Parse. Hidden: our own, its answer is not for the client.
     Parse { undo: Option<Undo<Arc<Prepared>>>, hidden: bool },
     /// Bind
@@ -46,8 +50,8 @@ pub(super) enum Steps {
     /// Any number, none of which matters.
     Quiet,
     /// In order, with the shifts that insertions into the text cause in error positions: from this character on, so
-    /// many characters.
-    Each { steps: VecDeque<Step>, shifts: Vec<(usize, usize)> },
+    /// many characters. `original`: the message as it came, while it may be sent again.
+    Each { steps: VecDeque<Step>, shifts: Vec<(usize, usize)>, original: Option<Bytes> },
 }
 
 /// The queue.
@@ -68,6 +72,16 @@ struct Sent {
 impl Outstanding {
     pub(super) fn is_empty(&self) -> bool {
         self.requests.is_empty()
+    }
+
+    /// Whether nothing comes behind the request at the head.
+    pub(super) fn is_last(&self) -> bool {
+        self.requests.len() == 1
+    }
+
+    /// The request at the head was refused, and its answer is withheld.
+    pub(super) fn refuse(&mut self) -> Option<Request> {
+        self.head().map(|head| std::mem::replace(head, Request::Refused))
     }
 
     pub(super) fn announce(&mut self) {
@@ -91,7 +105,7 @@ impl Outstanding {
     /// Takes everything up to the request that this ReadyForQuery answers; gives how many announcements that decides.
     pub(super) fn ready(&mut self) -> usize {
         while let Some(Sent { request, announced }) = self.requests.pop_front() {
-            if matches!(request, Request::Query(_) | Request::Sync | Request::FunctionCall) {
+            if matches!(request, Request::Query(_) | Request::Refused | Request::Sync | Request::FunctionCall) {
                 return announced;
             }
             self.announced += announced;

@@ -81,6 +81,13 @@ impl Step {
         }
     }
 
+    /// The same statement in the client's own form, if it was rewritten. The catalog was wrong about its table: it may
+    /// write anything.
+    pub(super) fn unrewritten(&self) -> Option<Self> {
+        let Plan::Captured(_) = &self.plan else { return None };
+        Some(Self { plan: marked(Touched::All, Reason::NotATable), ..self.clone() })
+    }
+
     /// Whether it matters to anyone that it ran.
     pub(super) fn is_quiet(&self) -> bool {
         let Plan::Quiet = self.plan else { return false };

@@ -23,7 +23,7 @@ impl Session {
         splice: &mut Splice,
     ) -> Result<usize, SessionError> {
         if self.mode == Mode::Unread {
-            return Ok(input.len());
+            return self.look_for_login(input);
         }
         let mut at = 0;
         loop {
@@ -43,11 +43,33 @@ impl Session {
         }
     }
 
+    /// Of a session that is relayed unread only the first ReadyForQuery is looked for: it ends the login.
+    fn look_for_login(&mut self, input: &[u8]) -> Result<usize, SessionError> {
+        let mut at = 0;
+        while self.status.is_none() {
+            let pass = self.server_passes.min(input.len() - at);
+            self.server_passes -= pass;
+            at += pass;
+            let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Server)? else {
+                return Ok(at);
+            };
+            if tag == b'Z' {
+                self.status = Some(TransactionStatus::Idle);
+            }
+            self.server_passes = size;
+        }
+        Ok(input.len())
+    }
+
     /// Whether a message is needed whole.
     fn looks_at(&mut self, tag: u8) -> bool {
         match tag {
             b'D' => self.captured().is_some(),
-            b'd' | b'c' | b'A' | b'N' | b'R' | b't' | b'H' | b'W' | b'v' => false,
+            b'N' => {
+                self.answered_in_part();
+                false
+            }
+            b'd' | b'c' | b'A' | b'R' | b't' | b'H' | b'W' | b'v' => false,
             _ => true,
         }
     }
@@ -83,8 +105,17 @@ impl Session {
                 let mark = Mark::Tables { touched: Touched::All, reason: Reason::Opaque };
                 self.transaction.push(None, Change::Mark(mark));
             }
+            b'E' if self.retry(message, accounts) => {
+                self.failed = true;
+                splice.replace(at, message.len(), b"");
+            }
             b'E' => self.error(message, at, accounts, splice),
-            b'Z' => self.ready(wire::ready_status(body)?, accounts),
+            b'Z' => {
+                if let Some(Request::Refused) = self.outstanding.head() {
+                    splice.replace(at, message.len(), b"");
+                }
+                self.ready(wire::ready_status(body)?, accounts);
+            }
             b'S' => {
                 let (name, value) = wire::parameter_status(body)?;
                 self.settings.reported(name, value);
@@ -135,6 +166,7 @@ impl Session {
     }
 
     fn row_description(&mut self, message: &[u8], at: usize, splice: &mut Splice) -> Result<(), Malformed> {
+        self.answered_in_part();
         if let Some(Request::Describe { appended }) = self.outstanding.head() {
             let appended = *appended;
             drop(self.outstanding.pop());
@@ -186,9 +218,9 @@ impl Session {
         let severity = wire::error_fields(&message[HEADER..]).find(|(code, _)| *code == b'V').map(|(_, text)| text);
         self.farewell |= matches!(severity, Some(b"FATAL" | b"PANIC"));
         let failed = match self.outstanding.head() {
-            None | Some(Request::Sync | Request::FunctionCall) => return,
+            None | Some(Request::Sync | Request::FunctionCall | Request::Refused) => return,
             Some(Request::Query(steps)) => {
-                let Steps::Each { steps, shifts } = std::mem::replace(steps, Steps::Quiet) else { return };
+                let Steps::Each { steps, shifts, .. } = std::mem::replace(steps, Steps::Quiet) else { return };
                 shift_position(message, at, &shifts, splice);
                 steps.into_iter().next()
             }

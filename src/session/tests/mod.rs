@@ -3,4 +3,5 @@
 mod capture;
 mod commit;
 mod protocol;
+mod retry;
 mod support;

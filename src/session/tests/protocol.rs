@@ -1,9 +1,25 @@
 //! Requests and answers stay matched, whatever comes in whatever pieces.
 
 use super::support::*;
+use crate::session::Session;
+use crate::wire::Startup;
 use proptest::prelude::*;
 
 const INSERT: &str = "insert into t values (1, 'a') returning v";
+
+#[test]
+fn a_session_that_is_relayed_unread_is_logged_in_with_its_first_ready_and_never_known_to_be_idle() {
+    let startup = Startup { parameters: vec![("user".into(), "bob".into())] };
+    for piece in [1, 3, usize::MAX] {
+        let mut stage = Stage::of(Session::unread(&startup), piece);
+        let begin = [message(b'R', &[0; 4]), message(b'S', b"a\0Z\0")].concat();
+        assert_eq!(stage.server(&begin), begin);
+        assert!(!stage.session.is_logged_in());
+        assert_eq!(stage.server(&ready(b'I')), ready(b'I'));
+        assert!(stage.session.is_logged_in() && !stage.session.is_idle());
+        assert_eq!(stage.server(b"anything"), b"anything");
+    }
+}
 
 /// A conversation with everything in it: what the client sends and what the server answers, in turn.
 fn conversation() -> Vec<(Vec<u8>, Vec<u8>)> {

@@ -87,21 +87,26 @@ impl Stage {
     }
 
     pub(super) fn with_pieces_of(piece: usize) -> Self {
-        let catalog = Arc::new(catalog());
+        let catalog = catalog();
         let startup = Startup { parameters: vec![("user".into(), "bob".into()), ("database".into(), "app".into())] };
-        let mut stage = Self {
-            session: Session::tracked(&startup, &catalog),
+        let mut stage = Self::of(Session::tracked(&startup, &catalog), piece);
+        let login = [message(b'R', &[0; 4]), message(b'K', &[0, 0, 0, 1, 0, 0, 0, 2]), ready(b'I')].concat();
+        assert_eq!(stage.server(&login), login);
+        stage
+    }
+
+    /// Before its login.
+    pub(super) fn of(session: Session, piece: usize) -> Self {
+        Self {
+            session,
             books: Books::default(),
-            catalog,
+            catalog: Arc::new(catalog()),
             cache: sql::Cache::new(100),
             ddl: Ddl::Mirror,
             piece,
             upward: Vec::new(),
             downward: Vec::new(),
-        };
-        let login = [message(b'R', &[0; 4]), message(b'K', &[0, 0, 0, 1, 0, 0, 0, 2]), ready(b'I')].concat();
-        assert_eq!(stage.server(&login), login);
-        stage
+        }
     }
 
     /// What goes to the primary when the client sends this.
