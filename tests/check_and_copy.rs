@@ -272,6 +272,86 @@ async fn a_table_the_shadow_lacks_is_not_healed_and_says_why() {
     assert!(!rig.checker.is_verified(rig.table("fresh")));
 }
 
+impl Rig {
+    /// Whether both sides have the same rows in `table`, told by sums: too many to fetch.
+    async fn same_sums(&self, table: &str) -> bool {
+        let sql = format!(
+            "SELECT count(*)::text, sum(hashtextextended(ROW(t.*)::text, 1))::text, \
+             sum(hashtextextended(ROW(t.*)::text, 2))::text FROM public.{table} t"
+        );
+        let mut sides = Vec::new();
+        for side in [&self.primary, &self.shadow] {
+            let row = side.query_one(&sql, &[]).await.unwrap();
+            sides.push([0, 1, 2].map(|column| row.get::<_, Option<String>>(column)));
+        }
+        sides[0] == sides[1]
+    }
+
+    /// Plants rows in `keyless` on both sides, then differences on the shadow, and heals them.
+    async fn heal_keyless(&self, rows: &str, planted: &str) {
+        for side in [&self.primary, &self.shadow] {
+            side.batch_execute("TRUNCATE public.keyless").await.unwrap();
+            side.batch_execute(rows).await.unwrap();
+        }
+        self.shadow.batch_execute(planted).await.unwrap();
+        assert!(!self.same_sums("keyless").await);
+        self.mark(&["keyless"]);
+        self.healed().await;
+        assert!(self.same_sums("keyless").await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_table_without_key_is_healed_in_shares_though_its_size_is_estimated_wrong() {
+    let rig = Rig::start().await;
+    rig.heal_keyless(
+        "INSERT INTO public.keyless SELECT 'row ' || i FROM generate_series(1, 450000) i",
+        "DELETE FROM public.keyless WHERE v IN ('row 7', 'row 300000');
+         INSERT INTO public.keyless VALUES ('row 8'), ('row 8'), ('extra'), (NULL)",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_without_key_heal_however_wide() {
+    let rig = Rig::start().await;
+    // More than a share may have in one row, in some rows together, and in all.
+    rig.heal_keyless(
+        "INSERT INTO public.keyless SELECT repeat(md5(i::text), 9000) FROM generate_series(1, 60) i;
+         INSERT INTO public.keyless SELECT repeat(md5(i::text), 200000) FROM generate_series(1, 3) i",
+        "DELETE FROM public.keyless WHERE ctid IN (SELECT ctid FROM public.keyless ORDER BY v LIMIT 20);
+         DELETE FROM public.keyless WHERE length(v) > 5000000; INSERT INTO public.keyless SELECT repeat('x', 6000000)",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_there_a_million_times_heals() {
+    let rig = Rig::start().await;
+    let rows = "INSERT INTO public.keyless SELECT 'the same' FROM generate_series(1, 1000000)";
+    rig.heal_keyless(rows, "DELETE FROM public.keyless WHERE ctid < '(1,1)'; INSERT INTO public.keyless VALUES ('x')")
+        .await;
+    rig.heal_keyless(rows, "INSERT INTO public.keyless SELECT 'the same' FROM generate_series(1, 3)").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_without_key_and_statistics_is_filled() {
+    let rig = Rig::start().await;
+    for side in [&rig.primary, &rig.shadow] {
+        side.batch_execute("CREATE TABLE public.fresh (v text, twice text GENERATED ALWAYS AS (v || v) STORED)")
+            .await
+            .unwrap();
+    }
+    rig.primary.batch_execute("INSERT INTO public.fresh SELECT i FROM generate_series(1, 90000) i").await.unwrap();
+    while !rig.catalog.get().tables.values().any(|table| table.shape.name == "fresh") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(rig.catalog.get().tables[&rig.table("fresh")].rows_estimate, 0);
+    rig.mark(&["fresh"]);
+    rig.healed().await;
+    assert!(rig.same_sums("fresh").await);
+}
+
 /// Runs `rounds` of random writes on a few hot rows and many cold ones.
 async fn load(rig: &Rig, client: &Client, rounds: u32) {
     for _ in 0..rounds {

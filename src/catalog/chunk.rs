@@ -3,6 +3,7 @@
 //! Everything is written over alias `t` and for connections of [`server::connect`](crate::server::connect), whose
 //! settings are pinned. One text serves both sides: it names the primary's columns, which the shadow shares.
 
+use super::share::{Share, share_number, whole_text};
 use super::{Canonical, Pair, Table};
 use crate::effect::{Column, Key, Shape, quote_ident};
 
@@ -20,14 +21,15 @@ pub enum Chunk {
         /// Included.
         upto: Bound,
     },
-    /// Keys whose text hashes into this bucket: where order differs between the sides. Without a key: rows whose text
-    /// does.
+    /// Keys whose text hashes into this bucket: where order differs between the sides.
     Bucket {
         /// `0..of`
         number: u32,
         /// How many.
         of: u32,
     },
+    /// Rows whose whole text hashes into this share: where no key tells them apart on both sides.
+    Share(Share),
     /// These keys.
     Keys(Vec<Key>),
 }
@@ -46,11 +48,9 @@ pub fn predicate(shape: &Shape, chunk: &Chunk) -> String {
             if tests.is_empty() { "TRUE".into() } else { tests.join(" AND ") }
         }
         Chunk::Bucket { number, of } => {
-            let text = if shape.key.is_empty() { record_text(shape) } else { row_text(shape.key_columns()) };
-            // The sign bit is cut off: the remainder of a negative number would be negative.
-            let hash = format!("pg_catalog.hashtextextended({text}, 0) & 9223372036854775807");
-            format!("({hash}) % {of} = {number}")
+            format!("{} = {number}", share_number(&row_text(shape.key_columns()), of))
         }
+        Chunk::Share(Share { number, of }) => format!("{} = {number}", share_number(&whole_text(shape), of)),
         Chunk::Keys(keys) if keys.is_empty() => "FALSE".into(),
         Chunk::Keys(keys) => {
             let rows: Vec<_> = keys.iter().map(|key| format!("({})", literals(shape, key))).collect();
@@ -115,7 +115,8 @@ fn columns<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
     columns.map(reference).collect::<Vec<_>>().join(", ")
 }
 
-fn row_text<'a>(of: impl Iterator<Item = &'a Column>) -> String {
+/// The text of a record of these columns.
+pub(super) fn row_text<'a>(of: impl Iterator<Item = &'a Column>) -> String {
     format!("pg_catalog.textin(pg_catalog.record_out(ROW({})))", columns(of))
 }
 

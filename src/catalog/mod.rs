@@ -16,6 +16,7 @@ mod pace;
 mod pattern;
 mod probe;
 mod relations;
+mod share;
 mod snapshot;
 mod table;
 mod types;
@@ -27,7 +28,8 @@ pub use handle::{Handle, Invalidation};
 pub use load::{LoadError, LoadOptions, load};
 pub use pace::Pace;
 pub use pattern::Patterns;
-pub use probe::{ProbeError, RowHash, Side, Sides, Sums, Way, key};
+pub use probe::{ProbeError, RowHash, ShareSums, Side, Sides, Sums, Way, key};
+pub use share::{Share, share_number, whole_text};
 pub use snapshot::{Catalog, Resolved, Volatility};
 pub use table::{Canonical, ColumnFacts, KeyKind, Table};
 

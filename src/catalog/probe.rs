@@ -2,12 +2,14 @@
 //!
 //! Every answer comes with the snapshot of the very statement that gave it, also when there are no rows (rule 28).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use thiserror::Error;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::{Bound, Chunk, KeyKind, Pair, Table, hash_row, hash_sums, key_after, key_texts, predicate};
+use super::{share_number, whole_text};
 use crate::effect::{Key, Shape, Snapshot};
 
 /// Why a side could not be asked.
@@ -50,6 +52,15 @@ pub struct Sums {
     /// How many.
     pub rows: u64,
     hashes: (String, String),
+}
+
+/// What a scan of the whole table tells of one share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareSums {
+    /// Its rows.
+    pub sums: Sums,
+    /// Of their texts.
+    pub bytes: u64,
 }
 
 /// A row by its key and hash.
@@ -144,8 +155,23 @@ impl Side<'_> {
         );
         let rows = self.query(&sql).await?;
         let row = rows.first().ok_or(ProbeError::Malformed("a row of sums"))?;
-        let hash = |column| row.try_get(column).ok().flatten().unwrap_or("0").to_owned();
-        Ok((snapshot(row)?, Sums { rows: number(row, 1)?, hashes: (hash(2), hash(3)) }))
+        Ok((snapshot(row)?, sums(row)?))
+    }
+
+    /// The sums of each of `of` shares that has rows, by its number, in one scan.
+    pub async fn share_sums(&self, of: u32) -> Result<HashMap<u32, ShareSums>, ProbeError> {
+        // OFFSET 0: the text is made once.
+        let sql = format!(
+            "SELECT {}, {}, pg_catalog.sum(pg_catalog.octet_length(w.text)) FROM {} AS t, \
+             LATERAL (SELECT {} AS text OFFSET 0) AS w GROUP BY 1",
+            share_number("w.text", of),
+            hash_sums(self.pair),
+            self.source(),
+            whole_text(self.shape()),
+        );
+        let rows = self.query(&sql).await?;
+        let read = |row| Ok((number(row, 0)?, ShareSums { sums: sums(row)?, bytes: number(row, 4)? }));
+        rows.iter().map(read).collect()
     }
 
     /// Key and hash of each row of a chunk.
@@ -205,6 +231,12 @@ impl Side<'_> {
 pub fn key(row: &SimpleQueryRow, first: usize, parts: usize) -> Result<Key, ProbeError> {
     let part = |column| row.try_get(column).ok().flatten().ok_or(ProbeError::Malformed("a key without NULL"));
     Ok(Key::new((first..first + parts).map(part).collect::<Result<Vec<_>, _>>()?))
+}
+
+/// From columns 1 to 3.
+fn sums(row: &SimpleQueryRow) -> Result<Sums, ProbeError> {
+    let hash = |column| row.try_get(column).ok().flatten().unwrap_or("0").to_owned();
+    Ok(Sums { rows: number(row, 1)?, hashes: (hash(2), hash(3)) })
 }
 
 fn snapshot(row: &SimpleQueryRow) -> Result<Snapshot, ProbeError> {

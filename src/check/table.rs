@@ -6,7 +6,7 @@ use super::compare::{Busy, ChunkVerdict, Comparer, RowsVerdict};
 use super::diff::Differing;
 use super::tally::Tally;
 use super::walk::{Walk, buckets, split};
-use crate::catalog::{Bound, Chunk, Pace, ProbeError, Way};
+use crate::catalog::{Bound, Chunk, Pace, ProbeError, Share, Way};
 use crate::effect::Key;
 use crate::report::job::Progress;
 
@@ -124,7 +124,7 @@ impl<'a> TableCheck<'a> {
         }
         if let (Chunk::Range { .. }, Way::Multiset) = (chunk, Way::of(sides.pair())) {
             let of = buckets(rows);
-            return Ok((0..of).map(|number| Chunk::Bucket { number, of }).collect());
+            return Ok((0..of).map(|number| Chunk::Share(Share { number, of })).collect());
         }
         let middle = match chunk {
             Chunk::Range { after, .. } => {

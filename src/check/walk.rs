@@ -51,7 +51,7 @@ pub(super) fn buckets(rows: u64) -> u32 {
     u32::try_from(rows / BUCKET).unwrap_or(u32::MAX).saturating_add(1).min(1 << 16)
 }
 
-/// Parts of a chunk too large to list: a range at `middle`, a bucket by its next bit. `None` if it has none.
+/// Parts of a chunk too large to list: a range at `middle`, a bucket or share by its next bit. `None` if it has none.
 pub(super) fn split(chunk: &Chunk, middle: &Bound) -> Option<[Chunk; 2]> {
     match chunk {
         Chunk::Range { after, upto } if middle.is_some() && middle != upto => Some([
@@ -62,6 +62,7 @@ pub(super) fn split(chunk: &Chunk, middle: &Bound) -> Option<[Chunk; 2]> {
             let twice = of.checked_mul(2)?;
             Some([Chunk::Bucket { number, of: twice }, Chunk::Bucket { number: number + of, of: twice }])
         }
+        Chunk::Share(share) => Some(share.halves()?.map(Chunk::Share)),
         Chunk::Range { .. } | Chunk::Keys(_) => None,
     }
 }
@@ -85,7 +86,7 @@ mod tests {
                     && upto.as_ref().is_none_or(|upto| key(number) <= *upto)
             }
             Chunk::Bucket { number: bucket, of } => number % u64::from(*of) == u64::from(*bucket),
-            Chunk::Keys(_) => false,
+            Chunk::Share(_) | Chunk::Keys(_) => false,
         }
     }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::read::{Limit, Rows, read};
-use crate::catalog::{Bound, Chunk, Pace, ProbeError, Sides};
+use super::read::{Counted, Extent, Limit, Rows, read, read_share};
+use crate::catalog::{Bound, Chunk, Pace, ProbeError, Share, Sides};
 use crate::effect::{Key, Seq, TableId};
 use crate::mirror::{Mirror, Refresh, Scope, Window};
 use crate::report::job::Progress;
@@ -16,12 +16,12 @@ use crate::report::job::Progress;
 const KEYS_AT_ONCE: usize = 500;
 /// Bytes of images of one refresh.
 const BYTES_AT_ONCE: u64 = 4 << 20;
+/// Bounds on a share, which is read in one statement: twice what a share has on average.
+const SHARE: Limit = Limit { rows: 40_000, bytes: BYTES_AT_ONCE };
 /// Refreshes placed and not yet applied.
 const OUTSTANDING: usize = 4;
 /// Windows of one chunk that may be voided before the table is put off.
 const TRIES: u32 = 8;
-/// Bounds on a table without key, which is read in one statement.
-const MULTISET: Limit = Limit { rows: 200_000, bytes: 64 << 20 };
 
 /// Why a table is not healed yet.
 #[derive(Debug, Error)]
@@ -32,9 +32,6 @@ pub(super) enum HealError {
     /// It is written faster than it can be read.
     #[error("it was written, not row by row, each time it was read back")]
     Voided,
-    /// Without key, and too much for one statement.
-    #[error("it has no key both sides share and more than {} rows or {} MiB", MULTISET.rows, MULTISET.bytes >> 20)]
-    TooLarge,
 }
 
 /// One table, and what it takes to heal it.
@@ -142,17 +139,25 @@ impl<'a> Healing<'a> {
         Ok(())
     }
 
-    /// Reads back the whole of a table whose rows have no key.
-    pub(super) async fn multiset(&mut self) -> Result<(), HealError> {
-        loop {
-            let reading = self.read(&Chunk::Range { after: None, upto: None }, MULTISET).await?;
-            if !reading.rows.beyond.is_empty() || reading.rows.rows.len() as u64 >= MULTISET.rows {
-                return Err(HealError::TooLarge);
+    /// Reads back a share of a table whose rows have no key, in as many parts as its size takes.
+    pub(super) async fn share(&mut self, share: Share) -> Result<(), HealError> {
+        let mut left = vec![share];
+        while let Some(share) = left.pop() {
+            let halves = share.halves();
+            let window = self.mirror.open_window(self.table());
+            let limit = if halves.is_some() { SHARE } else { Limit::NONE };
+            let Counted { rows, counts, extent } = read_share(&self.sides.primary, share, limit).await?;
+            if let (Extent::Cut, Some(halves)) = (extent, halves) {
+                left.extend(halves);
+                continue;
             }
-            if self.place(reading, Scope::Multiset, Existing::Replaced).await? {
-                return Ok(());
+            self.mirror.fence(self.table()).await;
+            let reading = Reading { window, rows };
+            if !self.place(reading, Scope::Multiset { share, counts }, Existing::Replaced).await? {
+                left.push(share);
             }
         }
+        Ok(())
     }
 
     async fn read(&mut self, chunk: &Chunk, limit: Limit) -> Result<Reading, HealError> {
@@ -167,7 +172,10 @@ impl<'a> Healing<'a> {
     /// False: something was written that names no key, so nothing was placed; to be read again, less at once.
     async fn place(&mut self, reading: Reading, scope: Scope, existing: Existing) -> Result<bool, HealError> {
         let Reading { window, rows: Rows { snapshot, rows, .. } } = reading;
-        let count = rows.len() as u64;
+        let count = match &scope {
+            Scope::Multiset { counts, .. } => counts.iter().sum(),
+            Scope::Keys(_) | Scope::Range { .. } => rows.len() as u64,
+        };
         let refresh = Refresh {
             shape: Arc::clone(self.sides.shape()),
             scope,

@@ -1,6 +1,6 @@
 //! Reading rows of the primary, with the snapshot they were seen under, in one statement bounded in rows and bytes.
 
-use crate::catalog::{Bound, Chunk, ProbeError, Side, key, key_texts, predicate, record_text};
+use crate::catalog::{Bound, Chunk, ProbeError, Share, Side, key, key_texts, predicate, record_text, whole_text};
 use crate::effect::{Key, Snapshot, quote_ident};
 
 /// Bounds of one statement.
@@ -10,6 +10,11 @@ pub(super) struct Limit {
     pub(super) rows: u64,
     /// The images of rows behind this many bytes stay on the server; the first row's always comes.
     pub(super) bytes: u64,
+}
+
+impl Limit {
+    /// As much as there is.
+    pub(super) const NONE: Self = Self { rows: i64::MAX as u64, bytes: i64::MAX as u64 };
 }
 
 /// What a statement saw.
@@ -32,6 +37,63 @@ impl Rows {
             _ => upto.clone(),
         }
     }
+}
+
+/// What a statement saw of a share.
+#[derive(Debug)]
+pub(super) struct Counted {
+    /// The distinct rows, without keys.
+    pub(super) rows: Rows,
+    /// How often each is there.
+    pub(super) counts: Vec<u64>,
+    /// Of the share.
+    pub(super) extent: Extent,
+}
+
+/// How much of a share has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// It has more than the limit.
+    Cut,
+}
+
+/// Reads a share, each distinct row once: a row that is there a million times is one that bears a number.
+pub(super) async fn read_share(side: &Side<'_>, share: Share, limit: Limit) -> Result<Counted, ProbeError> {
+    let (snapshot, found) = side.snapshot_rows(&share_statement(side, share, limit)).await?;
+    let (mut rows, mut counts) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+    for row in &found {
+        if let Some(image) = row.try_get(2).ok().flatten() {
+            rows.push((Key::new([""; 0]), image.into()));
+            let count = row.try_get(3).ok().flatten().and_then(|count| count.parse().ok());
+            counts.push(count.ok_or(ProbeError::Malformed("a count"))?);
+        }
+    }
+    let cut = rows.len() < found.len() || rows.len() as u64 >= limit.rows;
+    let extent = if cut { Extent::Cut } else { Extent::Whole };
+    Ok(Counted { rows: Rows { snapshot, rows, beyond: Vec::new() }, counts, extent })
+}
+
+/// The columns are the position, the image (NULL behind the bound) and the count. Of rows that differ in generated
+/// columns only, which are not written, one stands for all.
+fn share_statement(side: &Side<'_>, share: Share, limit: Limit) -> String {
+    let shape = side.shape();
+    let Limit { rows, bytes } = limit;
+    format!(
+        "SELECT r.place, CASE WHEN r.upto - r.size <= {bytes} THEN r.image END, r.number FROM (\
+           SELECT q.*, pg_catalog.sum(q.size) OVER (ORDER BY q.place) AS upto FROM (\
+             SELECT p.*, pg_catalog.octet_length(p.image) AS size, pg_catalog.row_number() OVER () AS place FROM (\
+               SELECT pg_catalog.min({image}) AS image, pg_catalog.count(*) AS number \
+               FROM {table} AS t WHERE {condition} GROUP BY {text} LIMIT {rows}\
+             ) AS p\
+           ) AS q\
+         ) AS r ORDER BY r.place",
+        image = record_text(shape),
+        table = side.source(),
+        condition = predicate(shape, &Chunk::Share(share)),
+        text = whole_text(shape),
+    )
 }
 
 /// Reads a chunk, in the order of the key.

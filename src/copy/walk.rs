@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 
 use super::heal::{HealError, Healing};
-use crate::catalog::{Chunk, KeyKind, RowHash, Way};
+use crate::catalog::{Chunk, KeyKind, RowHash, Share, ShareSums, Way};
 use crate::effect::Key;
 
-/// Rows of one bucket, about: its keys and hashes of both sides are held at once.
+/// Rows of one bucket or share, about: its keys and hashes of both sides are held at once.
 const BUCKET: u64 = 20_000;
+/// Bytes of the texts of one share's rows, about.
+const SHARE_BYTES: u64 = 2 << 20;
+/// Shares whose sums of both sides are held at once. Of a table that needs more, a share is cut when it is read.
+const MOST_SHARES: u32 = 1 << 16;
 
 /// Makes the table equal, as of snapshots sent after this was called; returns when it is so on the shadow.
 pub(super) async fn heal_table(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(), HealError> {
@@ -20,7 +24,7 @@ pub(super) async fn heal_table(healing: &mut Healing<'_>, rows_estimate: u64) ->
         match Way::of(healing.sides.pair()) {
             Way::Ranges => heal_ranges(healing).await?,
             Way::Buckets => heal_buckets(healing, rows_estimate).await?,
-            Way::Multiset => heal_multiset(healing).await?,
+            Way::Multiset => heal_multiset(healing, rows_estimate).await?,
         }
     }
     healing.settle().await;
@@ -59,12 +63,42 @@ async fn heal_buckets(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(
     Ok(())
 }
 
-async fn heal_multiset(healing: &mut Healing<'_>) -> Result<(), HealError> {
-    match healing.is_equal(&Chunk::Range { after: None, upto: None }).await? {
-        Some(rows) => healing.done(rows),
-        None => healing.multiset().await?,
+async fn heal_multiset(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(), HealError> {
+    let (of, ours) = shares_of_primary(healing, rows_estimate).await?;
+    healing.catch_up().await;
+    let mut theirs = healing.sides.shadow.share_sums(of).await?;
+    for number in 0..of {
+        match (ours.get(&number), theirs.remove(&number)) {
+            (None, None) => {}
+            (Some(ours), Some(theirs)) if ours.sums == theirs.sums => healing.done(ours.sums.rows),
+            _ => healing.share(Share { number, of }).await?,
+        }
     }
     Ok(())
+}
+
+/// Into how many shares to cut the table, and what the primary has in each. An estimate that is far too low is known
+/// from what is found.
+async fn shares_of_primary(
+    healing: &Healing<'_>,
+    rows_estimate: u64,
+) -> Result<(u32, HashMap<u32, ShareSums>), HealError> {
+    let mut of = shares(rows_estimate, 0);
+    loop {
+        let found = healing.sides.primary.share_sums(of).await?;
+        let total = |number: fn(&ShareSums) -> u64| found.values().map(number).sum();
+        let enough = shares(total(|share| share.sums.rows), total(|share| share.bytes));
+        if enough <= of.saturating_mul(2) {
+            return Ok((of, found));
+        }
+        of = enough;
+    }
+}
+
+/// Shares for so much.
+fn shares(rows: u64, bytes: u64) -> u32 {
+    let number = (rows / BUCKET).max(bytes / SHARE_BYTES);
+    u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1).min(MOST_SHARES)
 }
 
 /// Keys whose rows are not the same in both lists.

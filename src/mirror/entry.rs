@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::catalog::Share;
 use crate::effect::{Change, Key, Seq, Shape, Touched, Transaction};
 
 /// One place of the ledger.
@@ -71,7 +72,7 @@ impl Item {
                     let scope = match &refresh.scope {
                         Scope::Keys(keys) => keys_bytes(keys.iter()),
                         Scope::Range { after, upto } => keys_bytes(after.iter().chain(upto)),
-                        Scope::Multiset => 0,
+                        Scope::Multiset { counts, .. } => size_of_val(&counts[..]),
                     };
                     let rows = refresh.rows.iter().map(|(key, row)| PART + key.as_bytes().len() + row.len());
                     scope + keys_bytes(refresh.newer.iter()) + rows.sum::<usize>()
@@ -126,7 +127,12 @@ pub enum Scope {
     },
     /// These keys.
     Keys(Vec<Key>),
-    /// The whole of a table without a key, as a multiset of whole rows: keys of `rows` are meaningless. The shadow's
-    /// rows are made equal by inserting and deleting whole rows.
-    Multiset,
+    /// A share of a table without a key, as a multiset of whole rows: `rows` are distinct, their keys meaningless. The
+    /// shadow's rows of that share are made equal by inserting and deleting whole rows.
+    Multiset {
+        /// Which.
+        share: Share,
+        /// How often each of `rows` is there.
+        counts: Vec<u64>,
+    },
 }

@@ -1,7 +1,9 @@
 //! SQL over parts of tables, run on the server.
 
 use super::*;
-use crate::catalog::{Bound, Chunk, KeyKind, Pair, hash_row, hash_sums, key_after, key_texts, predicate, record_text};
+use crate::catalog::{
+    Bound, Chunk, KeyKind, Pair, Share, hash_row, hash_sums, key_after, key_texts, predicate, record_text,
+};
 use crate::effect::{Key, fields};
 
 async fn texts(client: &Client, sql: &str) -> Vec<Vec<String>> {
@@ -87,7 +89,7 @@ async fn a_key_reads_as_in_the_rows_image() {
 }
 
 #[tokio::test]
-async fn buckets_hold_every_row_once_with_and_without_a_key() {
+async fn buckets_and_shares_hold_every_row_once() {
     let (_cluster, client) = server().await;
     run(
         &client,
@@ -101,7 +103,8 @@ async fn buckets_hold_every_row_once_with_and_without_a_key() {
         let table = catalog.table(name);
         let mut sum = 0;
         for number in 0..8 {
-            let chunk = Chunk::Bucket { number, of: 8 };
+            let bucket = Chunk::Bucket { number, of: 8 };
+            let chunk = if name == "keyed" { bucket } else { Chunk::Share(Share { number, of: 8 }) };
             let count =
                 format!("SELECT count(*)::text FROM {} t WHERE {}", table.source(), predicate(&table.shape, &chunk));
             let found: u64 = texts(&client, &count).await[0][0].parse().unwrap();

@@ -61,7 +61,7 @@ pub(super) fn refresh_refused(refresh: &Refresh) -> Mark {
     let (table, reason) = (refresh.shape.table, Reason::Quarantine);
     match &refresh.scope {
         Scope::Keys(keys) => Mark::Keys { table, keys: keys.clone(), reason },
-        Scope::Range { .. } | Scope::Multiset => Mark::Tables { touched: Touched::Tables(vec![table]), reason },
+        Scope::Range { .. } | Scope::Multiset { .. } => Mark::Tables { touched: Touched::Tables(vec![table]), reason },
     }
 }
 

@@ -12,6 +12,7 @@ use super::batch::Form;
 use super::compact::Group;
 use super::outcome::{INVALID_TEXT, Refusal, Trouble};
 use super::sql::{self, Bounds, Conflict};
+use crate::catalog::Share;
 use crate::effect::{Key, Shape, TableId, fields};
 use crate::mirror::entry::{Refresh, Scope};
 use crate::server::Client;
@@ -88,14 +89,7 @@ impl Rows {
         let images = refresh.rows.iter().map(|(_, image)| &**image);
         let mut bound = Vec::new();
         match &refresh.scope {
-            Scope::Multiset => {
-                self.client.batch_execute(&sql::lock(shape)).await?;
-                let arrays = columns(shape, images)?;
-                for text in [sql::delete_surplus(shape), sql::insert_missing(shape)] {
-                    let statement = self.prepare(shape, text, arrays.len(), 0).await?;
-                    bound.push(Bound { statement, arrays: arrays.clone(), texts: Vec::new() });
-                }
-            }
+            Scope::Multiset { share, counts } => return self.make_equal(shape, *share, counts, images).await,
             _ if refresh.insert_if_absent => bound.extend(self.upsert(shape, Conflict::Nothing, images).await?),
             Scope::Keys(keys) => {
                 let there: HashSet<&Key> = match form {
@@ -114,6 +108,27 @@ impl Rows {
                 bound.push(self.delete_range(shape, &kept, after.as_ref(), upto.as_ref()).await?);
                 bound.extend(self.upsert(shape, conflict(form), images).await?);
             }
+        }
+        self.execute(false, &bound).await
+    }
+
+    /// Makes a share of the shadow's rows equal to these, of each so many.
+    async fn make_equal(
+        &mut self,
+        shape: &Shape,
+        share: Share,
+        counts: &[u64],
+        images: impl Iterator<Item = &str>,
+    ) -> Result<(), Trouble> {
+        self.client.batch_execute(&sql::lock(shape)).await?;
+        let mut arrays = columns(shape, images)?;
+        arrays.push(counts.iter().map(|count| Some(count.to_string().into())).collect());
+        let share = [share.number, share.of].map(|number| number.to_string());
+        let texts: Vec<&str> = share.iter().map(String::as_str).collect();
+        let mut bound = Vec::new();
+        for text in [sql::delete_surplus(shape), sql::insert_missing(shape)] {
+            let statement = self.prepare(shape, text, arrays.len(), texts.len()).await?;
+            bound.push(Bound { statement, arrays: arrays.clone(), texts: texts.clone() });
         }
         self.execute(false, &bound).await
     }

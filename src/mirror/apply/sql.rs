@@ -1,6 +1,7 @@
 //! The SQL that writes rows of one shape. Values travel as arrays of text, one per column, and are cast to the
 //! column's type without its modifier: the assignment then enforces lengths as an INSERT would. Text only.
 
+use crate::catalog::{share_number, whole_text};
 use crate::effect::{Column, Shape, quote_ident};
 
 /// What to do where a row with the key is there already.
@@ -94,50 +95,67 @@ pub(super) fn lock(shape: &Shape) -> String {
     format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", shape.sql_name())
 }
 
-/// Deletes the whole rows of which the shadow has more than the parameters say (one per written column). Rows are
-/// compared by their text: not every type has an equality.
+/// Deletes the whole rows of which the shadow has more in a share than the parameters say: one per written column, how
+/// often each row is there, and number and count of the share. Rows are compared by their text: not every type has an
+/// equality.
 pub(super) fn delete_surplus(shape: &Shape) -> String {
     let columns: Vec<&Column> = written(shape).map(|(_, column)| column).collect();
     format!(
-        "WITH wanted AS (SELECT {wanted} AS image, pg_catalog.count(*) AS number FROM {rows} GROUP BY 1), \
-         present AS (SELECT p.ctid AS place, p.tableoid AS part, p.image, pg_catalog.row_number() OVER (PARTITION BY \
-         p.image) AS number FROM (SELECT t.ctid, t.tableoid, {present} AS image FROM {table} AS t) AS p) \
+        "WITH wanted AS (SELECT {wanted} AS image, pg_catalog.sum({times}) AS number FROM {rows} GROUP BY 1), \
+         present AS (SELECT p.*, pg_catalog.row_number() OVER (PARTITION BY p.image) AS number FROM {present}) \
          DELETE FROM {table} AS t USING present LEFT JOIN wanted USING (image) \
          WHERE t.ctid = present.place AND t.tableoid = present.part \
          AND present.number > COALESCE(wanted.number, 0)",
         table = shape.sql_name(),
         wanted = wanted_image(&columns),
-        present = present_image(&columns),
-        rows = unnest("u", 1, columns.len()),
+        times = times(columns.len()),
+        present = present(shape, columns.len()),
+        rows = unnest("u", 1, columns.len() + 1),
     )
 }
 
-/// Inserts the whole rows of which the shadow has fewer than the parameters say (one per written column).
+/// Inserts the whole rows of which the shadow has fewer in a share than the parameters say, which are those of
+/// [`delete_surplus`].
 pub(super) fn insert_missing(shape: &Shape) -> String {
     let columns: Vec<&Column> = written(shape).map(|(_, column)| column).collect();
     format!(
-        "WITH present AS (SELECT {present} AS image, pg_catalog.count(*) AS number FROM {table} AS t GROUP BY 1), \
-         wanted AS (SELECT w.*, pg_catalog.row_number() OVER (PARTITION BY w.image) AS number \
-         FROM (SELECT u.*, {wanted} AS image FROM {rows}) AS w) \
+        "WITH present AS (SELECT p.image, pg_catalog.count(*) AS number FROM {present} GROUP BY 1), \
+         wanted AS (SELECT w.*, pg_catalog.sum(w.number) OVER (PARTITION BY w.image ROWS UNBOUNDED PRECEDING)\
+         ::pg_catalog.int8 AS upto FROM (SELECT u.*, {times} AS number, {wanted} AS image FROM {rows}) AS w) \
          INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM wanted \
-         LEFT JOIN present USING (image) WHERE wanted.number > COALESCE(present.number, 0)",
+         LEFT JOIN present USING (image), LATERAL pg_catalog.generate_series(\
+         GREATEST(wanted.upto - wanted.number, COALESCE(present.number, 0)) + 1, wanted.upto)",
         table = shape.sql_name(),
         names = list(&columns, |_, column| quote_ident(&column.name)),
         wanted = wanted_image(&columns),
-        present = present_image(&columns),
+        times = times(columns.len()),
+        present = present(shape, columns.len()),
         values = list(&columns, |i, column| typed("wanted", i, column)),
-        rows = unnest("u", 1, columns.len()),
+        rows = unnest("u", 1, columns.len() + 1),
     )
 }
 
+/// The text that [`whole_text`] gives for the same row on the shadow.
 fn wanted_image(columns: &[&Column]) -> String {
-    let fields = list(columns, |i, column| format!("{}::pg_catalog.text", typed("u", i, column)));
-    format!("ROW({fields})::pg_catalog.text")
+    format!("pg_catalog.textin(pg_catalog.record_out(ROW({})))", list(columns, |i, column| typed("u", i, column)))
 }
 
-fn present_image(columns: &[&Column]) -> String {
-    let fields = list(columns, |_, column| format!("t.{}::pg_catalog.text", quote_ident(&column.name)));
-    format!("ROW({fields})::pg_catalog.text")
+/// How often a row is wanted: the parameter behind those of the columns.
+fn times(columns: usize) -> String {
+    format!("u.c{}::pg_catalog.int8", columns + 1)
+}
+
+/// The shadow's rows of the share that the last two parameters name. OFFSET 0: the text is made once.
+fn present(shape: &Shape, columns: usize) -> String {
+    let parameter = |behind| format!("${}::pg_catalog.text::pg_catalog.int8", columns + behind);
+    format!(
+        "(SELECT * FROM (SELECT t.ctid AS place, t.tableoid AS part, {image} AS image FROM {table} AS t OFFSET 0) AS t \
+         WHERE {share} = {number}) AS p",
+        image = whole_text(shape),
+        table = shape.sql_name(),
+        share = share_number("t.image", parameter(3)),
+        number = parameter(2),
+    )
 }
 
 /// `u.c1::type`

@@ -97,6 +97,7 @@ pub(super) fn open(folder: &Path) -> (Mirror, Feed) {
 
 pub(super) mod strategy {
     use super::*;
+    use crate::catalog::Share;
     use crate::mirror::entry::Item;
     use proptest::prelude::*;
 
@@ -128,7 +129,8 @@ pub(super) mod strategy {
     fn any_refresh() -> impl Strategy<Value = Item> {
         let range = (prop::option::of(any_key()), prop::option::of(any_key()));
         let scope = prop_oneof![
-            Just(Scope::Multiset),
+            (any::<u32>(), any::<u32>(), prop::collection::vec(any::<u64>(), 0..3))
+                .prop_map(|(number, of, counts)| Scope::Multiset { share: Share { number, of }, counts }),
             prop::collection::vec(any_key(), 0..3).prop_map(Scope::Keys),
             range.prop_map(|(after, upto)| Scope::Range { after, upto })
         ];

@@ -74,7 +74,7 @@ impl Mirror {
     /// Rows whose key has an event that `snapshot` does not see are taken out and named in `newer`. For a table whose
     /// events bear no key any event voids.
     pub fn place(&self, window: Window, snapshot: &Snapshot, mut refresh: Refresh) -> Result<Seq, Voided> {
-        let keyless = refresh.shape.key.is_empty() || matches!(refresh.scope, Scope::Multiset);
+        let keyless = refresh.shape.key.is_empty() || matches!(refresh.scope, Scope::Multiset { .. });
         let mut placement = self.shared.placement.lock();
         if keyless && !placement.windows.is_quiet(window.table, window.id) {
             return Err(Voided);

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::stage::Stage;
+use crate::catalog::Share;
 use crate::effect::{Key, Mark, Reason, Shape, TableId};
 use crate::mirror::apply::testing::shape;
 use crate::mirror::entry::{Refresh, Scope};
@@ -16,6 +17,10 @@ fn refresh(shape: &Arc<Shape>, scope: Scope, rows: &[(&[&str], &str)]) -> Refres
         newer: HashSet::new(),
         insert_if_absent: false,
     }
+}
+
+fn multiset(share: Share, counts: &[u64]) -> Scope {
+    Scope::Multiset { share, counts: counts.to_vec() }
 }
 
 fn key(parts: &[&str]) -> Key {
@@ -79,14 +84,28 @@ async fn a_multiset_is_made_equal_by_whole_rows() {
     .await;
     let t = shape(1, "t", &["a", "j pg_catalog.json"], &[]);
     let one = r#"(1,"{""x"": 1}")"#;
-    let rows: &[(&[&str], &str)] = &[(&[], one), (&[], one), (&[], "(2,)"), (&[], "(2,)"), (&[], "(4,)")];
-    stage.ledger.refresh(refresh(&t, Scope::Multiset, rows));
+    let rows: &[(&[&str], &str)] = &[(&[], one), (&[], "(2,)"), (&[], "(4,)")];
+    stage.ledger.refresh(refresh(&t, multiset(Share::WHOLE, &[2, 2, 1]), rows));
     stage.ledger.settle().await;
     let all = "SELECT * FROM t ORDER BY 1";
     assert_eq!(stage.query(all).await, ["1|{\"x\": 1}", "1|{\"x\": 1}", "2|∅", "2|∅", "4|∅"]);
-    stage.ledger.refresh(refresh(&t, Scope::Multiset, &[]));
+    stage.ledger.refresh(refresh(&t, multiset(Share::WHOLE, &[]), &[]));
     stage.ledger.settle().await;
     assert!(stage.query(all).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_share_of_a_multiset_leaves_the_other_shares_alone() {
+    let stage = Stage::new("CREATE TABLE t (a int); INSERT INTO t SELECT i FROM generate_series(1, 100) i").await;
+    let t = shape(1, "t", &["a"], &[]);
+    let inside = "(hashtextextended(ROW(a)::text, 0) & 9223372036854775807) % 4 = 3";
+    let one = stage.query(&format!("SELECT a FROM t WHERE {inside} LIMIT 1")).await.remove(0);
+    let outside = stage.query(&format!("SELECT count(*) FROM t WHERE NOT {inside}")).await;
+    let image = format!("({one})");
+    stage.ledger.refresh(refresh(&t, multiset(Share { number: 3, of: 4 }, &[3]), &[(&[], image.as_str())]));
+    stage.ledger.settle().await;
+    assert_eq!(stage.query(&format!("SELECT a FROM t WHERE {inside}")).await, [&*one, &*one, &*one]);
+    assert_eq!(stage.query(&format!("SELECT count(*) FROM t WHERE NOT {inside}")).await, outside);
 }
 
 #[tokio::test]

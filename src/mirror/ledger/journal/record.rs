@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::catalog::Share;
 use crate::effect::{
     Change, Column, Epoch, Key, Lsn, Replay, RowChange, Seq, Shape, Stamp, TableId, Touched, Transaction, Xid,
 };
@@ -220,7 +221,12 @@ fn encode_refresh(encoder: &mut Encoder<'_>, refresh: &Refresh, number: Numbers<
             encoder.number(KEYS);
             encoder.list(keys.iter(), key);
         }
-        Scope::Multiset => encoder.number(MULTISET),
+        Scope::Multiset { share, counts } => {
+            encoder.number(MULTISET);
+            encoder.number(share.number.into());
+            encoder.number(share.of.into());
+            encoder.list(counts.iter(), |encoder, count| encoder.number(*count));
+        }
     }
     encoder.list(refresh.rows.iter(), |encoder, (row_key, row)| {
         key(encoder, row_key);
@@ -235,7 +241,10 @@ fn decode_refresh(decoder: &mut Decoder<'_>, shapes: &[Arc<Shape>]) -> Result<Re
     let scope = match decoder.number()? {
         RANGE => Scope::Range { after: decoder.option(decode_key)?, upto: decoder.option(decode_key)? },
         KEYS => Scope::Keys(decoder.list(decode_key)?),
-        MULTISET => Scope::Multiset,
+        MULTISET => {
+            let share = Share { number: decoder.number32()?, of: decoder.number32()? };
+            Scope::Multiset { share, counts: decoder.list(Decoder::number)? }
+        }
         _ => return Err(Malformed),
     };
     let rows = decoder.list(|decoder| Ok((decode_key(decoder)?, Box::from(decoder.text()?))))?;

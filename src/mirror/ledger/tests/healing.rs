@@ -3,6 +3,7 @@
 use futures_util::FutureExt;
 
 use super::take;
+use crate::catalog::Share;
 use crate::effect::{Key, Reason, Seq, Touched};
 use crate::mirror::entry::{Item, Scope};
 use crate::mirror::ledger::Outcome;
@@ -50,7 +51,7 @@ async fn rule_27_any_event_voids_the_refresh_of_a_table_without_key() {
     let (mirror, _feed) = open(folder.path());
     let whole = || {
         let mut refresh = refresh(T, &["a", "b"]);
-        refresh.scope = Scope::Multiset;
+        refresh.scope = Scope::Multiset { share: Share::WHOLE, counts: vec![1, 1] };
         refresh.shape = shape(T, false);
         refresh
     };
