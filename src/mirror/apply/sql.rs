@@ -62,10 +62,11 @@ fn on_conflict(shape: &Shape, conflict: Conflict) -> String {
 pub(super) fn delete(shape: &Shape) -> String {
     let key: Vec<&Column> = shape.key_columns().collect();
     format!(
-        "DELETE FROM {table} AS t USING {rows} WHERE {same}",
+        "DELETE FROM {table} AS t USING {rows} WHERE {same} AND {own}",
         table = shape.sql_name(),
         rows = unnest("u", 1, key.len()),
         same = same_key(&key),
+        own = own_rows(shape),
     )
 }
 
@@ -83,11 +84,18 @@ pub(super) fn delete_range(shape: &Shape, bounds: Bounds) -> String {
     let after = if bounds.after { bound(">") } else { String::new() };
     let upto = if bounds.upto { bound("<=") } else { String::new() };
     format!(
-        "DELETE FROM {table} AS t WHERE NOT EXISTS (SELECT FROM {rows} WHERE {same}){after}{upto}",
+        "DELETE FROM {table} AS t WHERE NOT EXISTS (SELECT FROM {rows} WHERE {same}){after}{upto} AND {own}",
         table = shape.sql_name(),
         rows = unnest("u", 1, key.len()),
         same = same_key(&key),
+        own = own_rows(shape),
     )
+}
+
+/// Partitions' rows are the table's own; those of tables that inherit from it are not. ONLY would leave out both.
+fn own_rows(shape: &Shape) -> String {
+    let oid = format!("'{}'::pg_catalog.regclass", shape.sql_name().replace('\'', "''"));
+    format!("(t.tableoid = {oid} OR (SELECT c.relkind FROM pg_catalog.pg_class AS c WHERE c.oid = {oid}) = 'p')")
 }
 
 /// Keeps readers, stops writers, while the multisets are made equal.
@@ -149,10 +157,12 @@ fn times(columns: usize) -> String {
 fn present(shape: &Shape, columns: usize) -> String {
     let parameter = |behind| format!("${}::pg_catalog.text::pg_catalog.int8", columns + behind);
     format!(
-        "(SELECT * FROM (SELECT t.ctid AS place, t.tableoid AS part, {image} AS image FROM {table} AS t OFFSET 0) AS t \
+        "(SELECT * FROM (SELECT t.ctid AS place, t.tableoid AS part, {image} AS image FROM {table} AS t WHERE {own} \
+         OFFSET 0) AS t \
          WHERE {share} = {number}) AS p",
         image = whole_text(shape),
         table = shape.sql_name(),
+        own = own_rows(shape),
         share = share_number("t.image", parameter(3)),
         number = parameter(2),
     )

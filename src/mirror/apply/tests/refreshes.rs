@@ -49,6 +49,27 @@ async fn rule_27_a_range_is_upserted_and_what_the_primary_lacks_in_it_is_deleted
 }
 
 #[tokio::test]
+async fn rows_of_tables_that_inherit_are_not_the_parents() {
+    let stage = Stage::new(
+        "CREATE TABLE keyed (id int PRIMARY KEY, v text); CREATE TABLE keyed_heir () INHERITS (keyed);
+         INSERT INTO keyed VALUES (1, 'gone'), (2, 'old'); INSERT INTO keyed_heir VALUES (1, 'stays'), (2, 'stays');
+         CREATE TABLE bare (v text); CREATE TABLE bare_heir () INHERITS (bare);
+         INSERT INTO bare VALUES ('gone'); INSERT INTO bare_heir VALUES ('gone')",
+    )
+    .await;
+    let keyed = shape(1, "keyed", &["id", "v pg_catalog.text"], &[0]);
+    let bare = shape(2, "bare", &["v pg_catalog.text"], &[]);
+    stage.ledger.refresh(refresh(&keyed, Scope::Range { after: None, upto: None }, &[(&["2"], "(2,new)")]));
+    stage.ledger.refresh(refresh(&keyed, Scope::Keys(vec![key(&["1"])]), &[]));
+    stage.ledger.refresh(refresh(&bare, multiset(Share { number: 0, of: 1 }, &[]), &[]));
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM ONLY keyed").await, ["2|new"]);
+    assert_eq!(stage.query("SELECT * FROM keyed_heir ORDER BY 1").await, ["1|stays", "2|stays"]);
+    assert_eq!(stage.query("SELECT * FROM ONLY bare").await, [""; 0]);
+    assert_eq!(stage.query("SELECT * FROM bare_heir").await, ["gone"]);
+}
+
+#[tokio::test]
 async fn keys_are_upserted_deleted_or_left_if_newer() {
     let stage = Stage::new(
         "CREATE TABLE t (id int PRIMARY KEY, v text UNIQUE); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')",
