@@ -1,6 +1,6 @@
 //! Running a statement of the primary again on the shadow, under the settings it ran with.
 
-use super::outcome::Trouble;
+use super::outcome::{Refusal, Trouble};
 use crate::effect::Replay;
 use crate::server::Client;
 
@@ -16,7 +16,7 @@ enum Scope {
 /// Inside the open transaction. Its settings are taken back, so that what follows runs under ours.
 pub(super) async fn inside_a_transaction(client: &Client, replay: &Replay) -> Result<(), Trouble> {
     let before = set(client, &replay.settings, Scope::Transaction).await?;
-    client.batch_execute(&replay.sql).await?;
+    run(client, replay).await?;
     set(client, &before, Scope::Transaction).await?;
     Ok(())
 }
@@ -24,9 +24,22 @@ pub(super) async fn inside_a_transaction(client: &Client, replay: &Replay) -> Re
 /// For what cannot run inside one (CREATE INDEX CONCURRENTLY).
 pub(super) async fn outside_a_transaction(client: &Client, replay: &Replay) -> Result<(), Trouble> {
     let before = set(client, &replay.settings, Scope::Session).await?;
-    let done = client.batch_execute(&replay.sql).await;
+    let done = run(client, replay).await;
     set(client, &before, Scope::Session).await?;
-    Ok(done?)
+    done
+}
+
+/// States that mean a lost connection or a passing trouble where rows are written, and here that the statement needs what
+/// only the client's session or the primary's machine has: a prepared statement, a file, an extension.
+const NOT_HERE: [&str; 3] = ["26000", "58P01", "58P02"];
+
+async fn run(client: &Client, replay: &Replay) -> Result<(), Trouble> {
+    client.batch_execute(&replay.sql).await.map_err(|error| match error.as_db_error() {
+        Some(said) if NOT_HERE.contains(&said.code().code()) => {
+            Trouble::Refused(Refusal::new(said.code().code(), said.message()))
+        }
+        _ => error.into(),
+    })
 }
 
 /// Sets, and gives what was set before, in the order in which it is to be taken back.

@@ -91,3 +91,17 @@ async fn a_statement_the_shadow_refuses_is_quarantined_and_its_tables_marked() {
     assert_eq!(stage.ledger.marks(), [Mark::Tables { touched, reason: Reason::Quarantine }]);
     assert_eq!(stage.query("SELECT * FROM t").await, ["1"]);
 }
+
+#[tokio::test]
+async fn a_statement_that_needs_the_clients_session_or_the_primarys_machine_holds_nothing_up() {
+    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let t = shape(1, "t", &["id"], &[0]);
+    for statement in ["CREATE TABLE made AS EXECUTE prepared_elsewhere", "LOAD '/nowhere'"] {
+        stage.ledger.transaction(vec![replay(statement, &[], Touched::NONE, "ddl")]);
+    }
+    stage.ledger.transaction(vec![row(&t, &["1"], 2, Some("(1)"))]);
+    stage.ledger.settle().await;
+    let states: Vec<_> = stage.ledger.quarantined().into_iter().map(|refused| refused.sqlstate).collect();
+    assert_eq!(states, ["26000", "58P01"]);
+    assert_eq!(stage.query("SELECT * FROM t").await, ["1"]);
+}
