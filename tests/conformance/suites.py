@@ -81,8 +81,10 @@ def pipeline_test(program, name, port):
         [program, "-r", "700", "-t", trace, name, connection],
         capture_output=True, text=True, errors="replace", timeout=PIPELINE_TIMEOUT, env=environment,
     )
-    traced = trace.read_text(errors="replace") if trace.exists() else ""
-    return {name: f"exit {done.returncode}\n{done.stdout}{done.stderr}", f"{name}.trace": traced}
+    traced = trace.read_text(errors="replace").splitlines(keepends=True) if trace.exists() else []
+    # What each side said, in its order: when the program, which does not block, reads between its writes is chance.
+    by_side = "".join(sorted(traced, key=lambda line: line[:1]))
+    return {name: f"exit {done.returncode}\n{done.stdout}{done.stderr}", f"{name}.trace": by_side}
 
 
 SUITES = {"regress": regress, "capture": capture, "forms": forms, "pipeline": pipeline}
