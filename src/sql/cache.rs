@@ -16,7 +16,7 @@ const ENTRY_BYTES: u64 = 1 << 10;
 /// Places of the memory of texts seen once.
 const SEEN: usize = 4 << 10;
 
-/// Bounded by number and by bytes, shared by all sessions. A hit costs two hashes of the text and no allocation.
+/// Bounded by number and by bytes, shared by all sessions. A hit costs one hash of the text and no allocation.
 #[derive(Debug)]
 pub struct Cache {
     scripts: quick_cache::sync::Cache<Box<[u8]>, Arc<Script>, TextBytes>,
