@@ -28,7 +28,8 @@ pub(super) struct Progress {
 pub(super) struct Claimed {
     pub(super) claim: Claim,
     pub(super) progress: Progress,
-    /// It was written to under another journal, and never under this one: what that journal still held is lost.
+    /// It was written to under another journal, and nothing was applied under this one yet: what that journal still held
+    /// is lost. Said at every claim until then, so that a claim that came to nothing does not hide it.
     pub(super) inherited: bool,
 }
 
@@ -94,7 +95,8 @@ impl Claim {
         };
         let others: bool = control.query_one(OTHERS, &[&source]).await?.try_get(0)?;
         let claim = Self { source: source.to_owned(), writer };
-        Ok(Claimed { claim, progress, inherited: others && writer == 1 })
+        let inherited = others && progress.seq == Seq(0);
+        Ok(Claimed { claim, progress, inherited })
     }
 
     /// Prepares what each transaction on `client` ends with.

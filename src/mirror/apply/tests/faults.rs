@@ -158,6 +158,9 @@ async fn rule_24_a_shadow_filled_under_another_journal_is_compared_once() {
     )
     .await;
     wait_for("the mark", || stage.ledger.marks() == [all_tables()]).await;
+    let t = shape(1, "t", &["id"], &[0]);
+    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1)"))]);
+    stage.ledger.settle().await;
     let stage = stage.restart().await;
     wait_for("the shadow", || stage.appliers.shadow().state == ServerState::Up).await;
     assert_eq!(stage.ledger.marks().len(), 1);
