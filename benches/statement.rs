@@ -34,7 +34,7 @@ fn statement(criterion: &mut Criterion) {
 
         let script = analyze(text.as_bytes());
         if let [statement] = &script.statements[..]
-            && let Kind::Write(write) = &statement.kind
+            && let Kind::Write(write) = &*statement.kind
         {
             group.bench_function(format!("rewrite/{name}"), |bench| {
                 bench.iter(|| returning(black_box(statement), write, Image::Row));

@@ -89,7 +89,7 @@ impl Ineligible {
 /// The mirrored tables that the read reads, each once, views expanded and partitions as their root.
 pub(super) fn may_go(request: &ReadRequest, catalog: &Catalog) -> Result<Vec<TableId>, Ineligible> {
     let [statement] = request.script.statements.as_slice() else { return Err(Ineligible::NotOneStatement) };
-    let Kind::Read(read) = &statement.kind else { return Err(Ineligible::NotARead) };
+    let Kind::Read(read) = &*statement.kind else { return Err(Ineligible::NotARead) };
     let profile = request.profile.as_ref().filter(|profile| switch::is_shareable(profile));
     let profile = profile.ok_or(Ineligible::SessionState)?;
     messages_fit(request)?;
@@ -256,7 +256,7 @@ mod tests {
         let begin = request("BEGIN", Kind::Begin { read_only: true, repeatable: false });
         assert_eq!(may_go(&begin), Err(Ineligible::NotARead));
         let mut two = request("SELECT; SELECT", Kind::Read(read(&["orders"])));
-        let one = Statement { span: 0..6, kind: Kind::Read(read(&["orders"])) };
+        let one = Statement { span: 0..6, kind: Arc::new(Kind::Read(read(&["orders"]))) };
         two.script = Arc::new(Script { statements: vec![one.clone(), one] });
         assert_eq!(may_go(&two), Err(Ineligible::NotOneStatement));
     }

@@ -88,7 +88,7 @@ pub(super) fn read(tables: &[&str]) -> Read {
 pub(super) fn request(sql: &str, kind: Kind) -> ReadRequest {
     ReadRequest {
         sql: Bytes::copy_from_slice(sql.as_bytes()),
-        script: Arc::new(Script { statements: vec![Statement { span: 0..sql.len(), kind }] }),
+        script: Arc::new(Script { statements: vec![Statement { span: 0..sql.len(), kind: Arc::new(kind) }] }),
         profile: Some(profile("postgres", &[])),
         own_writes: None,
         extended: None,

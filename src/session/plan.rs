@@ -64,7 +64,7 @@ pub(super) struct Marking {
 impl Step {
     /// The facts of the statement.
     pub(super) fn kind(&self) -> &Kind {
-        self.script.statements.get(self.index).map_or(&Kind::Opaque, |statement| &statement.kind)
+        self.script.statements.get(self.index).map_or(&Kind::Opaque, |statement| &*statement.kind)
     }
 
     /// Where it stands in the text.
@@ -132,7 +132,7 @@ fn is_arrival(write: &Write, table: &Table) -> bool {
 
 impl Planner<'_> {
     fn plan(&self, statement: &sql::Statement, text: &str) -> Plan {
-        match &statement.kind {
+        match &*statement.kind {
             Kind::Read(read) | Kind::CopyTo(read) | Kind::DeclareCursor(read) => {
                 if self.is_opaque(&read.functions) || self.has_opaque_view(&read.tables) {
                     marked(Touched::All, Reason::Opaque)

@@ -158,7 +158,7 @@ fn parse_unnamed(body: &[u8]) -> Option<Arc<Prepared>> {
 
 fn is_one_read(script: &Script) -> bool {
     match script.statements.as_slice() {
-        [statement] => matches!(&statement.kind, Kind::Read(read) if !changes_session(read)),
+        [statement] => matches!(&*statement.kind, Kind::Read(read) if !changes_session(read)),
         _ => false,
     }
 }

@@ -1,6 +1,7 @@
 //! From text to facts, through the server's own grammar.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::classify::classify;
 use super::lexer::{Lexer, TokenKind};
@@ -15,7 +16,7 @@ pub const MAX_BYTES: usize = 64 << 10;
 /// be trusted to this.
 pub fn analyze(text: &[u8]) -> Script {
     let statements = readable(text).and_then(statements);
-    Script { statements: statements.unwrap_or_else(|| vec![Statement { span: 0..text.len(), kind: Kind::Opaque }]) }
+    Script { statements: statements.unwrap_or_else(|| vec![Statement { span: 0..text.len(), kind: Arc::new(Kind::Opaque) }]) }
 }
 
 fn readable(text: &[u8]) -> Option<&str> {
@@ -35,7 +36,7 @@ fn statements(text: &str) -> Option<Vec<Statement>> {
                 len => start + len,
             };
             let span = tokens_of(text, start..end)?;
-            let kind = classify(raw.stmt(), text, &span);
+            let kind = Arc::new(classify(raw.stmt(), text, &span));
             Some(Statement { span, kind })
         })
         .collect()
@@ -61,7 +62,7 @@ mod tests {
     }
 
     fn is_opaque(text: &[u8]) -> bool {
-        analyze(text).statements == [Statement { span: 0..text.len(), kind: Kind::Opaque }]
+        analyze(text).statements == [Statement { span: 0..text.len(), kind: Arc::new(Kind::Opaque) }]
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What kind of statement a tree is.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use pg_raw_parse::Node;
 use pg_raw_parse::nodes::{
@@ -161,7 +162,7 @@ fn prepare(statement: &PrepareStmt, text: &str, span: &Range<usize>) -> Kind {
     let kind = classify(statement.query(), text, &body);
     Kind::Prepare {
         name: statement.name().unwrap_or_default().to_owned(),
-        body: Box::new(Statement { span: body, kind }),
+        body: Box::new(Statement { span: body, kind: Arc::new(kind) }),
     }
 }
 

@@ -12,6 +12,7 @@ mod names;
 mod redact;
 mod rewrite;
 mod settings;
+mod skeleton;
 mod statement;
 
 pub use analyze::{MAX_BYTES, analyze};

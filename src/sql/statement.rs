@@ -1,6 +1,7 @@
 //! The facts of a statement.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 /// All statements of one query text.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,8 +15,8 @@ pub struct Script {
 pub struct Statement {
     /// Bytes of the query text, from its first token to behind its last, without the semicolon.
     pub span: Range<usize>,
-    /// What it is.
-    pub kind: Kind,
+    /// What it is. Shared by the statements of one skeleton.
+    pub kind: Arc<Kind>,
 }
 
 /// A possibly qualified name, unquoted and case-folded as the server does.

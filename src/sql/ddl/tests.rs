@@ -4,7 +4,7 @@ use super::*;
 use crate::sql::analyze;
 
 fn ddl(text: &str) -> Definition {
-    match analyze(text.as_bytes()).statements.remove(0).kind {
+    match std::sync::Arc::unwrap_or_clone(analyze(text.as_bytes()).statements.remove(0).kind) {
         Kind::Ddl { targets, temporary, cluster_wide, outside_transaction } => {
             Definition { targets, temporary, cluster_wide, outside_transaction }
         }

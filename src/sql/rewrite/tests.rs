@@ -12,7 +12,7 @@ fn rewritten(text: &str, image: Image<'_>) -> (String, usize) {
     let mut result = text.to_owned();
     let mut count = 0;
     for statement in analyze(text.as_bytes()).statements.iter().rev() {
-        if let Kind::Write(write) = &statement.kind {
+        if let Kind::Write(write) = &*statement.kind {
             let rewrite = returning(statement, write, image);
             result.insert_str(rewrite.at, &rewrite.insert);
             count += 1;
