@@ -57,9 +57,9 @@ lint: deps ## formatting, clippy and documentation, without a warning
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
-bench: deps ## pgbench direct and through crossfade in turn; ROUNDS, SECONDS_EACH, CLIENTS, MODES to change its size
+bench: deps ## against the server itself and through crossfade, pgbouncer and haproxy in turn; PARTS, ROUNDS, SECONDS_EACH …
 	cargo build --locked --release --bin crossfade
-	benches/end_to_end.py
+	benches/end_to_end/run.py
 
 micro-bench: deps ## criterion: framing, statement analysis, rewrite
 	cargo bench --locked
