@@ -7,7 +7,7 @@ use tracing::{error, warn};
 
 use super::args::{RunArgs, config_file};
 use super::exit::{Exit, Failure};
-use super::on_a_runtime;
+use super::{on_a_runtime, open_files};
 use crate::config::{self, Reloader, Sources};
 use crate::telemetry::{LogLevel, start_logging};
 
@@ -21,6 +21,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failure> {
         .load()
         .map_err(|problems| Failure::new(Exit::Usage, format!("the configuration is refused\n{problems}")))?;
     let level = start_logging(&loaded.settings.log).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    open_files::raise_for(loaded.settings.listen.max_connections);
     let reloader = Reloader::new(loaded);
     on_a_runtime(&mut Builder::new_multi_thread(), async {
         tokio::spawn(follow_level(Arc::clone(&reloader), level));
