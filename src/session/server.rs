@@ -258,7 +258,6 @@ impl Session {
             } else {
                 self.commit(accounts);
             }
-            self.portals.clear();
         }
         self.failed = false;
         self.in_block = status != TransactionStatus::Idle;
@@ -268,6 +267,8 @@ impl Session {
             self.may_end_block = false;
             if status == TransactionStatus::Idle {
                 self.touched = Touched::NONE;
+                // Not before: what was bound behind this Sync and not run yet lives on.
+                self.portals.clear();
             }
         }
     }
