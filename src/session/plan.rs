@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::accounts::Env;
 use super::refusals::{Refusal, Refusals};
 use super::settings::Settings;
-use crate::catalog::{Resolved, Table, Volatility};
+use crate::catalog::{Extent, Resolved, Table, Volatility};
 use crate::config::Ddl;
 use crate::effect::{Reason, Replay, Shape, TableId, Touched};
-use crate::sql::{self, FunctionName, Kind, Name, Script, Verb, Write};
+use crate::sql::{self, Bulky, FunctionName, Kind, Name, Script, Verb, Write};
 
 /// One statement with what is to happen.
 #[derive(Debug, Clone)]
@@ -137,6 +137,18 @@ fn marked(touched: Touched, reason: Reason) -> Plan {
     Plan::Marked(Arc::new(Marking { touched, reason, replay: None, ddl: false }))
 }
 
+/// Columns whose text may be too long to be made (rule 10). Those of a key have to fit into an index.
+fn bulky(table: &Table) -> Vec<Bulky<'_>> {
+    let columns = table.shape.columns.iter().zip(&table.columns).enumerate();
+    let others = columns.filter(|(index, _)| !table.shape.key.contains(index));
+    let bulky = others.filter_map(|(_, (column, facts))| match facts.extent {
+        Extent::Bounded => None,
+        Extent::Octets => Some(Bulky::Octets(&column.name)),
+        Extent::Stored => Some(Bulky::Stored(&column.name)),
+    });
+    bulky.collect()
+}
+
 /// Whether rows only arrive in a table that has no key: each is told by its image, and none is ever looked for.
 fn is_arrival(write: &Write, table: &Table) -> bool {
     table.exact == Err(Reason::NoKey)
@@ -229,9 +241,10 @@ impl Planner<'_> {
             None => {}
         }
         let key: Vec<&str> = table.shape.key_columns().map(|column| column.name.as_str()).collect();
+        let bulky = bulky(&table);
         let image = match write.verb {
             Verb::Delete => sql::Image::Columns(&key),
-            Verb::Insert | Verb::Update => sql::Image::Row,
+            Verb::Insert | Verb::Update => sql::Image::Unless { bulky: &bulky, key: &key },
         };
         let rewrite = sql::returning(statement, write, image);
         let (verb, own_columns, shape) = (write.verb, write.returning, Arc::clone(&table.shape));

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::catalog::{Canonical, Catalog, ColumnFacts, KeyKind, Resolved, Table, Volatility};
+use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Resolved, Table, Volatility};
 use crate::config::Ddl;
 use crate::effect::{Change, Column, Epoch, Mark, Reason, Shape, TableId, Touched, Xid};
 use crate::session::{Accounts, Env, Session, SessionError, Splice};
@@ -77,7 +77,8 @@ fn tables(touched: &Touched) -> String {
     }
 }
 
-/// A session on a database with `t (id int4 primary key, v text)` as 100, `k (v text)` as 200 without a key.
+/// A session on a database with `t (id int4 primary key, v text)` as 100, `k (v text)` as 200 without a key, `b (id int4 primary key,
+/// bulk text)` as 300, whose rows may be long.
 pub(super) struct Stage {
     pub(super) session: Session,
     pub(super) books: Books,
@@ -201,18 +202,21 @@ pub(super) fn widened() -> Catalog {
 fn catalog_with(columns_of_t: &[&str]) -> Catalog {
     let column =
         |name: &str, type_name: &str| Column { name: name.into(), type_name: type_name.into(), generated: false };
-    let facts = |kind| ColumnFacts {
+    let facts = |kind, extent| ColumnFacts {
         number: 1,
         canonical: Canonical::Native,
         kind,
+        extent,
         order: String::new(),
         definition: String::new(),
     };
+    // As if the texts of the others had a length in their type.
+    let extent = |column: &Column| if column.name == "bulk" { Extent::Octets } else { Extent::Bounded };
     let table = |id: u32, name: &str, columns: Vec<Column>, key: Vec<usize>| {
         let keyless = key.is_empty();
         let shape = Shape { table: TableId(id), schema: "public".into(), name: name.into(), columns, key };
         Arc::new(Table {
-            columns: shape.columns.iter().map(|_| facts(KeyKind::Plain)).collect(),
+            columns: shape.columns.iter().map(|column| facts(KeyKind::Plain, extent(column))).collect(),
             shape: Arc::new(shape),
             key_kind: if keyless { KeyKind::None } else { KeyKind::Plain },
             unique_keys: Vec::new(),
@@ -230,7 +234,8 @@ fn catalog_with(columns_of_t: &[&str]) -> Catalog {
     let t = table(100, "t", columns.collect(), vec![0]);
     let k = table(200, "k", vec![column("v", "pg_catalog.text")], vec![]);
     let mut catalog = Catalog { generation: 1, ..Catalog::default() };
-    for table in [t, k] {
+    let b = table(300, "b", vec![column("id", "pg_catalog.int4"), column("bulk", "pg_catalog.text")], vec![0]);
+    for table in [t, k, b] {
         let id = table.shape.table;
         catalog.roots.insert(id.0, id);
         catalog.names.insert(table.shape.name.clone(), vec![("public".into(), Resolved::Table(Arc::clone(&table)))]);
