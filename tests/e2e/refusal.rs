@@ -139,20 +139,21 @@ async fn rule_12_ddl_that_comes_our_way_leads_to_no_refusal() {
     assert_eq!((same_rows(&pair, "hidden").await, same_rows(&pair, "plain").await), (4, 4));
 }
 
-/// Whose text the primary cannot make.
-const HUGE: &str = "create table huge (id int primary key, n int, v bytea); \
-    insert into huge values (1, 0, convert_to(repeat('a', 560 << 20), 'UTF8')), (2, 0, 'short')";
+/// A value whose text the primary cannot make.
+const HUGE: &str = "insert into huge values (1, 0, convert_to(repeat('a', 540 << 20), 'UTF8'))";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_10_a_row_too_long_for_its_text_is_written_as_ever() {
-    let pair = Pair::start(HUGE).await;
+    // By the quicker compression it takes a moment.
+    let schema = "create table huge (id int primary key, n int, v bytea compression lz4); \
+                  insert into huge values (2, 0, 'short')";
+    let pair = Pair::start(schema).await;
+    unseen(&pair, HUGE).await;
     let client = connect(&pair.url()).await;
-    let text = psql(&pair.primary_url(), "select v::text from huge where id = 1").await;
-    assert!(text.stderr.contains("invalid memory alloc request size"), "{}", text.stderr);
     client.batch_execute("update huge set n = n + 1").await.unwrap();
     assert_eq!(client.execute("update huge set n = n + $1", &[&1_i32]).await.unwrap(), 2);
-    let rows = client.query("update huge set n = n + 1 returning id, n", &[]).await.unwrap();
-    assert_eq!(rows.iter().map(|row| (row.get(0), row.get(1))).collect::<Vec<(i32, i32)>>(), [(1, 3), (2, 3)]);
+    let rows = client.query("update huge set n = n + 1 returning n", &[]).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [3, 3]);
     assert_eq!(client.execute("delete from huge where id = 1", &[]).await.unwrap(), 1);
     pair.wait_settled().await;
     assert_eq!(same_rows(&pair, "huge").await, 1);
