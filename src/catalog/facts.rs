@@ -207,6 +207,8 @@ pub(super) struct TypeFact {
     pub(super) sql_name: String,
     /// `pg_type.typtype`
     pub(super) kind: String,
+    /// In bytes; below zero it varies.
+    pub(super) length: i16,
     /// Of a domain, else 0.
     pub(super) base: u32,
     /// Of an array, else 0.
@@ -217,7 +219,7 @@ pub(super) struct TypeFact {
 
 impl Fact for TypeFact {
     const SQL: &'static str = "SELECT t.oid, n.nspname::text, t.typname::text,
-            quote_ident(n.nspname) || '.' || quote_ident(t.typname), t.typtype::text, t.typbasetype,
+            quote_ident(n.nspname) || '.' || quote_ident(t.typname), t.typtype::text, t.typlen, t.typbasetype,
             CASE WHEN t.typoutput = 'array_out'::regproc THEN t.typelem ELSE 0::oid END,
             (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid)
         FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace";
@@ -229,9 +231,10 @@ impl Fact for TypeFact {
             name: row.try_get(2)?,
             sql_name: row.try_get(3)?,
             kind: row.try_get(4)?,
-            base: row.try_get(5)?,
-            element: row.try_get(6)?,
-            labels: row.try_get(7)?,
+            length: row.try_get(5)?,
+            base: row.try_get(6)?,
+            element: row.try_get(7)?,
+            labels: row.try_get(8)?,
         })
     }
 }

@@ -31,7 +31,7 @@ pub use pattern::Patterns;
 pub use probe::{ProbeError, RowHash, ShareSums, Side, Sides, Sums, Way, key};
 pub use share::{Share, share_number, whole_text};
 pub use snapshot::{Catalog, Resolved, Volatility};
-pub use table::{Canonical, ColumnFacts, KeyKind, Table};
+pub use table::{Canonical, ColumnFacts, Extent, KeyKind, Table};
 
 #[cfg(test)]
 mod tests;

@@ -27,6 +27,17 @@ pub enum Canonical {
     Text,
 }
 
+/// How long a value's text can become, told without making it (rule 10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Some ten thousand characters at the most.
+    Bounded,
+    /// As `octet_length` says, which looks at a value's head only.
+    Octets,
+    /// Unknown: what it takes on disk, compressed, is a hint.
+    Stored,
+}
+
 /// What is to be known of a column beyond the shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnFacts {
@@ -36,6 +47,8 @@ pub struct ColumnFacts {
     pub canonical: Canonical,
     /// What it is worth as part of a key.
     pub kind: KeyKind,
+    /// How long it can become.
+    pub extent: Extent,
     /// What its order depends on (provider, locale and version of the collation, labels of the enum); empty text where
     /// order is everywhere the same.
     pub order: String,

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use super::facts::{CollationFact, ColumnFact, TypeFact};
-use super::{Canonical, ColumnFacts, KeyKind};
+use super::{Canonical, ColumnFacts, Extent, KeyKind};
 use crate::effect::Column;
 
 /// Domains over domains, arrays of domains: deeper than this nobody is.
 const MAX_DEPTH: usize = 32;
+
+/// The highest modifier under which a value is short, whatever its characters.
+const SHORT: i32 = 16 << 10;
 
 /// The types and collations of one side.
 pub(super) struct Types<'a> {
@@ -32,7 +35,22 @@ impl<'a> Types<'a> {
     /// All else that is to be known of the column.
     pub(super) fn facts(&self, fact: &ColumnFact) -> ColumnFacts {
         let (canonical, kind, order) = self.judge(fact);
-        ColumnFacts { number: fact.number, canonical, kind, order, definition: fact.definition.clone() }
+        let (number, definition) = (fact.number, fact.definition.clone());
+        ColumnFacts { number, canonical, kind, extent: self.extent(fact), order, definition }
+    }
+
+    fn extent(&self, fact: &ColumnFact) -> Extent {
+        let Some(base) = self.base(fact.type_oid) else { return Extent::Stored };
+        // Characters, or bits, and the four that a modifier is offset by.
+        let is_short = (0..=SHORT).contains(&fact.modifier);
+        match base.name.as_str() {
+            _ if base.length > 0 => Extent::Bounded,
+            _ if base.schema != "pg_catalog" => Extent::Stored,
+            "numeric" | "inet" | "cidr" => Extent::Bounded,
+            "varchar" | "bpchar" | "bit" | "varbit" if is_short => Extent::Bounded,
+            "text" | "varchar" | "bpchar" | "bytea" => Extent::Octets,
+            _ => Extent::Stored,
+        }
     }
 
     fn judge(&self, fact: &ColumnFact) -> (Canonical, KeyKind, String) {

@@ -133,7 +133,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::catalog::{Canonical, ColumnFacts, KeyKind, Table};
+    use crate::catalog::{Canonical, ColumnFacts, Extent, KeyKind, Table};
     use crate::check::diff::{Differing, Kind};
     use crate::effect::{Column, Shape, TableId, Touched};
 
@@ -144,6 +144,7 @@ mod tests {
             number: 1,
             canonical: Canonical::Native,
             kind: KeyKind::Plain,
+            extent: Extent::Bounded,
             order: String::new(),
             definition: "integer".into(),
         };

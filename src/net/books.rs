@@ -48,13 +48,18 @@ impl Accounts for Books {
 
     fn resolve(&mut self, count: usize) {
         self.undecided.drain(..count.min(self.undecided.len()));
-        if self.undecided.is_empty() {
-            self.invalidations.clear();
-        }
     }
 
     fn ddl(&mut self) {
         self.invalidations.push(self.catalog.invalidate());
+    }
+
+    fn defined(&mut self) {
+        self.invalidations.clear();
+    }
+
+    fn refused(&mut self) {
+        self.catalog.reload();
     }
 }
 

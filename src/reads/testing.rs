@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use tokio::sync::Notify;
 
 use super::pool::{Lease, Pool};
-use crate::catalog::{Canonical, Catalog, ColumnFacts, KeyKind, Resolved, Table, Volatility};
+use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Resolved, Table, Volatility};
 use crate::config::{Live, Settings};
 use crate::demo::{Cluster, Options};
 use crate::effect::{Column, Shape, TableId, Touched};
@@ -50,6 +50,7 @@ pub(super) fn table(id: TableId, schema: &str, name: &str, columns: &[&str]) -> 
         number,
         canonical: Canonical::Native,
         kind: KeyKind::Plain,
+        extent: Extent::Bounded,
         order: String::new(),
         definition: "integer".to_owned(),
     };

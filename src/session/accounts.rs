@@ -21,8 +21,14 @@ pub trait Accounts {
     /// What the oldest `count` calls of [`Accounts::enter`] announced is decided.
     fn resolve(&mut self, count: usize);
 
-    /// The definition of tables is about to change, until everything entered is decided.
+    /// The definition of tables is about to change.
     fn ddl(&mut self);
+
+    /// It changes no more: all transactions in which it did have ended.
+    fn defined(&mut self);
+
+    /// A rewrite was refused for which the catalog let it pass: that is to be read anew.
+    fn refused(&mut self);
 }
 
 /// What the world looks like while a chunk of bytes is processed.

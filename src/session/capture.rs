@@ -31,7 +31,7 @@ pub(super) fn told(body: &[u8], capture: &Capture, format: RowFormat, env: &Env<
     }
     let stamp = Stamp { epoch: env.epoch, lsn: appended.lsn };
     match row(table, capture.verb, &appended, stamp) {
-        Some(row) => Told::Change(appended.xid, Change::Row(row)),
+        Some(change) => Told::Change(appended.xid, change),
         None => Told::Unreadable(Reason::Image),
     }
 }
@@ -74,18 +74,21 @@ fn appended(body: &[u8], format: RowFormat) -> Option<Appended<'_>> {
     }
 }
 
-fn row(table: &Table, verb: Verb, appended: &Appended<'_>, stamp: Stamp) -> Option<RowChange> {
+fn row(table: &Table, verb: Verb, appended: &Appended<'_>, stamp: Stamp) -> Option<Change> {
     let shape = &table.shape;
     let fields = effect::fields(appended.image).ok()?;
-    let (expected, positions): (usize, Vec<usize>) = match verb {
-        Verb::Delete => (shape.key.len(), (0..shape.key.len()).collect()),
-        Verb::Insert | Verb::Update => (shape.columns.len(), shape.key.clone()),
-    };
+    let is_whole = verb != Verb::Delete && fields.len() == shape.columns.len();
     let lost = shape.key.is_empty() && verb != Verb::Insert;
-    if lost || fields.len() != expected {
+    if lost || !is_whole && fields.len() != shape.key.len() {
         return None;
     }
+    let positions = if is_whole { shape.key.clone() } else { (0..shape.key.len()).collect() };
     let parts = positions.iter().map(|&position| fields.get(position)?.as_deref()).collect::<Option<Vec<_>>>()?;
-    let image = (verb != Verb::Delete).then(|| appended.image.into());
-    Some(RowChange { shape: shape.clone(), key: Key::new(parts), stamp, image })
+    let key = Key::new(parts);
+    if !is_whole && verb != Verb::Delete {
+        // The row has a value too long to be told (rule 10).
+        return Some(Change::Mark(Mark::rows(shape.table, vec![key], Reason::Image)));
+    }
+    let image = is_whole.then(|| appended.image.into());
+    Some(Change::Row(RowChange { shape: shape.clone(), key, stamp, image }))
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::accounts::{Accounts, Env};
 use super::machine::{Mode, Session, SessionError};
-use super::outstanding::{Appended, Request, Steps};
-use super::plan::{Plan, Step, plan};
+use super::outstanding::{Request, Steps};
+use super::plan::{Plan, Step};
 use super::prepared::{Portal, Prepared, RowFormat};
 use super::splice::Splice;
 use crate::sql::APPENDED_COLUMNS;
@@ -24,22 +24,24 @@ const REFUSAL: &str = "DO $crossfade$ BEGIN RAISE EXCEPTION USING ERRCODE = 'fea
      END $crossfade$";
 
 /// A message at its place in the chunk.
-struct Message<'a> {
-    at: usize,
-    size: usize,
-    /// As much of the body as is there: all of it unless it is longer than [`HELD`].
-    body: &'a [u8],
+pub(super) struct Message<'a> {
+    pub(super) at: usize,
+    pub(super) size: usize,
+    /// As much of it as is there, at least the header: all of it unless it is longer than [`HELD`].
+    pub(super) bytes: &'a [u8],
 }
 
-impl Message<'_> {
-    fn is_whole(&self) -> bool {
-        self.body.len() + HEADER == self.size
+impl<'a> Message<'a> {
+    pub(super) fn tag(&self) -> u8 {
+        self.bytes[0]
     }
 
-    /// A query, whole, as it came.
-    fn copy(&self) -> Bytes {
-        let length = ((self.size - 1) as u32).to_be_bytes();
-        [b"Q", &length[..], self.body].concat().into()
+    pub(super) fn body(&self) -> &'a [u8] {
+        &self.bytes[HEADER..]
+    }
+
+    fn is_whole(&self) -> bool {
+        self.bytes.len() == self.size
     }
 }
 
@@ -72,27 +74,27 @@ impl Session {
                 return Ok(at);
             };
             let there = input.len() - at;
-            if !matches!(tag, b'Q' | b'P' | b'B' | b'E' | b'D' | b'C' | b'S' | b'F' | b'c' | b'f' | b'X') {
+            if !matches!(tag, b'Q' | b'P' | b'B' | b'E' | b'D' | b'C' | b'S' | b'H' | b'F' | b'c' | b'f' | b'X') {
                 self.client_passes = size;
                 continue;
             }
             if there < size.min(HELD) {
                 return Ok(at);
             }
-            let body = &input[at + HEADER..at + size.min(there)];
-            self.request(tag, &Message { at, size, body }, env, accounts, splice).map_err(SessionError::Client)?;
+            let message = Message { at, size, bytes: &input[at..at + size.min(there)] };
+            self.request(&message, env, accounts, splice).map_err(SessionError::Client)?;
             self.client_passes = size;
         }
     }
 
-    fn request(
+    pub(super) fn request(
         &mut self,
-        tag: u8,
         message: &Message<'_>,
         env: &Env<'_>,
         accounts: &mut impl Accounts,
         splice: &mut Splice,
     ) -> Result<(), Malformed> {
+        let tag = message.tag();
         if tag == b'X' {
             self.farewell = true;
             return Ok(());
@@ -104,11 +106,12 @@ impl Session {
             }
             return Ok(());
         }
+        let is_first = self.stands_alone();
         match tag {
             b'Q' => self.query(message, env, accounts, splice),
             b'P' => self.parse(message, env, splice)?,
-            b'B' => self.bind(message, splice)?,
-            b'D' => self.describe(message, splice)?,
+            b'B' => self.bind(message, env, splice)?,
+            b'D' => self.describe(message, env, splice)?,
             b'E' => self.execute(message, accounts, splice)?,
             b'C' => self.close(message)?,
             b'F' => {
@@ -119,6 +122,7 @@ impl Session {
                 accounts.enter(&opaque);
                 self.outstanding.push(Request::FunctionCall);
             }
+            b'H' => {}
             b'S' if self.copying => {}
             b'S' => self.outstanding.push(Request::Sync),
             _ => {
@@ -126,6 +130,7 @@ impl Session {
                 self.outstanding.push(Request::CopyEnd);
             }
         }
+        self.keep(message, is_first);
         Ok(())
     }
 
@@ -133,88 +138,81 @@ impl Session {
         drop(self.statements.remove(b""));
         drop(self.portals.remove(b""));
         self.unnamed_elsewhere = false;
-        let text = message.body.split(|&byte| byte == 0).next().unwrap_or_default();
-        let script = env.cache.analyze(if message.is_whole() { text } else { message.body });
+        let text = message.body().split(|&byte| byte == 0).next().unwrap_or_default();
+        let script = env.cache.analyze(if message.is_whole() { text } else { message.body() });
         let text = std::str::from_utf8(text).unwrap_or_default();
         let mut steps = VecDeque::new();
         for index in 0..script.statements.len() {
-            steps.push_back(plan(&script, index, text, &self.settings, env));
+            steps.push_back(self.planner(env).step(&script, index, text));
         }
         if steps.iter().all(Step::is_quiet) {
             self.outstanding.push(Request::Query(Steps::Quiet));
             return;
         }
-        let original = match steps.make_contiguous() {
-            [Step { plan: Plan::Captured(_), .. }] if self.stands_alone() => Some(message.copy()),
-            _ => None,
-        };
         for step in &steps {
             self.announce(step, accounts);
         }
         let edits: Vec<TextEdit> = steps.iter().filter_map(text_edit).collect();
         let shifts = shifts(text, &edits);
         edit_text(message, 0, edits, splice);
-        self.outstanding.push(Request::Query(Steps::Each { steps, shifts, original }));
+        self.outstanding.push(Request::Query(Steps::Each { steps, shifts }));
     }
 
     fn parse(&mut self, message: &Message<'_>, env: &Env<'_>, splice: &mut Splice) -> Result<(), Malformed> {
-        let (name, rest) = wire::cstring(message.body)?;
+        let (name, rest) = wire::cstring(message.body())?;
         let name_size = name.len() + 1;
-        let prepared = if message.is_whole() {
-            let parse = wire::parse(message.body)?;
+        let planner = self.planner(env);
+        let (sql, types, step) = if message.is_whole() {
+            let parse = wire::parse(message.body())?;
             let script = env.cache.analyze(parse.sql);
             let text = std::str::from_utf8(parse.sql).unwrap_or_default();
-            let step = (script.statements.len() == 1).then(|| plan(&script, 0, text, &self.settings, env));
+            let step = (script.statements.len() == 1).then(|| planner.step(&script, 0, text));
             edit_text(message, name_size, step.iter().filter_map(text_edit).collect(), splice);
-            Prepared { sql: Bytes::copy_from_slice(parse.sql), types: parse.types(), step }
+            (Bytes::copy_from_slice(parse.sql), parse.types(), step)
         } else {
             let script = env.cache.analyze(rest);
-            let step = Some(plan(&script, 0, "", &self.settings, env));
-            Prepared { sql: Bytes::new(), types: Vec::new(), step }
+            (Bytes::new(), Vec::new(), Some(planner.step(&script, 0, "")))
         };
+        let mut prepared = Prepared { sql, types, step, era: planner.era(), shape: None };
+        prepared.shape = prepared.capture().map(|capture| Arc::clone(&capture.shape));
         if name.is_empty() {
             self.unnamed_elsewhere = false;
         }
-        let undo = self.statements.set(name, Arc::new(prepared));
-        self.outstanding.push(Request::Parse { undo: Some(undo), hidden: false });
+        let statement = Arc::new(prepared);
+        let undo = self.statements.set(name, Arc::clone(&statement));
+        self.outstanding.push(Request::Parse { statement: Some(statement), undo: Some(undo) });
         Ok(())
     }
 
-    fn bind(&mut self, message: &Message<'_>, splice: &mut Splice) -> Result<(), Malformed> {
-        let (portal, rest) = wire::cstring(message.body)?;
-        let (statement, _) = wire::cstring(rest)?;
-        self.parse_again_if_elsewhere(statement, message.at, splice);
-        let Some(prepared) = self.statements.get(statement).cloned() else {
+    fn bind(&mut self, message: &Message<'_>, env: &Env<'_>, splice: &mut Splice) -> Result<(), Malformed> {
+        let (portal, rest) = wire::cstring(message.body())?;
+        let (name, _) = wire::cstring(rest)?;
+        self.parse_again_if_elsewhere(name, message.at, splice);
+        let Some(prepared) = self.follow(name, message.at, env, splice) else {
             let undo = self.portals.remove(portal);
-            self.outstanding.push(Request::Bind { undo });
+            self.outstanding.push(Request::Bind { statement: None, undo });
             return Ok(());
         };
-        let rows = match &prepared.step {
-            Some(Step { plan: Plan::Captured(capture), .. }) if message.is_whole() => {
-                bind_formats(message, capture.own_columns, splice)?
-            }
-            Some(Step { plan: Plan::Captured(_), .. }) => RowFormat::Unknown,
-            _ => RowFormat::Text,
+        let rows = match prepared.capture() {
+            Some(capture) if message.is_whole() => bind_formats(message, capture.own_columns, splice)?,
+            Some(_) => RowFormat::Unknown,
+            None => RowFormat::Text,
         };
+        let statement = Some(Arc::clone(&prepared));
         let undo = self.portals.set(portal, Portal { prepared, rows });
-        self.outstanding.push(Request::Bind { undo });
+        self.outstanding.push(Request::Bind { statement, undo });
         Ok(())
     }
 
-    fn describe(&mut self, message: &Message<'_>, splice: &mut Splice) -> Result<(), Malformed> {
-        let prepared = match wire::close_or_describe(message.body)? {
+    fn describe(&mut self, message: &Message<'_>, env: &Env<'_>, splice: &mut Splice) -> Result<(), Malformed> {
+        let statement = match wire::close_or_describe(message.body())? {
             Target::Statement(name) => {
                 self.parse_again_if_elsewhere(name, message.at, splice);
-                self.statements.get(name)
+                self.follow(name, message.at, env, splice)
             }
-            Target::Portal(name) => self.portals.get(name).map(|portal| &portal.prepared),
+            Target::Portal(name) => self.portals.get(name).map(|portal| Arc::clone(&portal.prepared)),
         };
-        let appended = match prepared.and_then(|prepared| prepared.step.as_ref()).map(|step| &step.plan) {
-            Some(Plan::Captured(capture)) if capture.own_columns => Appended::BehindOwn,
-            Some(Plan::Captured(_)) => Appended::Alone,
-            _ => Appended::No,
-        };
-        self.outstanding.push(Request::Describe { appended });
+        self.outstanding.push(Request::Describe { statement });
         Ok(())
     }
 
@@ -224,7 +222,7 @@ impl Session {
         accounts: &mut impl Accounts,
         splice: &mut Splice,
     ) -> Result<(), Malformed> {
-        let execute = wire::execute(message.body)?;
+        let execute = wire::execute(message.body())?;
         let portal = self.portals.get(execute.portal).cloned();
         if let Some(step) = portal.as_ref().and_then(|portal| portal.prepared.step.as_ref()) {
             self.announce(&step.clone(), accounts);
@@ -241,7 +239,7 @@ impl Session {
 
     fn close(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
         let (mut statement, mut portal) = (None, None);
-        match wire::close_or_describe(message.body)? {
+        match wire::close_or_describe(message.body())? {
             Target::Statement(name) => statement = Some(self.statements.remove(name)),
             Target::Portal(name) => portal = Some(self.portals.remove(name)),
         }
@@ -256,9 +254,8 @@ impl Session {
         }
         self.unnamed_elsewhere = false;
         let Some(prepared) = self.statements.get(b"") else { return };
-        let Ok(sql) = std::str::from_utf8(&prepared.sql) else { return };
-        splice.replace(at, 0, &wire::parse_message(sql, &prepared.types));
-        self.outstanding.push(Request::Parse { undo: None, hidden: true });
+        splice.replace(at, 0, &wire::parse_message(b"", &prepared.sql, &prepared.types));
+        self.push_hidden(Request::Parse { statement: None, undo: None }, b'1');
     }
 }
 
@@ -274,6 +271,17 @@ fn text_edit(step: &Step) -> Option<TextEdit> {
         }
         Plan::Quiet | Plan::Marked(_) | Plan::Unmirrored => None,
     }
+}
+
+/// A text as the primary gets it.
+pub(super) fn rewritten(sql: &[u8], step: Option<&Step>) -> Vec<u8> {
+    let mut splice = Splice::default();
+    if let Some(TextEdit { at, cut, insert }) = step.and_then(text_edit) {
+        splice.replace(at, cut, insert.as_bytes());
+    }
+    let mut text = Vec::new();
+    splice.apply(sql, &mut text);
+    text
 }
 
 /// Edits the text that stands `text_at` bytes into the body, and the message's length.
@@ -304,7 +312,7 @@ fn shifts(text: &str, edits: &[TextEdit]) -> Vec<(usize, usize)> {
 
 /// Sees to it that the appended columns come readable, whatever formats the client asked for.
 fn bind_formats(message: &Message<'_>, own_columns: bool, splice: &mut Splice) -> Result<RowFormat, Malformed> {
-    let bind = wire::bind(message.body)?;
+    let bind = wire::bind(message.body())?;
     let formats_at = message.at + HEADER + bind.formats_at;
     let mut resize = |size: usize, at: usize, cut: usize, insert: &[u8], count: u16| {
         splice.replace(message.at + 1, 4, &(size as u32).to_be_bytes());

@@ -9,6 +9,8 @@ use super::accounts::Accounts;
 use super::outstanding::Outstanding;
 use super::plan::{Plan, Step};
 use super::prepared::{Named, Portal, Prepared};
+use super::refusals::Refusals;
+use super::retry::Group;
 use super::settings::Settings;
 use super::transaction::{Sealed, Transaction};
 use crate::catalog::Catalog;
@@ -66,6 +68,12 @@ pub struct Session {
     pub(super) client_passes: usize,
     pub(super) server_passes: usize,
     pub(super) cancel_key: Option<Vec<u8>>,
+    /// What is under way, as it came.
+    pub(super) group: Option<Group>,
+    /// Tables that refused a rewrite.
+    pub(super) refusals: Refusals,
+    /// DDL was announced and its transaction has not ended.
+    pub(super) defines: bool,
     /// A refused rewrite in its original form, to be sent before anything else.
     pub(super) again: Option<Bytes>,
     /// There is still a way to the primary on which to send it.
@@ -106,6 +114,9 @@ impl Session {
             client_passes: 0,
             server_passes: 0,
             cancel_key: None,
+            group: None,
+            refusals: Refusals::default(),
+            defines: false,
             again: None,
             may_retry: true,
             farewell: mode == Mode::Unread,
@@ -142,6 +153,7 @@ impl Session {
         if let Plan::Marked(marking) = &step.plan
             && marking.ddl
         {
+            self.defines = true;
             accounts.ddl();
         }
         if !touched.is_empty() {

@@ -5,12 +5,14 @@
 mod accounts;
 mod capture;
 mod client;
+mod follow;
 mod machine;
 mod outstanding;
 mod plan;
 mod prepared;
 mod profile;
 mod reads;
+mod refusals;
 mod retry;
 mod routing;
 mod server;

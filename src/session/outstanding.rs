@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::plan::Step;
 use super::prepared::{Portal, Prepared, Undo};
 
@@ -13,16 +11,16 @@ use super::prepared::{Portal, Prepared, Undo};
 pub(super) enum Request {
     /// A simple Query: the statements still to be answered.
     Query(Steps),
-    /// A simple Query whose refusal was withheld: so is the ReadyForQuery behind it.
+    /// A Query or Sync whose refusal was withheld: so is the ReadyForQuery behind it.
     Refused,
-    /// Parse. Hidden: our own, its answer is not for the client.
-    Parse { undo: Option<Undo<Arc<Prepared>>>, hidden: bool },
-    /// Bind
-    Bind { undo: Undo<Portal> },
+    /// Parse of this statement; `None`: one without a place among the client's.
+    Parse { statement: Option<Arc<Prepared>>, undo: Option<Undo<Arc<Prepared>>> },
+    /// Bind of this statement, if it is known.
+    Bind { statement: Option<Arc<Prepared>>, undo: Undo<Portal> },
     /// Close of a statement or portal.
     Close { statement: Option<Undo<Arc<Prepared>>>, portal: Option<Undo<Portal>> },
-    /// Describe of something with appended columns or without.
-    Describe { appended: Appended },
+    /// Describe of this statement or a portal of it, if it is known.
+    Describe { statement: Option<Arc<Prepared>> },
     /// Execute of a portal; `None`: one that is not ours to know (a cursor).
     Execute { portal: Option<Portal> },
     /// FunctionCall
@@ -33,15 +31,17 @@ pub(super) enum Request {
     CopyEnd,
 }
 
-/// Whether an answer bears columns that the client did not ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Appended {
-    /// No.
-    No,
-    /// Behind its own.
-    BehindOwn,
-    /// And none of its own.
-    Alone,
+impl Request {
+    /// The prepared statement that it is about.
+    pub(super) fn statement(&self) -> Option<&Arc<Prepared>> {
+        match self {
+            Self::Parse { statement, .. } | Self::Bind { statement, .. } | Self::Describe { statement } => {
+                statement.as_ref()
+            }
+            Self::Execute { portal } => portal.as_ref().map(|portal| &portal.prepared),
+            _ => None,
+        }
+    }
 }
 
 /// The statements of a simple Query.
@@ -50,8 +50,8 @@ pub(super) enum Steps {
     /// Any number, none of which matters.
     Quiet,
     /// In order, with the shifts that insertions into the text cause in error positions: from this character on, so
-    /// many characters. `original`: the message as it came, while it may be sent again.
-    Each { steps: VecDeque<Step>, shifts: Vec<(usize, usize)>, original: Option<Bytes> },
+    /// many characters.
+    Each { steps: VecDeque<Step>, shifts: Vec<(usize, usize)> },
 }
 
 /// The queue.
@@ -67,6 +67,8 @@ struct Sent {
     request: Request,
     /// Announcements that are decided when this is answered by ReadyForQuery.
     announced: usize,
+    /// The answer is not for the client, and has this tag.
+    hidden: Option<u8>,
 }
 
 impl Outstanding {
@@ -74,14 +76,12 @@ impl Outstanding {
         self.requests.is_empty()
     }
 
-    /// Whether nothing comes behind the request at the head.
-    pub(super) fn is_last(&self) -> bool {
-        self.requests.len() == 1
-    }
-
-    /// The request at the head was refused, and its answer is withheld.
-    pub(super) fn refuse(&mut self) -> Option<Request> {
-        self.head().map(|head| std::mem::replace(head, Request::Refused))
+    /// The request at the head was refused, and its ReadyForQuery is withheld.
+    pub(super) fn refuse(&mut self) {
+        match self.head() {
+            Some(head) => *head = Request::Refused,
+            None => self.push(Request::Refused),
+        }
     }
 
     pub(super) fn announce(&mut self) {
@@ -89,9 +89,25 @@ impl Outstanding {
     }
 
     pub(super) fn push(&mut self, request: Request) {
-        let ready = matches!(request, Request::Query(_) | Request::Sync | Request::FunctionCall);
-        let announced = if ready { std::mem::take(&mut self.announced) } else { 0 };
-        self.requests.push_back(Sent { request, announced });
+        let announced = if ends_with_ready(&request) { std::mem::take(&mut self.announced) } else { 0 };
+        self.requests.push_back(Sent { request, announced, hidden: None });
+    }
+
+    /// The answer to the request last pushed is not for the client; it has this tag.
+    pub(super) fn hide_last(&mut self, tag: u8) {
+        if let Some(sent) = self.requests.back_mut() {
+            sent.hidden = Some(tag);
+        }
+    }
+
+    /// The tag of the next answer if it is not for the client.
+    pub(super) fn hidden(&self) -> Option<u8> {
+        self.requests.front()?.hidden
+    }
+
+    /// The request last pushed.
+    pub(super) fn last(&self) -> Option<&Request> {
+        self.requests.back().map(|sent| &sent.request)
     }
 
     pub(super) fn head(&mut self) -> Option<&mut Request> {
@@ -104,8 +120,8 @@ impl Outstanding {
 
     /// Takes everything up to the request that this ReadyForQuery answers; gives how many announcements that decides.
     pub(super) fn ready(&mut self) -> usize {
-        while let Some(Sent { request, announced }) = self.requests.pop_front() {
-            if matches!(request, Request::Query(_) | Request::Refused | Request::Sync | Request::FunctionCall) {
+        while let Some(Sent { request, announced, .. }) = self.requests.pop_front() {
+            if ends_with_ready(&request) {
                 return announced;
             }
             self.announced += announced;
@@ -152,4 +168,8 @@ impl Outstanding {
         }
         end.is_some()
     }
+}
+
+fn ends_with_ready(request: &Request) -> bool {
+    matches!(request, Request::Query(_) | Request::Refused | Request::Sync | Request::FunctionCall)
 }

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use super::accounts::Env;
+use super::refusals::{Refusal, Refusals};
 use super::settings::Settings;
-use crate::catalog::{Resolved, Table, Volatility};
+use crate::catalog::{Extent, Resolved, Table, Volatility};
 use crate::config::Ddl;
-use crate::effect::{Reason, Replay, TableId, Touched};
-use crate::sql::{self, FunctionName, Kind, Name, Script, Verb, Write};
+use crate::effect::{Reason, Replay, Shape, TableId, Touched};
+use crate::sql::{self, Bulky, FunctionName, Kind, Name, Script, Verb, Write};
 
 /// One statement with what is to happen.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub(super) enum Plan {
 #[derive(Debug)]
 pub(super) struct Capture {
     pub(super) verb: Verb,
+    /// The table it names.
+    pub(super) shape: Arc<Shape>,
     /// Whether the client asked for rows of its own.
     pub(super) own_columns: bool,
     /// All tables it may write.
@@ -81,11 +84,17 @@ impl Step {
         }
     }
 
-    /// The same statement in the client's own form, if it was rewritten. The catalog was wrong about its table: it may
-    /// write anything.
-    pub(super) fn unrewritten(&self) -> Option<Self> {
-        let Plan::Captured(_) = &self.plan else { return None };
-        Some(Self { plan: marked(Touched::All, Reason::NotATable), ..self.clone() })
+    /// The same statement, where it stays in the client's own form though it could be captured.
+    pub(super) fn unrewritten(self) -> Self {
+        match &self.plan {
+            Plan::Captured(capture) => Self { plan: marked(capture.touched.clone(), Reason::Form), ..self },
+            _ => self,
+        }
+    }
+
+    /// The statement at this place of a text, planned anew.
+    pub(super) fn again(&self, text: &str, planner: &Planner<'_>) -> Self {
+        planner.step(&self.script, self.index, text)
     }
 
     /// Whether it matters to anyone that it ran.
@@ -106,20 +115,38 @@ pub(super) fn changes_session(read: &sql::Read) -> bool {
     read.functions.iter().any(|function| changes(&function.name))
 }
 
-/// Plans one statement of `script`, which stands in `text`.
-pub(super) fn plan(script: &Arc<Script>, index: usize, text: &str, settings: &Settings, env: &Env<'_>) -> Step {
-    let planner = Planner { settings, env };
-    let plan = script.statements.get(index).map_or(Plan::Quiet, |statement| planner.plan(statement, text));
-    Step { script: Arc::clone(script), index, plan }
+/// What a plan depends on beside the statement and the session's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Era {
+    /// Of the catalog.
+    pub(super) generation: u64,
+    /// Whether that could be trusted.
+    pub(super) current: bool,
+    /// How many of its tables had refused a rewrite of this session.
+    pub(super) refusals: usize,
 }
 
-struct Planner<'a> {
-    settings: &'a Settings,
-    env: &'a Env<'a>,
+/// Plans statements.
+pub(super) struct Planner<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) refusals: &'a Refusals,
+    pub(super) env: &'a Env<'a>,
 }
 
 fn marked(touched: Touched, reason: Reason) -> Plan {
     Plan::Marked(Arc::new(Marking { touched, reason, replay: None, ddl: false }))
+}
+
+/// Columns whose text may be too long to be made (rule 10). Those of a key have to fit into an index.
+fn bulky(table: &Table) -> Vec<Bulky<'_>> {
+    let columns = table.shape.columns.iter().zip(&table.columns).enumerate();
+    let others = columns.filter(|(index, _)| !table.shape.key.contains(index));
+    let bulky = others.filter_map(|(_, (column, facts))| match facts.extent {
+        Extent::Bounded => None,
+        Extent::Octets => Some(Bulky::Octets(&column.name)),
+        Extent::Stored => Some(Bulky::Stored(&column.name)),
+    });
+    bulky.collect()
 }
 
 /// Whether rows only arrive in a table that has no key: each is told by its image, and none is ever looked for.
@@ -131,6 +158,18 @@ fn is_arrival(write: &Write, table: &Table) -> bool {
 }
 
 impl Planner<'_> {
+    /// When this is.
+    pub(super) fn era(&self) -> Era {
+        let generation = self.env.catalog.generation;
+        Era { generation, current: self.env.current, refusals: self.refusals.count(generation) }
+    }
+
+    /// Plans one statement of `script`, which stands in `text`.
+    pub(super) fn step(&self, script: &Arc<Script>, index: usize, text: &str) -> Step {
+        let plan = script.statements.get(index).map_or(Plan::Quiet, |statement| self.plan(statement, text));
+        Step { script: Arc::clone(script), index, plan }
+    }
+
     fn plan(&self, statement: &sql::Statement, text: &str) -> Plan {
         match &*statement.kind {
             Kind::Read(read) | Kind::CopyTo(read) | Kind::DeclareCursor(read) => {
@@ -151,12 +190,19 @@ impl Planner<'_> {
             Kind::CopyFrom { target } => self.targets(std::slice::from_ref(target), Reason::Copy),
             Kind::Truncate { targets, cascade: false } => self.targets(targets, Reason::Truncate),
             Kind::Truncate { cascade: true, .. } => marked(Touched::All, Reason::Truncate),
-            Kind::Ddl { temporary, cluster_wide, .. } if *temporary || *cluster_wide => Plan::Quiet,
-            Kind::Ddl { targets, .. } => self.ddl(targets, text.get(statement.span.clone()).unwrap_or(text)),
+            // Of roles: it changes who may read what, and no table.
+            Kind::Ddl { cluster_wide: true, temporary: false, .. } => {
+                let touched = Touched::NONE;
+                Plan::Marked(Arc::new(Marking { touched, reason: Reason::Ddl, replay: None, ddl: true }))
+            }
+            Kind::Ddl { targets, temporary: false, .. } => {
+                self.ddl(targets, text.get(statement.span.clone()).unwrap_or(text))
+            }
             Kind::Procedure | Kind::Execute { .. } => marked(Touched::All, Reason::Opaque),
             Kind::Opaque => marked(Touched::All, Reason::Unparsed),
             Kind::CommitPrepared(_) => marked(Touched::All, Reason::TwoPhase),
-            Kind::Begin { .. }
+            Kind::Ddl { temporary: true, .. }
+            | Kind::Begin { .. }
             | Kind::Commit { .. }
             | Kind::Rollback { .. }
             | Kind::Savepoint(_)
@@ -189,13 +235,20 @@ impl Planner<'_> {
             touched.extend(&table.reach);
             return marked(touched, reason);
         }
+        match self.refusals.of(table.shape.table, self.env.catalog.generation) {
+            Some(Refusal::New) => return marked(Touched::All, Reason::NotATable),
+            Some(Refusal::Repeated) => return marked(touched, Reason::Privilege),
+            None => {}
+        }
         let key: Vec<&str> = table.shape.key_columns().map(|column| column.name.as_str()).collect();
+        let bulky = bulky(&table);
         let image = match write.verb {
             Verb::Delete => sql::Image::Columns(&key),
-            Verb::Insert | Verb::Update => sql::Image::Row,
+            Verb::Insert | Verb::Update => sql::Image::Unless { bulky: &bulky, key: &key },
         };
         let rewrite = sql::returning(statement, write, image);
-        Plan::Captured(Arc::new(Capture { verb: write.verb, own_columns: write.returning, touched, besides, rewrite }))
+        let (verb, own_columns, shape) = (write.verb, write.returning, Arc::clone(&table.shape));
+        Plan::Captured(Arc::new(Capture { verb, shape, own_columns, touched, besides, rewrite }))
     }
 
     /// Whether the statement may be captured, by table, role, session and form.

@@ -5,17 +5,32 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::plan::Step;
+use super::plan::{Capture, Era, Plan, Step};
+use crate::effect::Shape;
 
 /// A prepared statement.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    /// The client's text.
+    /// The client's text; empty if it was too long to be kept.
     pub(super) sql: Bytes,
     /// Types of the parameters as given in Parse.
     pub(super) types: Vec<u32>,
     /// What its one statement does; `None`: an empty query.
     pub(super) step: Option<Step>,
+    /// When that was planned.
+    pub(super) era: Era,
+    /// Of the table that it writes, as the client knows it, if it was ever captured.
+    pub(super) shape: Option<Arc<Shape>>,
+}
+
+impl Prepared {
+    /// How it is captured, if it is.
+    pub(super) fn capture(&self) -> Option<&Arc<Capture>> {
+        match &self.step.as_ref()?.plan {
+            Plan::Captured(capture) => Some(capture),
+            _ => None,
+        }
+    }
 }
 
 /// A portal of a prepared statement.

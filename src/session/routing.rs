@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::machine::{Mode, Session};
-use super::plan::changes_session;
+use super::plan::{Era, changes_session};
 use super::prepared::Prepared;
 use super::reads::{Extended, ReadRequest, ReadService, Sample};
 use crate::sql::{self, Kind, Script};
@@ -152,7 +152,8 @@ fn message(input: &[u8]) -> Option<(u8, &[u8], usize)> {
 
 fn parse_unnamed(body: &[u8]) -> Option<Arc<Prepared>> {
     let parse = wire::parse(body).ok()?;
-    let prepared = Prepared { sql: Bytes::copy_from_slice(parse.sql), types: parse.types(), step: None };
+    let (sql, types, era) = (Bytes::copy_from_slice(parse.sql), parse.types(), Era::default());
+    let prepared = Prepared { sql, types, step: None, era, shape: None };
     parse.name.is_empty().then(|| Arc::new(prepared))
 }
 

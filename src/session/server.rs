@@ -3,7 +3,7 @@
 use super::accounts::{Accounts, Env};
 use super::capture::{self, Told};
 use super::machine::{Mode, Session, SessionError};
-use super::outstanding::{Appended, Request, Steps};
+use super::outstanding::{Request, Steps};
 use super::plan::{Plan, Step};
 use super::prepared::RowFormat;
 use super::splice::Splice;
@@ -65,11 +65,12 @@ impl Session {
     fn looks_at(&mut self, tag: u8) -> bool {
         match tag {
             b'D' => self.captured().is_some(),
+            b't' => self.outstanding.hidden().is_some(),
             b'N' => {
                 self.answered_in_part();
                 false
             }
-            b'd' | b'c' | b'A' | b'R' | b't' | b'H' | b'W' | b'v' => false,
+            b'd' | b'c' | b'A' | b'R' | b'H' | b'W' | b'v' => false,
             _ => true,
         }
     }
@@ -84,15 +85,16 @@ impl Session {
     ) -> Result<(), Malformed> {
         let body = &message[HEADER..];
         self.drop_copy_ends();
+        if self.withhold(message, at, splice)? {
+            return Ok(());
+        }
         match message[0] {
             b'D' => self.row(message, at, env, splice)?,
             b'T' => self.row_description(message, at, splice)?,
-            b'1' => {
-                if let Some(Request::Parse { hidden: true, .. }) = self.outstanding.pop() {
-                    splice.replace(at, message.len(), b"");
-                }
+            tag @ (b'1' | b'2' | b'3' | b'n') => {
+                self.answered(tag);
+                drop(self.outstanding.pop());
             }
-            b'2' | b'3' | b'n' => drop(self.outstanding.pop()),
             b'C' => self.tag(wire::cstring(body)?.0, accounts),
             b'I' => self.tag(b"", accounts),
             b's' => self.suspended(),
@@ -105,7 +107,7 @@ impl Session {
                 let mark = Mark::Tables { touched: Touched::All, reason: Reason::Opaque };
                 self.transaction.push(None, Change::Mark(mark));
             }
-            b'E' if self.retry(message, accounts) => {
+            b'E' if self.retry(message, env, accounts)? => {
                 self.failed = true;
                 splice.replace(at, message.len(), b"");
             }
@@ -124,6 +126,21 @@ impl Session {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes out an answer that is not for the client: to a request of ours, or one that it has already.
+    fn withhold(&mut self, message: &[u8], at: usize, splice: &mut Splice) -> Result<bool, Malformed> {
+        let Some(expected) = self.outstanding.hidden() else { return Ok(false) };
+        match message[0] {
+            b't' => {}
+            b'1' | b'2' | b'3' | b'n' | b'T' if message[0] != expected => {
+                return Err(Malformed("another answer than before to a statement sent again"));
+            }
+            b'1' | b'2' | b'3' | b'n' | b'T' => drop(self.outstanding.pop()),
+            _ => return Ok(false),
+        }
+        splice.replace(at, message.len(), b"");
+        Ok(true)
     }
 
     /// CopyDone and CopyFail have no answer of their own.
@@ -158,6 +175,7 @@ impl Session {
             Told::Unreadable(reason) => self.transaction.push(None, capture::unreadable(&capture, reason)),
         }
         if capture.own_columns {
+            self.answered_in_part();
             strip(message, at, splice)
         } else {
             splice.replace(at, message.len(), b"");
@@ -166,31 +184,35 @@ impl Session {
     }
 
     fn row_description(&mut self, message: &[u8], at: usize, splice: &mut Splice) -> Result<(), Malformed> {
-        self.answered_in_part();
-        if let Some(Request::Describe { appended }) = self.outstanding.head() {
-            let appended = *appended;
-            drop(self.outstanding.pop());
-            return match appended {
-                Appended::No => Ok(()),
-                Appended::BehindOwn => strip(message, at, splice),
-                Appended::Alone => {
+        if let Some(Request::Describe { .. }) = self.outstanding.head() {
+            let request = self.outstanding.pop();
+            let statement = request.as_ref().and_then(Request::statement);
+            let own_columns = statement.and_then(|statement| statement.capture()).map(|capture| capture.own_columns);
+            self.answered(if own_columns == Some(false) { b'n' } else { b'T' });
+            return match own_columns {
+                None => Ok(()),
+                Some(true) => strip(message, at, splice),
+                Some(false) => {
                     splice.replace(at, message.len(), &wire::no_data());
                     Ok(())
                 }
             };
         }
         match self.captured() {
-            Some((capture, _)) if capture.own_columns => strip(message, at, splice),
-            Some(_) => {
+            Some((capture, _)) if !capture.own_columns => {
                 splice.replace(at, message.len(), b"");
                 Ok(())
             }
-            None => Ok(()),
+            captured => {
+                self.answered_in_part();
+                if captured.is_some() { strip(message, at, splice) } else { Ok(()) }
+            }
         }
     }
 
     /// CommandComplete or EmptyQueryResponse.
     fn tag(&mut self, tag: &[u8], accounts: &mut impl Accounts) {
+        self.answered_in_part();
         let step = match self.outstanding.head() {
             Some(Request::Query(Steps::Each { steps, .. })) => steps.pop_front(),
             Some(Request::Execute { .. }) => match self.outstanding.pop() {
@@ -206,6 +228,7 @@ impl Session {
 
     /// PortalSuspended: rule 13, a captured portal that did not run to its end.
     fn suspended(&mut self) {
+        self.answered_in_part();
         if let Some((capture, _)) = self.captured() {
             self.transaction.push(None, capture::unreadable(&capture, Reason::Portal));
         }
@@ -217,10 +240,11 @@ impl Session {
         self.copying = false;
         let severity = wire::error_fields(&message[HEADER..]).find(|(code, _)| *code == b'V').map(|(_, text)| text);
         self.farewell |= matches!(severity, Some(b"FATAL" | b"PANIC"));
+        self.group = None;
         let failed = match self.outstanding.head() {
             None | Some(Request::Sync | Request::FunctionCall | Request::Refused) => return,
             Some(Request::Query(steps)) => {
-                let Steps::Each { steps, shifts, .. } = std::mem::replace(steps, Steps::Quiet) else { return };
+                let Steps::Each { steps, shifts } = std::mem::replace(steps, Steps::Quiet) else { return };
                 shift_position(message, at, &shifts, splice);
                 steps.into_iter().next()
             }
@@ -230,13 +254,19 @@ impl Session {
         if let Some(step) = failed {
             commit_what_may_have_committed_inside(&step, accounts);
         }
+        self.skipping = !self.skip();
+    }
+
+    /// Takes what the server skips after an error as if it had never been sent. `false`: the Sync up to which it skips was
+    /// not sent yet.
+    pub(super) fn skip(&mut self) -> bool {
         if matches!(self.outstanding.head(), Some(Request::Query(_))) {
-            return;
+            return true;
         }
         let (statements, portals) = (&mut self.statements, &mut self.portals);
-        let sync_was_sent = self.outstanding.skip_to_sync(|request| match request {
+        self.outstanding.skip_to_sync(|request| match request {
             Request::Parse { undo: Some(undo), .. } => statements.undo(undo),
-            Request::Bind { undo } => portals.undo(undo),
+            Request::Bind { undo, .. } => portals.undo(undo),
             Request::Close { statement, portal } => {
                 if let Some(undo) = statement {
                     statements.undo(undo);
@@ -246,8 +276,7 @@ impl Session {
                 }
             }
             _ => {}
-        });
-        self.skipping = !sync_was_sent;
+        })
     }
 
     fn ready(&mut self, status: TransactionStatus, accounts: &mut impl Accounts) {
@@ -258,9 +287,9 @@ impl Session {
             } else {
                 self.commit(accounts);
             }
-            self.portals.clear();
         }
         self.failed = false;
+        self.group = None;
         self.in_block = status != TransactionStatus::Idle;
         self.status = Some(status);
         accounts.resolve(decided);
@@ -268,6 +297,11 @@ impl Session {
             self.may_end_block = false;
             if status == TransactionStatus::Idle {
                 self.touched = Touched::NONE;
+                // Not before: what was bound behind this Sync and not run yet lives on.
+                self.portals.clear();
+                if std::mem::take(&mut self.defines) {
+                    accounts.defined();
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The messages of a SASL login, for the one case in which crossfade takes part in it.
 
+use super::frame::message;
 use super::{Malformed, cstring};
 
 /// The mechanism that every client knows.
@@ -78,14 +79,6 @@ pub fn sasl_begin(mechanism: &[u8], data: &[u8]) -> Vec<u8> {
 /// SASLResponse.
 pub fn sasl_response(data: &[u8]) -> Vec<u8> {
     message(b'p', &[data])
-}
-
-fn message(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut message = vec![tag];
-    message.extend_from_slice(&(length as u32 + 4).to_be_bytes());
-    parts.iter().for_each(|part| message.extend_from_slice(part));
-    message
 }
 
 #[cfg(test)]

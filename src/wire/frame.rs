@@ -29,6 +29,15 @@ pub fn header(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     }
 }
 
+/// A message of our own, its body in parts.
+pub(super) fn message(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut message = vec![tag];
+    message.extend_from_slice(&(length as u32 + 4).to_be_bytes());
+    parts.iter().for_each(|part| message.extend_from_slice(part));
+    message
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

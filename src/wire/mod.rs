@@ -19,5 +19,5 @@ pub use backend::{
 };
 pub use frame::{HEADER, Header, Malformed, header};
 pub use frontend::{Bind, Execute, Parse, Target, bind, close_or_describe, cstring, execute, parse};
-pub use reply::{Severity, error_response, no_data, parse_message};
+pub use reply::{Severity, close_statement_message, error_response, no_data, parse_message};
 pub use startup::{Startup, StartupPacket, startup_packet};

@@ -1,9 +1,10 @@
-//! Messages of our own: the few that crossfade says itself, encoded by pgwire.
+//! Messages of our own: the few that crossfade says itself.
 
 use bytes::{Bytes, BytesMut};
 use pgwire::messages::Message;
-use pgwire::messages::extendedquery::Parse;
 use pgwire::messages::response::ErrorResponse;
+
+use super::frame::message;
 
 /// How bad an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +25,9 @@ impl Severity {
 }
 
 /// An ErrorResponse with a five-character SQLSTATE.
-pub fn error_response(severity: Severity, sqlstate: &str, message: &str) -> Bytes {
+pub fn error_response(severity: Severity, sqlstate: &str, text: &str) -> Bytes {
     let severity = severity.text().to_owned();
-    let fields =
-        vec![(b'S', severity.clone()), (b'V', severity), (b'C', sqlstate.to_owned()), (b'M', message.to_owned())];
+    let fields = vec![(b'S', severity.clone()), (b'V', severity), (b'C', sqlstate.to_owned()), (b'M', text.to_owned())];
     encode(&ErrorResponse::new(fields))
 }
 
@@ -36,9 +36,16 @@ pub fn no_data() -> [u8; 5] {
     [b'n', 0, 0, 0, 4]
 }
 
-/// A Parse of the unnamed statement.
-pub fn parse_message(sql: &str, types: &[u32]) -> Bytes {
-    encode(&Parse::new(None, sql.to_owned(), types.to_vec()))
+/// A Parse. The client's name and text need not be UTF-8, which pgwire wants.
+pub fn parse_message(name: &[u8], sql: &[u8], types: &[u32]) -> Vec<u8> {
+    let count = (types.len() as u16).to_be_bytes();
+    let types: Vec<u8> = types.iter().flat_map(|oid| oid.to_be_bytes()).collect();
+    message(b'P', &[name, &[0], sql, &[0], &count, &types])
+}
+
+/// A Close of a prepared statement.
+pub fn close_statement_message(name: &[u8]) -> Vec<u8> {
+    message(b'C', &[b"S", name, &[0]])
 }
 
 fn encode(message: &impl Message) -> Bytes {
@@ -51,7 +58,7 @@ fn encode(message: &impl Message) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{HEADER, error_fields, header, parse};
+    use crate::wire::{HEADER, Target, close_or_describe, error_fields, header, parse};
 
     #[test]
     fn our_errors_read_as_the_protocol_says() {
@@ -62,9 +69,13 @@ mod tests {
     }
 
     #[test]
-    fn our_parse_reads_as_the_protocol_says() {
-        let message = parse_message("select $1", &[23]);
+    fn our_requests_read_as_the_protocol_says() {
+        let message = parse_message(b"s", b"select $1", &[23]);
+        assert_eq!(header(&message).unwrap().unwrap().size, message.len());
         let read = parse(&message[HEADER..]).unwrap();
-        assert_eq!((read.name, read.sql, read.types()), (&b""[..], &b"select $1"[..], vec![23]));
+        assert_eq!((read.name, read.sql, read.types()), (&b"s"[..], &b"select $1"[..], vec![23]));
+        let message = close_statement_message(b"s");
+        assert_eq!(header(&message).unwrap().unwrap().size, message.len());
+        assert_eq!(close_or_describe(&message[HEADER..]).unwrap(), Target::Statement(b"s"));
     }
 }

@@ -8,6 +8,7 @@ mod drivers;
 mod mirror;
 mod outage;
 mod reads;
+mod refusal;
 mod relay;
 mod support;
 mod tls;

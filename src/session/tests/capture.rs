@@ -148,6 +148,18 @@ fn rule_10_images_printed_in_another_way_are_not_read() {
 }
 
 #[test]
+fn rule_10_a_row_too_long_to_be_told_marks_its_key() {
+    let sql = "update b set bulk = bulk";
+    let mut stage = Stage::new();
+    let text = String::from_utf8_lossy(&stage.client(&query(sql))).into_owned();
+    assert!(text.contains("RETURNING CASE WHEN pg_catalog.int4gt(pg_catalog.octet_length(\"b\".\"bulk\"), "), "{text}");
+    let rows = [row(&["(1,short)", "300", "7", "0/10"]), row(&["(2)", "300", "7", "0/18"])].concat();
+    let answer = [description(4), rows, complete("UPDATE 2"), ready(b'I')];
+    assert_eq!(stage.server(&answer.concat()), [complete("UPDATE 2"), ready(b'I')].concat());
+    assert_eq!(stage.commits(), [["b 1 (1,short)", "mark 1 keys Image"]]);
+}
+
+#[test]
 fn rule_07_a_relation_the_catalog_does_not_know_marks_all() {
     let mut stage = Stage::new();
     stage.query(INSERT, &[description(4), row(&["(1,a)", "999", "7", "0/10"]), complete("INSERT 0 1"), ready(b'I')]);

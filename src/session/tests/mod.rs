@@ -2,6 +2,8 @@
 
 mod capture;
 mod commit;
+mod follow;
+mod primary;
 mod protocol;
 mod retry;
 mod support;

@@ -98,6 +98,21 @@ fn a_statement_the_server_refused_leaves_the_one_that_was_there() {
 }
 
 #[test]
+fn a_portal_bound_behind_a_sync_outlives_the_end_of_what_came_before_it() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("s", INSERT), sync()].concat());
+    stage.server(&[message(b'1', b""), ready(b'I')].concat());
+    stage.client(&[bind("s", &[]), execute(0), sync(), bind("s", &[])].concat());
+    let row = row(&["a", "(1,a)", "100", "7", "0/10"]);
+    let done = [message(b'2', b""), row, complete("INSERT 0 1"), ready(b'I')].concat();
+    stage.server(&done);
+    stage.client(&[execute(0), sync()].concat());
+    let seen = stage.server(&done);
+    assert_eq!(seen, [message(b'2', b""), super::support::row(&["a"]), complete("INSERT 0 1"), ready(b'I')].concat());
+    assert_eq!(stage.commits(), [["t 1 (1,a)"], ["t 1 (1,a)"]]);
+}
+
+#[test]
 fn a_sync_sent_before_the_server_reads_copy_data_is_ignored_by_it() {
     let mut stage = Stage::new();
     stage.client(&[parse("", "copy t from stdin"), bind("", &[]), execute(0), sync()].concat());
@@ -145,7 +160,7 @@ proptest! {
         let mut stage = Stage::new();
         for (from_client, tag, body) in steps {
             let bytes = message(tags[tag % tags.len()], &body);
-            if from_client { stage.try_client(&bytes) } else { stage.try_server(&bytes) }
+            if from_client { stage.try_client(&bytes) } else { drop(stage.try_server(&bytes)) }
         }
     }
 }

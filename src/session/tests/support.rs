@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::catalog::{Canonical, Catalog, ColumnFacts, KeyKind, Resolved, Table, Volatility};
+use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Resolved, Table, Volatility};
 use crate::config::Ddl;
 use crate::effect::{Change, Column, Epoch, Mark, Reason, Shape, TableId, Touched, Xid};
-use crate::session::{Accounts, Env, Session, Splice};
+use crate::session::{Accounts, Env, Session, SessionError, Splice};
 use crate::sql;
 use crate::wire::Startup;
 
@@ -18,6 +18,8 @@ pub(super) enum Told {
     Skip,
     Resolve(usize),
     Ddl,
+    Defined,
+    Refused,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +47,14 @@ impl Accounts for Books {
     fn ddl(&mut self) {
         self.0.push(Told::Ddl);
     }
+
+    fn defined(&mut self) {
+        self.0.push(Told::Defined);
+    }
+
+    fn refused(&mut self) {
+        self.0.push(Told::Refused);
+    }
 }
 
 fn describe(change: &Change) -> String {
@@ -67,15 +77,17 @@ fn tables(touched: &Touched) -> String {
     }
 }
 
-/// A session on a database with `t (id int4 primary key, v text)` as 100, `k (v text)` as 200 without a key.
+/// A session on a database with `t (id int4 primary key, v text)` as 100, `k (v text)` as 200 without a key, `b (id int4 primary key,
+/// bulk text)` as 300, whose rows may be long.
 pub(super) struct Stage {
     pub(super) session: Session,
     pub(super) books: Books,
-    catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) current: bool,
     cache: sql::Cache,
     pub(super) ddl: Ddl,
     /// How many bytes come at a time.
-    piece: usize,
+    pub(super) piece: usize,
     upward: Vec<u8>,
     downward: Vec<u8>,
 }
@@ -101,6 +113,7 @@ impl Stage {
             session,
             books: Books::default(),
             catalog: Arc::new(catalog()),
+            current: true,
             cache: sql::Cache::new(100),
             ddl: Ddl::Mirror,
             piece,
@@ -115,7 +128,7 @@ impl Stage {
         for piece in bytes.chunks(self.piece.min(bytes.len().max(1))) {
             self.upward.extend_from_slice(piece);
             let mut splice = Splice::default();
-            let env = Env { catalog: &self.catalog, current: true, cache: &self.cache, ddl: self.ddl, epoch: Epoch(1) };
+            let env = env(&self.catalog, self.current, &self.cache, self.ddl);
             let size = self.session.client(&self.upward, &env, &mut self.books, &mut splice).unwrap();
             splice.apply(&self.upward[..size], &mut out);
             self.upward.drain(..size);
@@ -129,7 +142,7 @@ impl Stage {
         for piece in bytes.chunks(self.piece.min(bytes.len().max(1))) {
             self.downward.extend_from_slice(piece);
             let mut splice = Splice::default();
-            let env = Env { catalog: &self.catalog, current: true, cache: &self.cache, ddl: self.ddl, epoch: Epoch(1) };
+            let env = env(&self.catalog, self.current, &self.cache, self.ddl);
             let size = self.session.server(&self.downward, &env, &mut self.books, &mut splice).unwrap();
             splice.apply(&self.downward[..size], &mut out);
             self.downward.drain(..size);
@@ -139,7 +152,7 @@ impl Stage {
 
     /// Feeds bytes that need not be well formed.
     pub(super) fn try_client(&mut self, bytes: &[u8]) {
-        let env = Env { catalog: &self.catalog, current: true, cache: &self.cache, ddl: self.ddl, epoch: Epoch(1) };
+        let env = env(&self.catalog, self.current, &self.cache, self.ddl);
         let mut splice = Splice::default();
         if let Ok(size) = self.session.client(bytes, &env, &mut self.books, &mut splice) {
             splice.apply(&bytes[..size], &mut Vec::new());
@@ -147,12 +160,12 @@ impl Stage {
     }
 
     /// Feeds bytes that need not be well formed.
-    pub(super) fn try_server(&mut self, bytes: &[u8]) {
-        let env = Env { catalog: &self.catalog, current: true, cache: &self.cache, ddl: self.ddl, epoch: Epoch(1) };
+    pub(super) fn try_server(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
+        let env = env(&self.catalog, self.current, &self.cache, self.ddl);
         let mut splice = Splice::default();
-        if let Ok(size) = self.session.server(bytes, &env, &mut self.books, &mut splice) {
-            splice.apply(&bytes[..size], &mut Vec::new());
-        }
+        let size = self.session.server(bytes, &env, &mut self.books, &mut splice)?;
+        splice.apply(&bytes[..size], &mut Vec::new());
+        Ok(())
     }
 
     /// A simple query that the primary answers with these messages.
@@ -173,21 +186,37 @@ impl Stage {
     }
 }
 
-fn catalog() -> Catalog {
+fn env<'a>(catalog: &'a Arc<Catalog>, current: bool, cache: &'a sql::Cache, ddl: Ddl) -> Env<'a> {
+    Env { catalog, current, cache, ddl, epoch: Epoch(1) }
+}
+
+pub(super) fn catalog() -> Catalog {
+    catalog_with(&["id", "v"])
+}
+
+/// With a column more in `t`.
+pub(super) fn widened() -> Catalog {
+    catalog_with(&["id", "v", "w"])
+}
+
+fn catalog_with(columns_of_t: &[&str]) -> Catalog {
     let column =
         |name: &str, type_name: &str| Column { name: name.into(), type_name: type_name.into(), generated: false };
-    let facts = |kind| ColumnFacts {
+    let facts = |kind, extent| ColumnFacts {
         number: 1,
         canonical: Canonical::Native,
         kind,
+        extent,
         order: String::new(),
         definition: String::new(),
     };
+    // As if the texts of the others had a length in their type.
+    let extent = |column: &Column| if column.name == "bulk" { Extent::Octets } else { Extent::Bounded };
     let table = |id: u32, name: &str, columns: Vec<Column>, key: Vec<usize>| {
         let keyless = key.is_empty();
         let shape = Shape { table: TableId(id), schema: "public".into(), name: name.into(), columns, key };
         Arc::new(Table {
-            columns: shape.columns.iter().map(|_| facts(KeyKind::Plain)).collect(),
+            columns: shape.columns.iter().map(|column| facts(KeyKind::Plain, extent(column))).collect(),
             shape: Arc::new(shape),
             key_kind: if keyless { KeyKind::None } else { KeyKind::Plain },
             unique_keys: Vec::new(),
@@ -200,10 +229,13 @@ fn catalog() -> Catalog {
             descendants: Vec::new(),
         })
     };
-    let t = table(100, "t", vec![column("id", "pg_catalog.int4"), column("v", "pg_catalog.text")], vec![0]);
+    let types = ["pg_catalog.int4", "pg_catalog.text", "pg_catalog.text"];
+    let columns = columns_of_t.iter().zip(types).map(|(name, type_name)| column(name, type_name));
+    let t = table(100, "t", columns.collect(), vec![0]);
     let k = table(200, "k", vec![column("v", "pg_catalog.text")], vec![]);
     let mut catalog = Catalog { generation: 1, ..Catalog::default() };
-    for table in [t, k] {
+    let b = table(300, "b", vec![column("id", "pg_catalog.int4"), column("bulk", "pg_catalog.text")], vec![0]);
+    for table in [t, k, b] {
         let id = table.shape.table;
         catalog.roots.insert(id.0, id);
         catalog.names.insert(table.shape.name.clone(), vec![("public".into(), Resolved::Table(Arc::clone(&table)))]);
@@ -236,6 +268,10 @@ pub(super) fn bind(statement: &str, formats: &[u16]) -> Vec<u8> {
     message(b'B', &[b"\0", statement.as_bytes(), b"\0\0\0\0\0", &count, &formats[..]].concat())
 }
 
+pub(super) fn close(statement: &str) -> Vec<u8> {
+    message(b'C', &[b"S", statement.as_bytes(), b"\0"].concat())
+}
+
 pub(super) fn execute(limit: u32) -> Vec<u8> {
     message(b'E', &[b"\0", &limit.to_be_bytes()[..]].concat())
 }
@@ -254,6 +290,11 @@ pub(super) fn complete(tag: &str) -> Vec<u8> {
 
 pub(super) fn error() -> Vec<u8> {
     message(b'E', b"SERROR\0VERROR\0C23505\0Mno\0\0")
+}
+
+/// With this code, and fields more.
+pub(super) fn refused(sqlstate: &str, more: &str) -> Vec<u8> {
+    message(b'E', format!("SERROR\0VERROR\0C{sqlstate}\0Mno\0{more}\0").as_bytes())
 }
 
 pub(super) fn row(fields: &[&str]) -> Vec<u8> {

@@ -159,6 +159,32 @@ async fn rule_09_columns_of_the_key_alone_read_back() {
     }
 }
 
+#[tokio::test]
+async fn rule_10_of_a_row_with_a_long_value_the_key_alone_is_told() {
+    let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
+    let cluster = Cluster::start(&Options { template_cache, ..Options::default() }).unwrap();
+    let (client, connection) = tokio_postgres::connect(&cluster.url("postgres"), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let schema = "CREATE TABLE b (id int, n int, o bytea, t text, \"J s\" json);
+        INSERT INTO b VALUES (1, 0, NULL, NULL, NULL), (2, 0, 'o', 't', '1'), (3, 0, decode(repeat('ab', 1 + (1 << 20)), 'hex'), '', NULL),
+            (4, 0, '', repeat('t', 1 + (1 << 20)), NULL), (5, 0, '', '', to_json((
+                SELECT string_agg(md5(g::text), '') FROM generate_series(1, 40000) g)))";
+    client.batch_execute(schema).await.unwrap();
+    let bulky = [Bulky::Octets("o"), Bulky::Octets("t"), Bulky::Stored("J s")];
+    for (form, key, long) in [
+        ("UPDATE b SET n = 1", &["id"][..], [Some("(3)"), Some("(4)"), Some("(5)")]),
+        ("UPDATE b x SET n = 1 RETURNING id", &["id"], [Some("(3)"), Some("(4)"), Some("(5)")]),
+        ("UPDATE b SET n = 1", &[], [None; 3]),
+        ("UPDATE b SET n = 1 RETURNING id", &[], [None; 3]),
+    ] {
+        let (text, _) = rewritten(form, Image::Unless { bulky: &bulky, key });
+        let rows = rows(client.simple_query(&text).await.unwrap());
+        let images: Vec<_> = rows.iter().map(|row| row.get(row.len() - APPENDED_COLUMNS)).collect();
+        assert_eq!(images[..2], [Some("(1,1,,,)"), Some("(2,1,\"\\\\x6f\",t,1)")], "{text}");
+        assert_eq!(images[2..], long, "{text}");
+    }
+}
+
 fn table() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["t", "s.t", "\"T t\"", "s.\"q\"\"q\"", "ONLY t", "s.t AS a", "t AS \"A\""])
         .prop_map(str::to_owned)
