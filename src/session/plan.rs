@@ -242,9 +242,12 @@ impl Planner<'_> {
         }
         let key: Vec<&str> = table.shape.key_columns().map(|column| column.name.as_str()).collect();
         let bulky = bulky(&table);
+        let by_name = sql::names_its_row(write, table.shape.columns.iter().map(|column| column.name.as_str()));
         let image = match write.verb {
             Verb::Delete => sql::Image::Columns(&key),
-            Verb::Insert | Verb::Update => sql::Image::Unless { bulky: &bulky, key: &key },
+            Verb::Insert | Verb::Update if !bulky.is_empty() => sql::Image::Unless { bulky: &bulky, key: &key },
+            Verb::Insert | Verb::Update if by_name => sql::Image::Whole,
+            Verb::Insert | Verb::Update => sql::Image::Row,
         };
         let rewrite = sql::returning(statement, write, image);
         let (verb, own_columns, shape) = (write.verb, write.returning, Arc::clone(&table.shape));
@@ -262,7 +265,7 @@ impl Planner<'_> {
         if !self.env.current {
             return Err(Reason::Ddl);
         }
-        if write.unusual || write.current_of {
+        if write.unusual {
             return Err(Reason::Form);
         }
         if key_is_set {

@@ -16,7 +16,9 @@ pub const MAX_BYTES: usize = 64 << 10;
 /// be trusted to this.
 pub fn analyze(text: &[u8]) -> Script {
     let statements = readable(text).and_then(statements);
-    Script { statements: statements.unwrap_or_else(|| vec![Statement { span: 0..text.len(), kind: Arc::new(Kind::Opaque) }]) }
+    Script {
+        statements: statements.unwrap_or_else(|| vec![Statement { span: 0..text.len(), kind: Arc::new(Kind::Opaque) }]),
+    }
 }
 
 fn readable(text: &[u8]) -> Option<&str> {

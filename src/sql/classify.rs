@@ -81,6 +81,7 @@ struct Head<'a> {
     target: &'a RangeVar,
     returning: Option<&'a ReturningClause>,
     set_columns: Vec<String>,
+    joined: bool,
 }
 
 impl<'a> Head<'a> {
@@ -91,18 +92,21 @@ impl<'a> Head<'a> {
                 target: insert.relation()?,
                 returning: insert.returning_clause(),
                 set_columns: insert.on_conflict_clause().map_or_else(Vec::new, |on| columns(on.target_list())),
+                joined: false,
             },
             Node::UpdateStmt(update) => Self {
                 verb: Verb::Update,
                 target: update.relation()?,
                 returning: update.returning_clause(),
                 set_columns: columns(update.target_list()),
+                joined: !update.from_clause().is_empty(),
             },
             Node::DeleteStmt(delete) => Self {
                 verb: Verb::Delete,
                 target: delete.relation()?,
                 returning: delete.returning_clause(),
                 set_columns: Vec::new(),
+                joined: !delete.using_clause().is_empty(),
             },
             _ => return None,
         })
@@ -122,8 +126,8 @@ impl<'a> Head<'a> {
             alias,
             returning: self.returning.is_some(),
             set_columns: self.set_columns,
-            current_of: facts.current_of,
-            unusual: renames || ambiguous,
+            joined: self.joined,
+            unusual: renames || ambiguous || facts.current_of,
             reads: facts.read,
         }
     }

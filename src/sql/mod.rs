@@ -18,5 +18,5 @@ mod statement;
 pub use analyze::{MAX_BYTES, analyze};
 pub use cache::Cache;
 pub use redact::redact;
-pub use rewrite::{APPENDED_COLUMNS, Bulky, Image, Rewrite, returning};
+pub use rewrite::{APPENDED_COLUMNS, Bulky, Image, Rewrite, names_its_row, returning};
 pub use statement::{FunctionName, Kind, Name, Read, Script, Setting, SettingValue, Statement, Verb, Write};

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Statement, Write};
+use super::{Statement, Write, names};
 
 /// Columns that the rewrite appends, behind the client's own: image, tableoid, xid, WAL position.
 pub const APPENDED_COLUMNS: usize = 4;
@@ -13,6 +13,8 @@ pub const APPENDED_COLUMNS: usize = 4;
 /// What the image column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Image<'a> {
+    /// `t`: all columns, as one value. The cheapest by far to analyse, and right only if [`names_its_row`].
+    Whole,
     /// `ROW(t.*)`: all columns.
     Row,
     /// `ROW(t.k1, t.k2)`: these columns.
@@ -59,6 +61,7 @@ pub fn returning(statement: &Statement, write: &Write, image: Image<'_>) -> Rewr
             let short = if key.is_empty() { "NULL".to_owned() } else { row(&target, key) };
             format!("CASE WHEN {} THEN {short} ELSE ROW({target}.*) END", long.join(" OR "))
         }
+        Image::Whole => quoted(bare_name(write)),
         Image::Row | Image::Unless { .. } => format!("ROW({target}.*)"),
         Image::Columns(columns) => row(&target, columns),
     };
@@ -71,6 +74,16 @@ pub fn returning(statement: &Statement, write: &Write, image: Image<'_>) -> Rewr
     let _ =
         write!(insert, ", {target}.tableoid, pg_catalog.pg_current_xact_id(), pg_catalog.pg_current_wal_insert_lsn()");
     Rewrite { at: statement.span.end, insert }
+}
+
+/// Whether the bare name of what `write` writes means the row and nothing else, in a table of these columns (rule 9).
+pub fn names_its_row<'c>(write: &Write, columns: impl IntoIterator<Item = &'c str>) -> bool {
+    let name = bare_name(write);
+    !write.joined && !names::is_system_column(name) && columns.into_iter().all(|column| column != name)
+}
+
+fn bare_name(write: &Write) -> &str {
+    write.alias.as_ref().unwrap_or(&write.target.name)
 }
 
 fn row(target: &str, columns: &[&str]) -> String {

@@ -63,7 +63,10 @@ mod tests {
 
     #[test]
     fn plain_values_are_left_out() {
-        assert_eq!(skeleton("SELECT a1 FROM t WHERE id = 42 AND b = 'it''s'"), "SELECT a1 FROM t WHERE id = 0 AND b = ''");
+        assert_eq!(
+            skeleton("SELECT a1 FROM t WHERE id = 42 AND b = 'it''s'"),
+            "SELECT a1 FROM t WHERE id = 0 AND b = ''"
+        );
         assert_eq!(skeleton("INSERT INTO t VALUES (-1, 'ä', $1) -- 5"), "INSERT INTO t VALUES (-0, '', $1) -- 5");
     }
 

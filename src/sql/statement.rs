@@ -185,9 +185,9 @@ pub struct Write {
     pub returning: bool,
     /// Columns in SET, of UPDATE or ON CONFLICT DO UPDATE.
     pub set_columns: Vec<String>,
-    /// WHERE CURRENT OF.
-    pub current_of: bool,
-    /// RETURNING WITH (OLD AS …), a table of the target's name in another schema beside it, or anything else that the
+    /// FROM of UPDATE, USING of DELETE: other names are in scope in RETURNING.
+    pub joined: bool,
+    /// WHERE CURRENT OF, RETURNING WITH (OLD AS …), a table of the target's name in another schema beside it, or anything else that the
     /// rewrite does not cover.
     pub unusual: bool,
     /// Everything else it reads and calls, the target left out unless it is named again.

@@ -15,7 +15,7 @@ fn parsed(sent: &[u8]) -> Vec<bool> {
     while let Some(header) = crate::wire::header(rest).unwrap() {
         if header.tag == b'P' {
             let text = crate::wire::parse(&rest[crate::wire::HEADER..header.size]).unwrap().sql;
-            texts.push(String::from_utf8_lossy(text).contains("RETURNING ROW"));
+            texts.push(String::from_utf8_lossy(text).contains("RETURNING \"t\""));
         }
         rest = &rest[header.size..];
     }

@@ -52,7 +52,7 @@ fn a_write_tells_its_table_and_columns() {
     let update = write("UPDATE ONLY T SET (a, B) = (1, 2) WHERE CURRENT OF c RETURNING *");
     assert_eq!((update.verb, update.target, update.alias), (Verb::Update, name("t"), None));
     assert_eq!(update.set_columns, ["a", "b"]);
-    assert!(update.returning && update.current_of);
+    assert!(update.returning && update.unusual);
 
     let delete = write("WITH x AS (SELECT 1) DELETE FROM t USING x WHERE f(t.a)");
     assert_eq!((delete.verb, delete.target), (Verb::Delete, name("t")));

@@ -1,7 +1,7 @@
 //! The rewrite against the grammar, and against a server.
 
 use proptest::prelude::*;
-use tokio_postgres::{NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use super::*;
 use crate::demo::{Cluster, Options};
@@ -9,11 +9,15 @@ use crate::sql::{Kind, analyze};
 
 /// Rewrites every write in `text`; the number of them.
 fn rewritten(text: &str, image: Image<'_>) -> (String, usize) {
+    rewritten_as(text, |_| image)
+}
+
+fn rewritten_as<'i>(text: &str, image: impl Fn(&Write) -> Image<'i>) -> (String, usize) {
     let mut result = text.to_owned();
     let mut count = 0;
     for statement in analyze(text.as_bytes()).statements.iter().rev() {
         if let Kind::Write(write) = &*statement.kind {
-            let rewrite = returning(statement, write, image);
+            let rewrite = returning(statement, write, image(write));
             result.insert_str(rewrite.at, &rewrite.insert);
             count += 1;
         }
@@ -75,6 +79,13 @@ const FORMS: &[(&str, &[&str])] = &[
     ("UPDATE s.t SET (t, v) = (SELECT 'z', w FROM s.u WHERE u.id = t.id) WHERE id = 2 RETURNING v, *", &["(2,z,200)"]),
     ("UPDATE s.\"Q t\" SET \"V\" = 5", &["(1,5)"]),
     ("UPDATE s.p SET v = 5", &["(1,5)"]),
+    ("UPDATE s.p SET v = 5 RETURNING p", &["(1,5)"]),
+    ("INSERT INTO s.p VALUES (15, 1) ON CONFLICT DO NOTHING", &["(15,1)"]),
+    ("UPDATE s.parent SET v = 5", &["(1,a,5)", "(2,b,5)"]),
+    ("UPDATE s.parent AS v SET v = 5 WHERE v.id = 1", &["(1,a,5)"]),
+    ("UPDATE s.parent SET v = 5 FROM (VALUES (1, 2)) AS x (parent, y) WHERE id = x.parent", &["(1,a,5)"]),
+    ("UPDATE s.parent AS xmin SET v = 5 WHERE id = 1", &["(1,a,5)"]),
+    ("UPDATE s.g SET a = 5", &["(5,10)"]),
     ("UPDATE s.p SET id = 11", &["(11,1)"]),
     ("DELETE FROM s.t", &["(1,a,10)", "(2,\"b,b\",20)"]),
     ("DELETE FROM s.t USING s.u WHERE u.id = t.id", &["(2,\"b,b\",20)"]),
@@ -97,7 +108,17 @@ const SCHEMA: &str = "
     CREATE TABLE s.\"Q t\" (\"Q t\" int, \"V\" int);
     CREATE TABLE s.p (id int, v int) PARTITION BY RANGE (id);
     CREATE TABLE s.p1 PARTITION OF s.p FOR VALUES FROM (0) TO (10);
-    CREATE TABLE s.p2 PARTITION OF s.p FOR VALUES FROM (10) TO (20);
+    CREATE TABLE s.p2 (gone int, v int, id int);
+    ALTER TABLE s.p2 DROP COLUMN gone;
+    ALTER TABLE s.p ATTACH PARTITION s.p2 FOR VALUES FROM (10) TO (20);
+    CREATE TABLE s.parent (id int, gone int, t text, v int);
+    ALTER TABLE s.parent DROP COLUMN gone;
+    CREATE TABLE s.child (more int, v int, t text, id int);
+    ALTER TABLE s.child INHERIT s.parent;
+    INSERT INTO s.parent VALUES (1, 'a', 10);
+    INSERT INTO s.child VALUES (0, 20, 'b', 2);
+    CREATE TABLE s.g (a int, b int GENERATED ALWAYS AS (a * 2) STORED);
+    INSERT INTO s.g VALUES (1);
     CREATE TYPE s.pair AS (a int, b int);
     CREATE TABLE s.whole (whole s.pair);
     INSERT INTO s.t VALUES (1, 'a', 10), (2, 'b,b', 20);
@@ -120,25 +141,48 @@ async fn rule_09_every_form_runs_and_its_image_reads_back_as_the_row() {
     let (client, connection) = tokio_postgres::connect(&cluster.url("postgres"), NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute(SCHEMA).await.unwrap();
+    let columns = columns(&client).await;
 
     for (form, images) in FORMS {
-        let (text, writes) = rewritten(form, Image::Row);
-        assert!(writes > 0, "{form}");
-        client.batch_execute("BEGIN").await.unwrap();
-        let answer = client.simple_query(&text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"));
-        let xid = rows(client.simple_query("SELECT pg_current_xact_id()").await.unwrap());
-        client.batch_execute("ROLLBACK").await.unwrap();
-
-        let captured: Vec<SimpleQueryRow> = rows(answer)
-            .into_iter()
-            .filter(|row| row.columns().iter().any(|column| column.name() == "tableoid"))
-            .collect();
-        let found: Vec<&str> = captured.iter().map(|row| row.get(row.len() - APPENDED_COLUMNS).unwrap()).collect();
-        assert_eq!(&found, images, "{text}");
-        for row in &captured {
-            assert_eq!(row.get(row.len() - 2), xid[0].get(0), "{text}");
-            assert!(row.get(row.len() - 1).is_some_and(|lsn| lsn.contains('/')), "{text}");
+        for (text, writes) in [rewritten(form, Image::Row), rewritten_as(form, |write| whole_or_row(write, &columns))] {
+            assert!(writes > 0, "{form}");
+            must_tell(&client, &text, images).await;
         }
+    }
+    let is_whole = |(form, _): &&(&str, &[&str])| {
+        rewritten(form, Image::Row) != rewritten_as(form, |write| whole_or_row(write, &columns))
+    };
+    assert_eq!(FORMS.iter().filter(is_whole).count(), 10);
+}
+
+/// Table and column, of all.
+async fn columns(client: &Client) -> Vec<(String, String)> {
+    let query = "SELECT relname, attname FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
+        WHERE attnum > 0 AND NOT attisdropped";
+    rows(client.simple_query(query).await.unwrap())
+        .iter()
+        .map(|row| (row.get(0).unwrap().to_owned(), row.get(1).unwrap().to_owned()))
+        .collect()
+}
+
+fn whole_or_row(write: &Write, columns: &[(String, String)]) -> Image<'static> {
+    let own = columns.iter().filter(|(table, _)| *table == write.target.name).map(|(_, column)| column.as_str());
+    if names_its_row(write, own) { Image::Whole } else { Image::Row }
+}
+
+async fn must_tell(client: &Client, text: &str, images: &[&str]) {
+    client.batch_execute("ALTER SEQUENCE s.d_id_seq RESTART; BEGIN").await.unwrap();
+    let answer = client.simple_query(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"));
+    let xid = rows(client.simple_query("SELECT pg_current_xact_id()").await.unwrap());
+    client.batch_execute("ROLLBACK").await.unwrap();
+
+    let captured: Vec<SimpleQueryRow> =
+        rows(answer).into_iter().filter(|row| row.columns().iter().any(|column| column.name() == "tableoid")).collect();
+    let found: Vec<&str> = captured.iter().map(|row| row.get(row.len() - APPENDED_COLUMNS).unwrap()).collect();
+    assert_eq!(found, images, "{text}");
+    for row in &captured {
+        assert_eq!(row.get(row.len() - 2), xid[0].get(0), "{text}");
+        assert!(row.get(row.len() - 1).is_some_and(|lsn| lsn.contains('/')), "{text}");
     }
 }
 
