@@ -61,7 +61,7 @@ impl Session {
         splice: &mut Splice,
     ) -> Result<usize, SessionError> {
         if self.mode == Mode::Unread {
-            return Ok(input.len());
+            return self.pass_up(input);
         }
         let mut at = 0;
         loop {
@@ -80,7 +80,10 @@ impl Session {
                 return Ok(at);
             }
             let body = &input[at + HEADER..at + size.min(there)];
-            self.request(tag, &Message { at, size, body }, env, accounts, splice).map_err(SessionError::Client)?;
+            if let Err(Malformed(_)) = self.request(tag, &Message { at, size, body }, env, accounts, splice) {
+                // The server refuses it in its own words, as it refuses an unknown portal.
+                self.outstanding.push(Request::Execute { portal: None });
+            }
             self.client_passes = size;
         }
     }
@@ -121,6 +124,8 @@ impl Session {
             }
             b'S' if self.copying => {}
             b'S' => self.outstanding.push(Request::Sync),
+            // Outside of COPY the server ignores them.
+            _ if self.outstanding.is_empty() => {}
             _ => {
                 self.copying = false;
                 self.outstanding.push(Request::CopyEnd);

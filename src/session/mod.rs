@@ -17,6 +17,7 @@ mod server;
 mod settings;
 mod splice;
 mod transaction;
+mod unread;
 
 #[cfg(test)]
 mod tests;

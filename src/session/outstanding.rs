@@ -33,6 +33,12 @@ pub(super) enum Request {
     CopyEnd,
 }
 
+impl Request {
+    fn ends_with_ready(&self) -> bool {
+        matches!(self, Self::Query(_) | Self::Refused | Self::Sync | Self::FunctionCall)
+    }
+}
+
 /// Whether an answer bears columns that the client did not ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Appended {
@@ -74,6 +80,11 @@ impl Outstanding {
         self.requests.is_empty()
     }
 
+    /// Whether anything of it ends with ReadyForQuery.
+    pub(super) fn awaits_ready(&self) -> bool {
+        self.requests.iter().any(|sent| sent.request.ends_with_ready())
+    }
+
     /// Whether nothing comes behind the request at the head.
     pub(super) fn is_last(&self) -> bool {
         self.requests.len() == 1
@@ -89,8 +100,7 @@ impl Outstanding {
     }
 
     pub(super) fn push(&mut self, request: Request) {
-        let ready = matches!(request, Request::Query(_) | Request::Sync | Request::FunctionCall);
-        let announced = if ready { std::mem::take(&mut self.announced) } else { 0 };
+        let announced = if request.ends_with_ready() { std::mem::take(&mut self.announced) } else { 0 };
         self.requests.push_back(Sent { request, announced });
     }
 
@@ -105,7 +115,7 @@ impl Outstanding {
     /// Takes everything up to the request that this ReadyForQuery answers; gives how many announcements that decides.
     pub(super) fn ready(&mut self) -> usize {
         while let Some(Sent { request, announced }) = self.requests.pop_front() {
-            if matches!(request, Request::Query(_) | Request::Refused | Request::Sync | Request::FunctionCall) {
+            if request.ends_with_ready() {
                 return announced;
             }
             self.announced += announced;

@@ -23,7 +23,7 @@ impl Session {
         splice: &mut Splice,
     ) -> Result<usize, SessionError> {
         if self.mode == Mode::Unread {
-            return self.look_for_login(input);
+            return self.pass_down(input);
         }
         let mut at = 0;
         loop {
@@ -41,24 +41,6 @@ impl Session {
             self.answer(message, at, env, accounts, splice).map_err(SessionError::Server)?;
             self.server_passes = size;
         }
-    }
-
-    /// Of a session that is relayed unread only the first ReadyForQuery is looked for: it ends the login.
-    fn look_for_login(&mut self, input: &[u8]) -> Result<usize, SessionError> {
-        let mut at = 0;
-        while self.status.is_none() {
-            let pass = self.server_passes.min(input.len() - at);
-            self.server_passes -= pass;
-            at += pass;
-            let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Server)? else {
-                return Ok(at);
-            };
-            if tag == b'Z' {
-                self.status = Some(TransactionStatus::Idle);
-            }
-            self.server_passes = size;
-        }
-        Ok(input.len())
     }
 
     /// Whether a message is needed whole.
@@ -215,8 +197,7 @@ impl Session {
     fn error(&mut self, message: &[u8], at: usize, accounts: &mut impl Accounts, splice: &mut Splice) {
         self.failed = true;
         self.copying = false;
-        let severity = wire::error_fields(&message[HEADER..]).find(|(code, _)| *code == b'V').map(|(_, text)| text);
-        self.farewell |= matches!(severity, Some(b"FATAL" | b"PANIC"));
+        self.farewell |= wire::is_fatal(&message[HEADER..]);
         let failed = match self.outstanding.head() {
             None | Some(Request::Sync | Request::FunctionCall | Request::Refused) => return,
             Some(Request::Query(steps)) => {
@@ -251,7 +232,14 @@ impl Session {
     }
 
     fn ready(&mut self, status: TransactionStatus, accounts: &mut impl Accounts) {
+        if self.status.replace(status).is_none() {
+            // The end of the login. What the client has asked already comes behind it.
+            return;
+        }
         let decided = self.outstanding.ready();
+        self.drop_copy_ends();
+        // Whatever was taken for part of a COPY: the server has read a Sync.
+        self.skipping = false;
         if status == TransactionStatus::Idle {
             if self.failed {
                 self.roll_back();
@@ -262,7 +250,6 @@ impl Session {
         }
         self.failed = false;
         self.in_block = status != TransactionStatus::Idle;
-        self.status = Some(status);
         accounts.resolve(decided);
         if self.outstanding.is_empty() {
             self.may_end_block = false;

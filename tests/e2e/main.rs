@@ -5,9 +5,12 @@
 mod check;
 mod demo;
 mod drivers;
+mod endings;
 mod mirror;
 mod outage;
 mod reads;
 mod relay;
+mod startup;
 mod support;
 mod tls;
+mod wire;

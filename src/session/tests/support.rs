@@ -95,6 +95,11 @@ impl Stage {
         stage
     }
 
+    /// Mirrored, before its login.
+    pub(super) fn before_login(startup: &Startup) -> Self {
+        Self::of(Session::tracked(startup, &catalog()), usize::MAX)
+    }
+
     /// Before its login.
     pub(super) fn of(session: Session, piece: usize) -> Self {
         Self {
