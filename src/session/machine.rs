@@ -65,6 +65,8 @@ pub struct Session {
     /// Bytes of the message under way that pass unread, from the client and from the server.
     pub(super) client_passes: usize,
     pub(super) server_passes: usize,
+    /// Those from the server are dropped.
+    pub(super) server_drops: bool,
     pub(super) cancel_key: Option<Vec<u8>>,
     /// A refused rewrite in its original form, to be sent before anything else.
     pub(super) again: Option<Bytes>,
@@ -105,6 +107,7 @@ impl Session {
             unnamed_elsewhere: false,
             client_passes: 0,
             server_passes: 0,
+            server_drops: false,
             cancel_key: None,
             again: None,
             may_retry: true,

@@ -5,6 +5,7 @@
 mod accounts;
 mod capture;
 mod client;
+mod large;
 mod machine;
 mod outstanding;
 mod plan;

@@ -2,6 +2,7 @@
 
 use super::accounts::{Accounts, Env};
 use super::capture::{self, Told};
+use super::large::Large;
 use super::machine::{Mode, Session, SessionError};
 use super::outstanding::{Appended, Request, Steps};
 use super::plan::{Plan, Step};
@@ -29,6 +30,10 @@ impl Session {
         loop {
             let pass = self.server_passes.min(input.len() - at);
             self.server_passes -= pass;
+            if self.server_drops {
+                splice.replace(at, pass, b"");
+                self.server_drops = self.server_passes > 0;
+            }
             at += pass;
             let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Server)? else {
                 return Ok(at);
@@ -36,6 +41,18 @@ impl Session {
             if !self.looks_at(tag) {
                 self.server_passes = size;
                 continue;
+            }
+            if tag == b'D' {
+                match self.large_row(&input[at..], size, at, splice) {
+                    Large::No => {}
+                    Large::Wait => return Ok(at),
+                    Large::Cut(passes) => {
+                        at += passes;
+                        self.server_passes = size - passes;
+                        self.server_drops = true;
+                        continue;
+                    }
+                }
             }
             let Some(message) = input.get(at..at + size) else { return Ok(at) };
             self.answer(message, at, env, accounts, splice).map_err(SessionError::Server)?;
@@ -116,7 +133,7 @@ impl Session {
     }
 
     /// The captured statement whose rows come now, and how.
-    fn captured(&mut self) -> Option<(std::sync::Arc<super::plan::Capture>, RowFormat)> {
+    pub(super) fn captured(&mut self) -> Option<(std::sync::Arc<super::plan::Capture>, RowFormat)> {
         self.drop_copy_ends();
         let (step, format) = match self.outstanding.head()? {
             Request::Query(Steps::Each { steps, .. }) => (steps.front()?, RowFormat::Text),

@@ -2,6 +2,8 @@
 //!
 //! One binary with a module per promise, so that it links once. Every test makes what it needs and leaves nothing.
 
+mod bulk;
+mod cancel;
 mod check;
 mod demo;
 mod drivers;

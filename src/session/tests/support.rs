@@ -78,6 +78,7 @@ pub(super) struct Stage {
     piece: usize,
     upward: Vec<u8>,
     downward: Vec<u8>,
+    held: usize,
 }
 
 impl Stage {
@@ -111,6 +112,7 @@ impl Stage {
             piece,
             upward: Vec::new(),
             downward: Vec::new(),
+            held: 0,
         }
     }
 
@@ -138,8 +140,14 @@ impl Stage {
             let size = self.session.server(&self.downward, &env, &mut self.books, &mut splice).unwrap();
             splice.apply(&self.downward[..size], &mut out);
             self.downward.drain(..size);
+            self.held = self.held.max(self.downward.len());
         }
         out
+    }
+
+    /// The most that the server's bytes were held at once.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     /// Feeds bytes that need not be well formed.

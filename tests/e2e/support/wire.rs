@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -114,6 +114,37 @@ impl Wire {
         timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("nobody reads")
     }
 
+    /// Sends as much as is taken while nothing is read; gives how much that is.
+    pub(crate) async fn send_without_reading(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match timeout(Duration::from_secs(1), self.stream.write(&bytes[taken..])).await {
+                Ok(size) => taken += size.expect("writing"),
+                Err(_) => break,
+            }
+        }
+        taken
+    }
+
+    /// Sends, and reads as many answers at the same time.
+    pub(crate) async fn send_while_reading(&mut self, bytes: &[u8], answers: usize) -> Said {
+        let (mut reading, mut writing) = self.stream.split();
+        let read = async {
+            let mut messages = Vec::new();
+            let mut ready = 0;
+            while ready < answers {
+                let message = read_message(&mut reading).await.expect("an answer");
+                ready += usize::from(message.tag == b'Z');
+                messages.push(message);
+            }
+            Said { messages, closed: false }
+        };
+        let both = async { tokio::join!(writing.write_all(bytes), read) };
+        let (sent, said) = timeout(PATIENCE, both).await.expect("no progress");
+        sent.expect("writing");
+        said
+    }
+
     /// Each byte in a packet of its own, as near as a socket can be told.
     pub(crate) async fn send_byte_by_byte(&mut self, bytes: &[u8]) {
         for byte in bytes.chunks(1) {
@@ -139,15 +170,7 @@ impl Wire {
 
     /// The next message; `None`: closed.
     pub(crate) async fn message(&mut self) -> Option<Message> {
-        timeout(PATIENCE, self.read_message()).await.expect("no answer")
-    }
-
-    async fn read_message(&mut self) -> Option<Message> {
-        let tag = self.stream.read_u8().await.ok()?;
-        let length = self.stream.read_u32().await.ok()? as usize;
-        let mut body = vec![0; length - 4];
-        self.stream.read_exact(&mut body).await.ok()?;
-        Some(Message { tag, body })
+        timeout(PATIENCE, read_message(&mut self.stream)).await.expect("no answer")
     }
 
     /// All up to this tag, or to the end.
@@ -185,6 +208,14 @@ impl Wire {
         self.send(&query(sql)).await;
         self.until_ready().await
     }
+}
+
+async fn read_message(stream: &mut (impl AsyncRead + Unpin)) -> Option<Message> {
+    let tag = stream.read_u8().await.ok()?;
+    let length = stream.read_u32().await.ok()? as usize;
+    let mut body = vec![0; length - 4];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(Message { tag, body })
 }
 
 /// What both sides say to `bytes` sent in one piece on a session of its own, followed by Terminate: the primary directly,
