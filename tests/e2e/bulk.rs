@@ -192,7 +192,7 @@ async fn other_encodings_have_the_servers_answer_and_the_shadow_the_same_rows() 
     let repeat = async |bytes: &[u8]| {
         let mut wire = Wire::session(pair.proxy.port()).await;
         wire.send(&[bytes, &message(b'X', b"")].concat()).await;
-        wire.to_the_end().await;
+        wire.until_closed().await;
     };
     psql(&pair.url(), "drop table if exists \"tablé\"; truncate t, k").await.must_succeed();
     for works in [0, 1, 4] {

@@ -15,7 +15,7 @@ fn key(welcome: &Said) -> Vec<u8> {
 async fn cancel(port: u16, key: &[u8]) {
     let mut canceller = Wire::dial(port).await;
     canceller.send(&cancel_request(key)).await;
-    assert_eq!(canceller.to_the_end().await.tags(), "");
+    assert_eq!(canceller.until_closed().await.tags(), "");
 }
 
 /// Waits until so many sleep on the primary.

@@ -33,13 +33,13 @@ async fn the_servers_last_words_pass_unchanged() {
                 eventually("the statement runs", async || primary(&pair, &asked).await == "t").await;
             }
             primary(&pair, &format!("select pg_terminate_backend({pid})")).await;
-            said.push(wire.to_the_end().await);
+            said.push(wire.until_closed().await);
         }
         for sql in ["begin", "select 1"] {
             let mut wire = Wire::session(port).await;
             wire.ask(waits).await;
             wire.ask(sql).await;
-            said.push(wire.to_the_end().await);
+            said.push(wire.until_closed().await);
         }
         // Within a COPY and within a series.
         for bytes in [query("copy t from stdin"), parse("", "select 1")] {
@@ -48,7 +48,7 @@ async fn the_servers_last_words_pass_unchanged() {
             wire.send(&bytes).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
             primary(&pair, &format!("select pg_terminate_backend({pid})")).await;
-            said.push(wire.to_the_end().await);
+            said.push(wire.until_closed().await);
         }
         words.push(said);
     }
@@ -108,7 +108,7 @@ async fn when_the_primary_ends(mirror: &str, end: impl AsyncFn(&Pair, &str)) {
     eventually("the statement runs", async || primary(&pair, &asked).await == "t").await;
     end(&pair, &pid).await;
     for (what, wire) in [("idle", &mut idle), ("in a transaction", &mut in_transaction), ("running", &mut running)] {
-        let said = wire.to_the_end().await;
+        let said = wire.until_closed().await;
         let last = said.messages.last().unwrap_or_else(|| panic!("{what}: a bare close"));
         assert!(last.tag == b'E' && last.field(b'V').as_deref() == Some("FATAL"), "{what}: {said:?}");
         let sqlstate = last.field(b'C').unwrap();
@@ -138,7 +138,7 @@ async fn a_primary_that_is_not_there_is_told_to_a_client_that_comes() {
     pair.primary.stop_server("immediate").unwrap();
     let mut wire = Wire::dial(pair.proxy.port()).await;
     wire.send(&startup(VERSION, &[])).await;
-    let said = wire.to_the_end().await;
+    let said = wire.until_closed().await;
     assert_eq!((said.tags().as_str(), said.errors()), ("E", vec!["08006".to_owned()]), "{said:?}");
 }
 
@@ -161,15 +161,15 @@ async fn when_the_proxy_is_asked_to_end(mirror: &str) {
     tokio::time::sleep(Duration::from_millis(300)).await;
     pair.proxy.signal("TERM").unwrap();
     for wire in [&mut idle, &mut copied] {
-        let said = wire.to_the_end().await;
+        let said = wire.until_closed().await;
         assert_eq!((said.tags().as_str(), said.errors()), ("E", vec!["57P01".to_owned()]), "{said:?}");
     }
-    assert_eq!(unsaid.to_the_end().await.tags(), "");
+    assert_eq!(unsaid.until_closed().await.tags(), "");
     assert_eq!(staying.ask("select 1").await.tags(), "TDCZ", "it may still finish");
     let said = finishing.ask("commit").await;
     assert_eq!(said.messages[0].text(), "COMMIT");
     for (wire, tags) in [(&mut finishing, "E"), (&mut running, "TDCZE"), (&mut staying, "E")] {
-        let said = wire.to_the_end().await;
+        let said = wire.until_closed().await;
         assert_eq!((said.tags().as_str(), said.errors()), (tags, vec!["57P01".to_owned()]), "{said:?}");
     }
     assert!(pair.proxy.stop().await.unwrap().success());
@@ -196,7 +196,7 @@ async fn a_shutdown_never_puts_its_word_into_the_middle_of_a_row() {
         reader.send(&query("select repeat('x', 100000000)")).await;
         assert_eq!(reader.message().await.unwrap().tag, b'T');
         pair.proxy.stop().await.unwrap();
-        let rest = reader.bytes_to_the_end().await;
+        let rest = reader.bytes_until_closed().await;
         assert!(rest.len() < 100_000_000, "the row was on its way");
         assert!(rest[11..].iter().all(|&byte| byte == b'x'), "{}", rest[rest.len() - 200..].escape_ascii());
     }

@@ -75,7 +75,7 @@ async fn encryption_is_declined_politely_once_each() {
         wire.send(request).await;
         assert_eq!(wire.byte().await, b'N');
         wire.send(request).await;
-        let said = wire.to_the_end().await;
+        let said = wire.until_closed().await;
         let severity = said.messages[0].field(b'S');
         assert_eq!((said.tags().as_str(), severity.as_deref()), ("E", Some("FATAL")), "{said:?}");
     }
@@ -88,7 +88,7 @@ async fn a_client_that_sends_a_byte_at_a_time_is_let_in() {
     wire.send_byte_by_byte(SSL_REQUEST).await;
     assert_eq!(wire.byte().await, b'N');
     wire.send_byte_by_byte(&[startup(VERSION, &[]), query("insert into t values (1)"), terminate()].concat()).await;
-    let said = wire.to_the_end().await;
+    let said = wire.until_closed().await;
     assert!(said.tags().ends_with("ZCZ"), "{said:?}");
     pair.wait_settled().await;
     assert_eq!(same_rows(&pair, "t").await, 1);
@@ -105,7 +105,7 @@ async fn garbage_is_refused_at_once() {
     for bytes in [&http[..], &two_gigabytes, &[0xff; 64], &[0; 64], &unfinished, &old, &empty] {
         let mut wire = Wire::dial(pair.proxy.port()).await;
         wire.send(bytes).await;
-        let said = wire.to_the_end().await;
+        let said = wire.until_closed().await;
         let known = said.errors() == ["08P01"] || said.errors() == ["28000"];
         assert!(known, "{}: {said:?}", bytes.escape_ascii());
     }
@@ -113,9 +113,9 @@ async fn garbage_is_refused_at_once() {
     for tag in [b'p', b'Q'] {
         let mut wire = Wire::session(pair.proxy.port()).await;
         wire.send(&[tag, 0x7f, 0xff, 0xff, 0xff]).await;
-        wire.send(&[b'x'; 100_000]).await;
+        wire.send(&vec![b'x'; 100_000]).await;
         wire.half_close().await;
-        wire.to_the_end().await;
+        wire.until_closed().await;
     }
     psql(&pair.url(), "select 1").await.must_succeed();
 }
@@ -142,11 +142,11 @@ async fn slow_start_ups_end_in_time_and_keep_nobody_out() {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        wire.to_the_end().await
+        wire.until_closed().await
     };
     let ends = async {
         for wire in &mut slow {
-            assert!(wire.to_the_end().await.closed);
+            assert!(wire.until_closed().await.closed);
         }
     };
     tokio::join!(drops, ends);
@@ -161,7 +161,7 @@ async fn one_connection_too_many_is_told_so_and_a_cancel_is_none() {
     let _second = Wire::session(pair.proxy.port()).await;
     let mut third = Wire::dial(pair.proxy.port()).await;
     third.send(&startup(VERSION, &[])).await;
-    let said = third.to_the_end().await;
+    let said = third.until_closed().await;
     assert_eq!((said.tags().as_str(), said.errors()), ("E", vec!["53300".to_owned()]));
     assert_eq!(said.messages[0].field(b'M').unwrap(), "sorry, too many clients already");
     assert_eq!(pair.status().await.sessions.open, 2);
@@ -175,10 +175,10 @@ async fn one_connection_too_many_is_told_so_and_a_cancel_is_none() {
     .await;
     let mut canceller = Wire::dial(pair.proxy.port()).await;
     canceller.send(&cancel_request(key)).await;
-    canceller.to_the_end().await;
+    canceller.until_closed().await;
     assert_eq!(first.until_ready().await.errors(), ["57014"]);
     first.send(&terminate()).await;
-    first.to_the_end().await;
+    first.until_closed().await;
     eventually("a place is free again", async || psql(&pair.url(), "select 1").await.code == Some(0)).await;
 }
 

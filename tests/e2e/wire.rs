@@ -44,7 +44,7 @@ async fn after_a_half_close_every_answer_is_delivered() {
         wire.send(&[slow, query(INSERT), query("select repeat('x', 1000000) from generate_series(1, 20)")].concat())
             .await;
         wire.half_close().await;
-        answers.push(wire.to_the_end().await);
+        answers.push(wire.until_closed().await);
     }
     assert_eq!(answers[0], answers[1]);
     assert!(answers[1].closed && answers[1].tags().starts_with("TDCZCZTDDD"), "{}", answers[1].tags());
@@ -235,7 +235,7 @@ async fn every_message_pipelined_in_one_piece_and_byte_by_byte() {
     psql(&pair.url(), "truncate t").await.must_succeed();
     let mut wire = Wire::session(pair.proxy.port()).await;
     wire.send_byte_by_byte(&[bytes, terminate()].concat()).await;
-    let mut slowly = wire.to_the_end().await;
+    let mut slowly = wire.until_closed().await;
     process(&mut slowly);
     assert_eq!(direct, slowly);
     pair.wait_settled().await;

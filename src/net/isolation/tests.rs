@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,9 +9,11 @@ use tokio_postgres::error::SqlState;
 use super::isolated;
 use crate::config::{Live, Settings};
 use crate::demo::{Cluster, Options};
-use crate::mirror::{Identity, LedgerSettings, Mirror};
+use crate::effect::{TableId, Touched};
+use crate::mirror::{Feed, Identity, LedgerSettings, Mirror};
+use crate::net::books::Books;
 use crate::net::{Gate, Leaving, Shared, Threads, serve};
-use crate::session::{Fallback, ReadReply, ReadRequest, ReadService, Sample};
+use crate::session::{Accounts, Fallback, ReadReply, ReadRequest, ReadService, Sample};
 use crate::telemetry::Metrics;
 use crate::{catalog, sql};
 
@@ -45,6 +48,30 @@ async fn a_panic_is_an_answer_and_leaves_the_thread_to_others() {
     assert_eq!(isolated(async { 8 }).await, Some(8));
 }
 
+fn mirror(folder: &Path) -> (Mirror, Feed) {
+    let ledger = LedgerSettings { journal: folder.join("journal"), journal_max_bytes: 1 << 30, memory: 1 << 20 };
+    let identity = Identity { system_identifier: "1".into(), database: "postgres".into() };
+    Mirror::open(&ledger, &identity).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_panicking_session_had_announced_and_not_decided_is_marked() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (mirror, _feed) = mirror(folder.path());
+    mirror.set_tables(vec![TableId(1), TableId(2)]);
+    let mut books = Books::new(mirror.clone(), Arc::new(catalog::Handle::default()));
+    let session = async move {
+        books.enter(&Touched::Tables(vec![TableId(2)]));
+        panic!("while the commit is on its way")
+    };
+    assert_eq!(isolated(session).await, None::<()>);
+    while mirror.suspect_tables().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let suspect: Vec<_> = mirror.suspect_tables().iter().map(|suspect| suspect.table).collect();
+    assert_eq!(suspect, [TableId(2)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bug_in_one_session_ends_that_session_alone() {
     let metrics = Metrics::start().unwrap();
@@ -53,9 +80,7 @@ async fn a_bug_in_one_session_ends_that_session_alone() {
     let folder = tempfile::TempDir::new().unwrap();
     let url = serde_json::json!({ "url": cluster.url("postgres") });
     let settings: Settings = serde_json::from_value(serde_json::json!({ "primary": url, "shadow": url })).unwrap();
-    let ledger = LedgerSettings { journal: folder.path().join("journal"), journal_max_bytes: 1 << 30, memory: 1 << 20 };
-    let identity = Identity { system_identifier: "1".into(), database: "postgres".into() };
-    let (mirror, _feed) = Mirror::open(&ledger, &identity).unwrap();
+    let (mirror, _feed) = mirror(folder.path());
     let bug = Arc::new(Bug::default());
     let shared = Shared {
         live: Live::new(settings),

@@ -51,10 +51,10 @@ fn conversation() -> Vec<(Vec<u8>, Vec<u8>)> {
     let copy_in = || message(b'G', &[0, 0, 0]);
     let data = || message(b'd', b"1\ta\n");
     let (copy_done, copy_fail) = (message(b'c', b""), message(b'f', b"no\0"));
-    let steps: Vec<(Vec<Vec<u8>>, Vec<Vec<u8>>)> = vec![
-        (vec![query("select 1")], vec![noise.clone(), description(1), own(), complete("SELECT 1"), ready(b'I')]),
-        (vec![query(INSERT)], vec![description(5), noise.clone(), told.clone(), complete("INSERT 0 1"), ready(b'I')]),
-        (
+    let steps: Vec<[Vec<Vec<u8>>; 2]> = vec![
+        [vec![query("select 1")], vec![noise.clone(), description(1), own(), complete("SELECT 1"), ready(b'I')]],
+        [vec![query(INSERT)], vec![description(5), noise.clone(), told.clone(), complete("INSERT 0 1"), ready(b'I')]],
+        [
             vec![parse("s", INSERT), message(b'D', b"Ss\0"), bind("s", &[]), execute(0), flush(), sync()],
             vec![
                 parsed.clone(),
@@ -66,8 +66,8 @@ fn conversation() -> Vec<(Vec<u8>, Vec<u8>)> {
                 complete("INSERT 0 1"),
                 ready(b'I'),
             ],
-        ),
-        (
+        ],
+        [
             vec![parse("", "select 1"), bind("", &[]), message(b'D', b"P\0"), execute(1), execute(1), sync()],
             vec![
                 parsed.clone(),
@@ -78,54 +78,54 @@ fn conversation() -> Vec<(Vec<u8>, Vec<u8>)> {
                 complete("SELECT 0"),
                 ready(b'I'),
             ],
-        ),
-        (
+        ],
+        [
             vec![bind("s", &[]), execute(1), message(b'C', b"P\0"), sync()],
             vec![bound.clone(), told.clone(), suspended, closed.clone(), ready(b'I')],
-        ),
-        (
+        ],
+        [
             vec![parse("", ""), bind("", &[]), message(b'D', b"P\0"), execute(0), sync()],
             vec![parsed.clone(), bound.clone(), message(b'n', b""), message(b'I', b""), ready(b'I')],
-        ),
+        ],
         // Errors in the middle: of a Parse, and of an Execute with more behind it.
-        (vec![parse("u", "selec"), bind("u", &[]), query(INSERT), flush(), sync()], vec![error(), ready(b'I')]),
-        (
+        [vec![parse("u", "selec"), bind("u", &[]), query(INSERT), flush(), sync()], vec![error(), ready(b'I')]],
+        [
             vec![bind("s", &[]), execute(0), message(b'C', b"P\0"), bind("s", &[]), execute(0), sync()],
             vec![bound.clone(), told.clone(), error(), ready(b'I')],
-        ),
-        (
+        ],
+        [
             vec![bind("s", &[]), execute(0), sync()],
             vec![bound.clone(), told.clone(), complete("INSERT 0 1"), ready(b'I')],
-        ),
-        (vec![query("copy t from stdin")], vec![copy_in()]),
-        (vec![data(), copy_done.clone()], vec![complete("COPY 1"), ready(b'I')]),
-        (vec![query("copy t from stdin")], vec![copy_in()]),
-        (vec![data(), copy_fail.clone()], vec![error(), ready(b'I')]),
-        (
+        ],
+        [vec![query("copy t from stdin")], vec![copy_in()]],
+        [vec![data(), copy_done.clone()], vec![complete("COPY 1"), ready(b'I')]],
+        [vec![query("copy t from stdin")], vec![copy_in()]],
+        [vec![data(), copy_fail.clone()], vec![error(), ready(b'I')]],
+        [
             vec![parse("", "copy t from stdin"), bind("", &[]), execute(0), data(), flush(), copy_done.clone(), sync()],
             vec![parsed.clone(), bound.clone(), copy_in(), complete("COPY 1"), ready(b'I')],
-        ),
-        (
+        ],
+        [
             vec![parse("", "copy t from stdin"), bind("", &[]), execute(0), data(), copy_fail, sync()],
             vec![parsed, bound, copy_in(), error(), ready(b'I')],
-        ),
-        (
+        ],
+        [
             vec![query("copy t to stdout")],
             vec![message(b'H', &[0, 0, 0]), data(), noise, copy_done.clone(), complete("COPY 1"), ready(b'I')],
-        ),
+        ],
         // Ignored outside of COPY.
-        (vec![data(), copy_done, query("select 1")], vec![description(1), own(), complete("SELECT 1"), ready(b'I')]),
-        (vec![query("")], vec![message(b'I', b""), ready(b'I')]),
-        (vec![message(b'F', &[0; 10])], vec![message(b'V', &[0, 0, 0, 0]), ready(b'I')]),
-        (vec![message(b'F', &[0; 10])], vec![error(), ready(b'I')]),
-        (vec![message(b'C', b"Ss\0"), sync()], vec![closed, ready(b'I')]),
-        (vec![message(b'p', b"unasked\0")], vec![]),
-        (vec![query("begin")], vec![complete("BEGIN"), ready(b'T')]),
-        (vec![query(INSERT)], vec![description(5), told, complete("INSERT 0 1"), error(), ready(b'E')]),
-        (vec![query("rollback")], vec![complete("ROLLBACK"), ready(b'I')]),
-        (vec![message(b'X', b"")], vec![]),
+        [vec![data(), copy_done, query("select 1")], vec![description(1), own(), complete("SELECT 1"), ready(b'I')]],
+        [vec![query("")], vec![message(b'I', b""), ready(b'I')]],
+        [vec![message(b'F', &[0; 10])], vec![message(b'V', &[0, 0, 0, 0]), ready(b'I')]],
+        [vec![message(b'F', &[0; 10])], vec![error(), ready(b'I')]],
+        [vec![message(b'C', b"Ss\0"), sync()], vec![closed, ready(b'I')]],
+        [vec![message(b'p', b"unasked\0")], vec![]],
+        [vec![query("begin")], vec![complete("BEGIN"), ready(b'T')]],
+        [vec![query(INSERT)], vec![description(5), told, complete("INSERT 0 1"), error(), ready(b'E')]],
+        [vec![query("rollback")], vec![complete("ROLLBACK"), ready(b'I')]],
+        [vec![message(b'X', b"")], vec![]],
     ];
-    steps.into_iter().map(|(request, answer)| (request.concat(), answer.concat())).collect()
+    steps.into_iter().map(|[request, answer]| (request.concat(), answer.concat())).collect()
 }
 
 /// What both sides see, and what was told, when bytes come as `cut` makes of them.

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::Pair;
 
 /// Nothing that a test waits for takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Eight bytes that ask for encryption by TLS and by GSSAPI.
 pub(crate) const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
@@ -191,12 +191,12 @@ impl Wire {
     }
 
     /// Until the other side closes.
-    pub(crate) async fn to_the_end(&mut self) -> Said {
+    pub(crate) async fn until_closed(&mut self) -> Said {
         self.until(0).await
     }
 
     /// Whatever comes until the other side closes.
-    pub(crate) async fn bytes_to_the_end(&mut self) -> Vec<u8> {
+    pub(crate) async fn bytes_until_closed(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // Reset or closed: the end.
         let _ = timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await.expect("no end");
@@ -226,7 +226,7 @@ pub(crate) async fn said_by_both(pair: &Pair, before: &str, bytes: &[u8]) -> [Sa
         super::psql(&pair.url(), before).await.must_succeed();
         let mut session = Wire::session(port).await;
         session.send(&[bytes, &terminate()].concat()).await;
-        said.push(session.to_the_end().await);
+        said.push(session.until_closed().await);
     }
     said.try_into().unwrap()
 }
