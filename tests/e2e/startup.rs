@@ -121,35 +121,36 @@ async fn garbage_is_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_start_ups_end_in_time_and_keep_nobody_out() {
-    let listen = "startup_timeout = \"1s\"\nmax_connections = 4\n";
-    let pair =
-        Pair::recipe().hba(&["host all slow 127.0.0.1/32 scram-sha-256"]).schema("create user slow").listen(listen);
-    let pair = pair.start().await;
+async fn slow_start_ups_end_in_time_and_are_bounded() {
+    let listen = "startup_timeout = \"2s\"\nmax_connections = 4\n";
+    let recipe = Pair::recipe().hba(&["host all slow 127.0.0.1/32 scram-sha-256"]).schema("create user slow");
+    let pair = recipe.listen(listen).start().await;
+    // One that never sends its password is a session, and is told why it ends.
+    let mut unproven = Wire::dial(pair.proxy.port()).await;
+    unproven.send(&startup(VERSION, &[("user", "slow")])).await;
+    assert_eq!(unproven.until(b'R').await.tags(), "R");
     let mut slow = Vec::new();
-    let whole = startup(VERSION, &[("user", "slow")]);
-    for size in [0, 1, 20, whole.len()] {
+    for size in [0, 1, 20, 40] {
         let mut wire = Wire::dial(pair.proxy.port()).await;
-        wire.send(&whole[..size]).await;
+        wire.send(&startup(VERSION, &[])[..size]).await;
         slow.push(wire);
     }
-    // One that keeps the connection alive by a byte now and then is no better.
-    let drops = async {
-        let mut wire = Wire::dial(pair.proxy.port()).await;
-        for byte in startup(VERSION, &[]).chunks(1).take(20) {
-            if wire.try_send(byte).await.is_err() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    let beyond = Wire::dial(pair.proxy.port()).await.until_closed().await;
+    assert_eq!((beyond.tags().as_str(), beyond.errors()), ("E", vec!["53300".to_owned()]));
+    for wire in &mut slow {
+        assert_eq!(wire.until_closed().await.tags(), "");
+    }
+    let said = unproven.until_closed().await;
+    assert_eq!((said.tags().as_str(), said.errors()), ("E", vec!["57014".to_owned()]));
+    // One that sends a byte now and then is no better.
+    let mut dripping = Wire::dial(pair.proxy.port()).await;
+    for byte in startup(VERSION, &[]).chunks(1).cycle() {
+        if dripping.try_send(byte).await.is_err() {
+            break;
         }
-        wire.until_closed().await
-    };
-    let ends = async {
-        for wire in &mut slow {
-            assert!(wire.until_closed().await.closed);
-        }
-    };
-    tokio::join!(drops, ends);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(dripping.until_closed().await.tags(), "");
     assert_eq!(pair.status().await.sessions.open, 0);
     psql(&pair.url(), "select 1").await.must_succeed();
 }
