@@ -77,6 +77,10 @@ async fn a_large_row_that_the_primary_makes_itself_is_not_held_in_memory() {
     let grown = high_water(&pair) - before;
     assert!(grown < 16 * MIB, "{} MiB", grown / MIB);
     assert_eq!(pair.status().await.mirror.suspect_tables, ["public.t"]);
+    // Read back, which takes more than `mirror.memory` for each of them.
+    pair.shadow.start_server().unwrap();
+    pair.wait_settled().await;
+    assert_eq!(same_rows(&pair, "t").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
