@@ -9,7 +9,7 @@ use super::args::{RunArgs, config_file};
 use super::exit::{Exit, Failure};
 use super::{on_a_runtime, open_files};
 use crate::config::{self, Reloader, Sources};
-use crate::telemetry::{LogLevel, start_logging};
+use crate::telemetry::{LogLevel, log_panics, start_logging};
 
 /// Runs until the proxy is told to end.
 pub(super) fn run(args: RunArgs) -> Result<Exit, Failure> {
@@ -20,6 +20,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failure> {
     let loaded = sources
         .load()
         .map_err(|problems| Failure::new(Exit::Usage, format!("the configuration is refused\n{problems}")))?;
+    log_panics();
     let level = start_logging(&loaded.settings.log).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     open_files::raise_for(loaded.settings.listen.max_connections);
     let reloader = Reloader::new(loaded);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -10,6 +11,7 @@ use tracing::{debug, warn};
 
 use super::cancel::CancelKeys;
 use super::identity::Identity;
+use super::isolation::isolated;
 use super::login::Login;
 use super::relay::Relay;
 use super::startup::{Hello, Wish, negotiate};
@@ -64,6 +66,9 @@ pub enum Leaving {
 /// Who is in, and what letting them in takes.
 #[derive(Debug, Default)]
 pub struct Gate {
+    /// Connections that have not said what they want, or want a cancel.
+    arriving: AtomicUsize,
+    /// Sessions, from their StartupMessage on.
     open: AtomicUsize,
     total: AtomicU64,
     keys: Arc<CancelKeys>,
@@ -78,12 +83,24 @@ impl Gate {
     }
 }
 
-/// One client's place; given up when it is dropped, however its task ends.
-struct Place(Arc<Gate>);
+/// A place among those that `count` counts; given up when it is dropped, however its task ends.
+struct Place {
+    gate: Arc<Gate>,
+    count: fn(&Gate) -> &AtomicUsize,
+}
+
+impl Place {
+    /// `None`: `most` are taken.
+    fn take(gate: &Arc<Gate>, count: fn(&Gate) -> &AtomicUsize, most: usize) -> Option<Self> {
+        let place = Self { gate: Arc::clone(gate), count };
+        let before = count(gate).fetch_add(1, Ordering::AcqRel);
+        (before < most).then_some(place)
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
+        (self.count)(&self.gate).fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -102,19 +119,19 @@ pub async fn serve(
         tokio::select! {
             biased;
             _ = asked(&mut leaving, Leaving::No) => break,
-            Some(ended) = tasks.join_next() => {
-                if let Err(error) = ended && error.is_panic() {
-                    metrics::counter!("crossfade_session_panics_total").increment(1);
-                    warn!("a session ended by a bug in crossfade; the others go on");
-                }
-            }
+            Some(_) = tasks.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    gate.open.fetch_add(1, Ordering::AcqRel);
-                    let place = Place(Arc::clone(&gate));
+                    let most = shared.live.get().listen.max_connections;
+                    let Some(arrival) = Place::take(&gate, |gate| &gate.arriving, most) else {
+                        // Into an empty buffer: it is taken at once.
+                        let _ = stream.try_write(&too_many());
+                        continue;
+                    };
                     // Taken from this runtime's poller, to be watched by the one it is given to.
                     let Ok(stream) = stream.into_std() else { continue };
-                    tasks.spawn_on(client(stream, Arc::clone(&shared), place, for_clients.clone()), threads.next());
+                    let client = client(stream, Arc::clone(&shared), arrival, for_clients.clone());
+                    tasks.spawn_on(isolated(client), threads.next());
                 }
                 Err(error) => {
                     warn!(%error, "accepting a connection");
@@ -136,37 +153,56 @@ pub(super) async fn asked(leaving: &mut watch::Receiver<Leaving>, before: Leavin
     }
 }
 
-async fn client(stream: std::net::TcpStream, shared: Arc<Shared>, place: Place, leaving: watch::Receiver<Leaving>) {
+async fn client(
+    stream: std::net::TcpStream,
+    shared: Arc<Shared>,
+    arrival: Place,
+    mut leaving: watch::Receiver<Leaving>,
+) {
     let settings = Arc::clone(&shared.live.get());
     let Ok(socket) = TcpStream::from_std(stream) else { return };
-    let tls = place.0.identity.of(&settings);
-    let wish = match tokio::time::timeout(settings.listen.startup_timeout, negotiate(socket, tls)).await {
+    let gate = Arc::clone(&arrival.gate);
+    let negotiated =
+        tokio::time::timeout(settings.listen.startup_timeout, negotiate(socket, gate.identity.of(&settings)));
+    let negotiated = tokio::select! {
+        negotiated = negotiated => negotiated,
+        _ = asked(&mut leaving, Leaving::No) => return,
+    };
+    let wish = match negotiated {
         Ok(Ok(wish)) => wish,
         Ok(Err(error)) => return debug!(%error, "a client did not become a session"),
         Err(_) => return debug!("a client did not say what it wants in time"),
     };
     match wish {
         Wish::Gone => {}
-        Wish::Cancel(key) => {
-            if let Err(error) = place.0.keys.cancel(&key, &settings.primary.url).await {
+        Wish::Cancel(key, canceller) => {
+            if let Err(error) = gate.keys.cancel(&key, &settings.primary.url).await {
                 debug!(%error, "forwarding a cancel request");
             }
+            // Closed only now: whoever waits for it knows that the cancel will not hit its next statement.
+            drop(canceller);
         }
-        Wish::Session(hello) => welcome(*hello, &shared, &settings, &place, leaving).await,
+        Wish::Session(mut hello) => match Place::take(&gate, |gate| &gate.open, settings.listen.max_connections) {
+            Some(_session) => {
+                drop(arrival);
+                welcome(*hello, &shared, &settings, &gate, leaving).await;
+            }
+            None => refuse(&mut hello.stream, &too_many()).await,
+        },
     }
+}
+
+fn too_many() -> Bytes {
+    error_response(Severity::Fatal, "53300", "sorry, too many clients already")
 }
 
 async fn welcome(
     mut hello: Hello,
     shared: &Shared,
     settings: &Settings,
-    place: &Place,
+    gate: &Gate,
     leaving: watch::Receiver<Leaving>,
 ) {
-    if place.0.open.load(Ordering::Acquire) > settings.listen.max_connections {
-        let message = error_response(Severity::Fatal, "53300", "sorry, too many clients already");
-        return refuse(&mut hello.stream, &message).await;
-    }
     let mut primary = match server::open(&settings.primary.url, Silence::Patient).await {
         Ok(primary) => primary,
         Err(error) => {
@@ -174,7 +210,7 @@ async fn welcome(
             return refuse(&mut hello.stream, &error_response(Severity::Fatal, "08006", &text)).await;
         }
     };
-    let login = Login::new(&mut hello, &mut primary).run(&place.0.verifiers, settings);
+    let login = Login::new(&mut hello, &mut primary).run(&gate.verifiers, settings);
     let opening = match tokio::time::timeout(settings.listen.startup_timeout, login).await {
         Ok(Ok(opening)) => opening,
         Ok(Err(error)) => {
@@ -186,9 +222,9 @@ async fn welcome(
         }
         Err(_) => return debug!("a client did not log in in time"),
     };
-    place.0.total.fetch_add(1, Ordering::Relaxed);
+    gate.total.fetch_add(1, Ordering::Relaxed);
     let session = session(&hello.startup, shared, settings);
-    let relay = Relay::new(session, hello.stream, primary, opening, shared, Arc::clone(&place.0.keys));
+    let relay = Relay::new(session, hello.stream, primary, opening, shared, Arc::clone(&gate.keys));
     relay.run(settings.listen.startup_timeout, leaving).await;
 }
 

@@ -8,6 +8,7 @@ mod books;
 mod cancel;
 mod direction;
 mod identity;
+mod isolation;
 mod listener;
 mod login;
 mod relay;

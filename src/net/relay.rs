@@ -17,11 +17,15 @@ use tracing::debug;
 use super::books::Books;
 use super::cancel::{CancelKeys, Registered};
 use super::direction::Direction;
+use super::isolation::isolated;
 use super::listener::{self, Leaving, Shared};
 use super::login::Opening;
 use crate::server::Stream;
 use crate::session::{Drawn, Env, Session, SessionError, Splice, Truncated};
 use crate::wire::{Severity, error_response};
+
+/// How long a client may take to read the last word.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A session with its two sockets.
 pub(super) struct Relay<'a> {
@@ -35,6 +39,8 @@ pub(super) struct Relay<'a> {
     splice: Splice,
     /// The client takes no more bytes; answers are still read for what they commit.
     client_is_gone: bool,
+    /// What the client was given so far ends with a whole message: something of ours may follow.
+    between_messages: bool,
     /// The primary was told that nothing more comes.
     primary_is_told: bool,
     input: Input,
@@ -68,6 +74,12 @@ enum Stop {
     Broken(SessionError),
     /// The primary's socket failed.
     PrimaryFailed(io::Error),
+    /// The client did not log in in time.
+    LoginTimedOut,
+    /// The shadow was lost within a row.
+    Truncated,
+    /// A bug.
+    Panicked,
 }
 
 impl<'a> Relay<'a> {
@@ -93,6 +105,7 @@ impl<'a> Relay<'a> {
             downward: Direction::holding(from_primary),
             splice: Splice::default(),
             client_is_gone: false,
+            between_messages: true,
             primary_is_told: false,
             input,
             number: rand::random(),
@@ -103,13 +116,18 @@ impl<'a> Relay<'a> {
     }
 
     /// Runs the session to its end. Login must be over within `startup_timeout`.
-    pub(super) async fn run(mut self, startup_timeout: Duration, mut leaving: watch::Receiver<Leaving>) {
+    pub(super) async fn run(mut self, startup_timeout: Duration, leaving: watch::Receiver<Leaving>) {
+        let stop = isolated(self.go(startup_timeout, leaving)).await;
+        self.end(stop.unwrap_or(Stop::Panicked)).await;
+    }
+
+    async fn go(&mut self, startup_timeout: Duration, mut leaving: watch::Receiver<Leaving>) -> Stop {
         let login = tokio::time::sleep(startup_timeout);
         tokio::pin!(login);
         let mut asked = Leaving::No;
         // What was read before the relay.
         if let Err(error) = self.show_down() {
-            return self.end(Stop::Broken(error)).await;
+            return Stop::Broken(error);
         }
         loop {
             let logged_in = self.session.is_logged_in();
@@ -124,16 +142,16 @@ impl<'a> Relay<'a> {
                     if self.session.is_logged_in() {
                         continue;
                     }
-                    return debug!("a client did not log in in time");
+                    return Stop::LoginTimedOut;
                 }
             };
             match stop {
                 Stop::Read(drawn) => {
                     if let Err(Truncated) = self.read(*drawn).await {
-                        return debug!("the shadow was lost within a row: the session cannot go on");
+                        return Stop::Truncated;
                     }
                 }
-                stop => return self.end(stop).await,
+                stop => return stop,
             }
         }
     }
@@ -150,21 +168,36 @@ impl<'a> Relay<'a> {
             Stop::PrimaryFailed(error) => {
                 self.tell("08006", &format!("the connection to the primary was lost: {error}")).await;
             }
-            Stop::PrimaryClosed | Stop::Read(_) => {
-                if !self.session.has_said_farewell() {
+            Stop::PrimaryClosed => {
+                let client_is_done = self.upward.has_ended() && !self.session.awaits_ready();
+                if !client_is_done && !self.session.has_said_farewell() {
                     self.tell("08006", "the primary closed the connection unexpectedly").await;
                 }
             }
+            Stop::Panicked => {
+                self.tell("XX000", "a bug in crossfade ends this session; an open transaction is rolled back").await;
+            }
+            Stop::LoginTimedOut => {
+                debug!("a client did not log in in time");
+                self.tell("57014", "canceling authentication due to timeout").await;
+            }
+            Stop::Truncated | Stop::Read(_) => debug!("the shadow was lost within a row: the session cannot go on"),
         }
         let _ = self.client.shutdown().await;
     }
 
+    /// The last word, where it can be one: within a message it would be taken for a part of it.
     async fn tell(&mut self, sqlstate: &str, message: &str) {
-        if !self.client_is_gone {
-            let message = error_response(Severity::Fatal, sqlstate, message);
-            let said = async { self.client.write_all(&message).await.and(self.client.flush().await) };
-            let _ = tokio::time::timeout(Duration::from_secs(5), said).await;
+        if self.client_is_gone || !self.between_messages {
+            return;
         }
+        let message = error_response(Severity::Fatal, sqlstate, message);
+        let said = async {
+            poll_fn(|cx| self.downward.poll_flush(cx, &mut self.client)).await?;
+            self.client.write_all(&message).await?;
+            self.client.flush().await
+        };
+        let _ = tokio::time::timeout(FAREWELL, said).await;
     }
 
     /// Moves what can be moved.
@@ -177,9 +210,13 @@ impl<'a> Relay<'a> {
         }
         match asked {
             Leaving::No => Poll::Pending,
-            Leaving::WhenIdle if !self.session.is_idle() || !self.downward.is_flushed() => Poll::Pending,
+            Leaving::WhenIdle if self.is_busy() => Poll::Pending,
             Leaving::WhenIdle | Leaving::Now => Poll::Ready(Stop::Leave),
         }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.session.is_logged_in() && !(self.session.is_idle() && self.downward.is_flushed())
     }
 
     /// From the primary to the client.
@@ -252,6 +289,7 @@ impl<'a> Relay<'a> {
         let env = env(self.shared, &catalog, settings.mirror.ddl);
         let (session, books) = (&mut self.session, &mut self.books);
         self.downward.show(|input, splice| session.server(input, &env, books, splice), &mut self.splice)?;
+        self.between_messages = self.session.is_between_answers();
         if let Some(again) = self.session.take_again() {
             self.upward.say(&again);
         }
@@ -289,12 +327,14 @@ impl<'a> Relay<'a> {
             self.input = Input::Offered;
             return Ok(());
         };
+        self.between_messages = false;
         while let Some(bytes) = reply.next().await {
             let bytes = bytes?;
             if !self.client_is_gone && self.client.write_all(&bytes).await.is_err() {
                 self.client_is_gone = true;
             }
         }
+        self.between_messages = true;
         self.upward.take(drawn.size);
         self.session.served(&drawn);
         self.input = Input::New;

@@ -63,7 +63,7 @@ impl Session {
         splice: &mut Splice,
     ) -> Result<usize, SessionError> {
         if self.mode == Mode::Unread {
-            return Ok(input.len());
+            return self.pass_up(input);
         }
         let mut at = 0;
         loop {
@@ -82,7 +82,10 @@ impl Session {
                 return Ok(at);
             }
             let message = Message { at, size, bytes: &input[at..at + size.min(there)] };
-            self.request(&message, env, accounts, splice).map_err(SessionError::Client)?;
+            if let Err(Malformed(_)) = self.request(&message, env, accounts, splice) {
+                // The server refuses it in its own words, as it refuses an unknown portal.
+                self.outstanding.push(Request::Execute { portal: None });
+            }
             self.client_passes = size;
         }
     }
@@ -125,6 +128,8 @@ impl Session {
             b'H' => {}
             b'S' if self.copying => {}
             b'S' => self.outstanding.push(Request::Sync),
+            // Outside of COPY the server ignores them.
+            _ if self.outstanding.is_empty() => {}
             _ => {
                 self.copying = false;
                 self.outstanding.push(Request::CopyEnd);

@@ -32,7 +32,7 @@ pub enum SessionError {
 /// How closely a session is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Relayed unread: replication, another database, mirroring off.
+    /// Relayed unread (`unread.rs`): replication, another database, mirroring off.
     Unread,
     /// Requests, transaction and rows are tracked.
     Tracked,
@@ -48,7 +48,7 @@ pub struct Session {
     pub(super) statements: Named<Arc<Prepared>>,
     pub(super) portals: Named<Portal>,
     pub(super) transaction: Transaction,
-    /// As the last ReadyForQuery said (unread: the first); `None` before the first.
+    /// As the last ReadyForQuery said; `None` before the first.
     pub(super) status: Option<TransactionStatus>,
     /// What the open transaction may have written, by what was sent.
     pub(super) touched: Touched,
@@ -67,6 +67,8 @@ pub struct Session {
     /// Bytes of the message under way that pass unread, from the client and from the server.
     pub(super) client_passes: usize,
     pub(super) server_passes: usize,
+    /// Those from the server are dropped.
+    pub(super) server_drops: bool,
     pub(super) cancel_key: Option<Vec<u8>>,
     /// What is under way, as it came.
     pub(super) group: Option<Group>,
@@ -113,13 +115,14 @@ impl Session {
             unnamed_elsewhere: false,
             client_passes: 0,
             server_passes: 0,
+            server_drops: false,
             cancel_key: None,
             group: None,
             refusals: Refusals::default(),
             defines: false,
             again: None,
             may_retry: true,
-            farewell: mode == Mode::Unread,
+            farewell: false,
         }
     }
 
@@ -130,8 +133,7 @@ impl Session {
 
     /// Whether the client is logged in, waits for nothing, has no transaction open and no message half sent.
     pub fn is_idle(&self) -> bool {
-        self.mode == Mode::Tracked
-            && self.status == Some(TransactionStatus::Idle)
+        self.status == Some(TransactionStatus::Idle)
             && self.outstanding.is_empty()
             && !self.skipping
             && self.client_passes == 0
@@ -140,6 +142,16 @@ impl Session {
     /// Whether one side has said that the session ends, so that the client needs no word of ours.
     pub fn has_said_farewell(&self) -> bool {
         self.farewell
+    }
+
+    /// Whether the client waits for a ReadyForQuery.
+    pub fn awaits_ready(&self) -> bool {
+        self.outstanding.awaits_ready()
+    }
+
+    /// Whether what the server sent so far, and was let through, ends with a whole message.
+    pub fn is_between_answers(&self) -> bool {
+        self.server_passes == 0
     }
 
     /// Whether login is over.

@@ -6,6 +6,7 @@ mod accounts;
 mod capture;
 mod client;
 mod follow;
+mod large;
 mod machine;
 mod outstanding;
 mod plan;
@@ -19,6 +20,7 @@ mod server;
 mod settings;
 mod splice;
 mod transaction;
+mod unread;
 
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,10 @@ impl Request {
             _ => None,
         }
     }
+
+    fn ends_with_ready(&self) -> bool {
+        matches!(self, Self::Query(_) | Self::Refused | Self::Sync | Self::FunctionCall)
+    }
 }
 
 /// The statements of a simple Query.
@@ -84,12 +88,17 @@ impl Outstanding {
         }
     }
 
+    /// Whether anything of it ends with ReadyForQuery.
+    pub(super) fn awaits_ready(&self) -> bool {
+        self.requests.iter().any(|sent| sent.request.ends_with_ready())
+    }
+
     pub(super) fn announce(&mut self) {
         self.announced += 1;
     }
 
     pub(super) fn push(&mut self, request: Request) {
-        let announced = if ends_with_ready(&request) { std::mem::take(&mut self.announced) } else { 0 };
+        let announced = if request.ends_with_ready() { std::mem::take(&mut self.announced) } else { 0 };
         self.requests.push_back(Sent { request, announced, hidden: None });
     }
 
@@ -121,7 +130,7 @@ impl Outstanding {
     /// Takes everything up to the request that this ReadyForQuery answers; gives how many announcements that decides.
     pub(super) fn ready(&mut self) -> usize {
         while let Some(Sent { request, announced, .. }) = self.requests.pop_front() {
-            if ends_with_ready(&request) {
+            if request.ends_with_ready() {
                 return announced;
             }
             self.announced += announced;
@@ -168,8 +177,4 @@ impl Outstanding {
         }
         end.is_some()
     }
-}
-
-fn ends_with_ready(request: &Request) -> bool {
-    matches!(request, Request::Query(_) | Request::Refused | Request::Sync | Request::FunctionCall)
 }

@@ -2,6 +2,7 @@
 
 use super::accounts::{Accounts, Env};
 use super::capture::{self, Told};
+use super::large::Large;
 use super::machine::{Mode, Session, SessionError};
 use super::outstanding::{Request, Steps};
 use super::plan::{Plan, Step};
@@ -23,12 +24,16 @@ impl Session {
         splice: &mut Splice,
     ) -> Result<usize, SessionError> {
         if self.mode == Mode::Unread {
-            return self.look_for_login(input);
+            return self.pass_down(input);
         }
         let mut at = 0;
         loop {
             let pass = self.server_passes.min(input.len() - at);
             self.server_passes -= pass;
+            if self.server_drops {
+                splice.replace(at, pass, b"");
+                self.server_drops = self.server_passes > 0;
+            }
             at += pass;
             let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Server)? else {
                 return Ok(at);
@@ -37,28 +42,22 @@ impl Session {
                 self.server_passes = size;
                 continue;
             }
+            if tag == b'D' {
+                match self.large_row(&input[at..], size, at, splice) {
+                    Large::No => {}
+                    Large::Wait => return Ok(at),
+                    Large::Cut(passes) => {
+                        at += passes;
+                        self.server_passes = size - passes;
+                        self.server_drops = true;
+                        continue;
+                    }
+                }
+            }
             let Some(message) = input.get(at..at + size) else { return Ok(at) };
             self.answer(message, at, env, accounts, splice).map_err(SessionError::Server)?;
             self.server_passes = size;
         }
-    }
-
-    /// Of a session that is relayed unread only the first ReadyForQuery is looked for: it ends the login.
-    fn look_for_login(&mut self, input: &[u8]) -> Result<usize, SessionError> {
-        let mut at = 0;
-        while self.status.is_none() {
-            let pass = self.server_passes.min(input.len() - at);
-            self.server_passes -= pass;
-            at += pass;
-            let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Server)? else {
-                return Ok(at);
-            };
-            if tag == b'Z' {
-                self.status = Some(TransactionStatus::Idle);
-            }
-            self.server_passes = size;
-        }
-        Ok(input.len())
     }
 
     /// Whether a message is needed whole.
@@ -151,7 +150,7 @@ impl Session {
     }
 
     /// The captured statement whose rows come now, and how.
-    fn captured(&mut self) -> Option<(std::sync::Arc<super::plan::Capture>, RowFormat)> {
+    pub(super) fn captured(&mut self) -> Option<(std::sync::Arc<super::plan::Capture>, RowFormat)> {
         self.drop_copy_ends();
         let (step, format) = match self.outstanding.head()? {
             Request::Query(Steps::Each { steps, .. }) => (steps.front()?, RowFormat::Text),
@@ -238,8 +237,7 @@ impl Session {
     fn error(&mut self, message: &[u8], at: usize, accounts: &mut impl Accounts, splice: &mut Splice) {
         self.failed = true;
         self.copying = false;
-        let severity = wire::error_fields(&message[HEADER..]).find(|(code, _)| *code == b'V').map(|(_, text)| text);
-        self.farewell |= matches!(severity, Some(b"FATAL" | b"PANIC"));
+        self.farewell |= wire::is_fatal(&message[HEADER..]);
         self.group = None;
         let failed = match self.outstanding.head() {
             None | Some(Request::Sync | Request::FunctionCall | Request::Refused) => return,
@@ -280,7 +278,14 @@ impl Session {
     }
 
     fn ready(&mut self, status: TransactionStatus, accounts: &mut impl Accounts) {
+        if self.status.replace(status).is_none() {
+            // The end of the login. What the client has asked already comes behind it.
+            return;
+        }
         let decided = self.outstanding.ready();
+        self.drop_copy_ends();
+        // Whatever was taken for part of a COPY: the server has read a Sync.
+        self.skipping = false;
         if status == TransactionStatus::Idle {
             if self.failed {
                 self.roll_back();
@@ -291,7 +296,6 @@ impl Session {
         self.failed = false;
         self.group = None;
         self.in_block = status != TransactionStatus::Idle;
-        self.status = Some(status);
         accounts.resolve(decided);
         if self.outstanding.is_empty() {
             self.may_end_block = false;

@@ -3,7 +3,7 @@
 use crate::effect::{Change, Mark, Reason, Touched, Xid};
 
 /// A transaction that holds more is marked by table instead (rule 23).
-const MAX_BYTES: usize = 8 << 20;
+pub(super) const MAX_BYTES: usize = 8 << 20;
 
 /// The changes of the open transaction, explicit or implicit.
 #[derive(Debug, Default)]

@@ -2,9 +2,11 @@
 //! `tracing`. Neither ever carries a password or a row's value.
 
 mod logging;
+mod panics;
 mod publish;
 mod recorder;
 
 pub use logging::{LogError, LogLevel, start_logging};
+pub use panics::{count_session_panic, log_panics};
 pub use publish::publish;
 pub use recorder::{Metrics, MetricsError};

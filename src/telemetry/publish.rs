@@ -15,6 +15,8 @@ pub fn publish(status: &Status, tables: &[TableReport]) {
     gauge!(name::GENERATION).set(status.generation as f64);
     gauge!(name::SESSIONS_OPEN).set(status.sessions.open as f64);
     counter!(name::SESSIONS).absolute(status.sessions.total);
+    // Shown from the start, not from the first one on.
+    counter!(name::SESSION_PANICS).increment(0);
     server("primary", &status.primary);
     server("shadow", &status.shadow);
     mirror(&status.mirror);

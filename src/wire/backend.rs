@@ -41,6 +41,11 @@ pub fn error_fields(mut body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     })
 }
 
+/// Whether the body of an ErrorResponse says that the session ends.
+pub fn is_fatal(body: &[u8]) -> bool {
+    error_fields(body).any(|(code, text)| code == b'V' && matches!(text, b"FATAL" | b"PANIC"))
+}
+
 /// The body of a DataRow: fields, `None` is NULL.
 pub fn data_row_fields(body: &[u8]) -> Result<Vec<Option<&[u8]>>, Malformed> {
     let (count, mut rest) = body.split_first_chunk().ok_or(Malformed("too short"))?;

@@ -15,7 +15,8 @@ pub use authentication::{
     sasl_outcome, sasl_response,
 };
 pub use backend::{
-    ColumnStrip, TransactionStatus, data_row_fields, error_fields, parameter_status, ready_status, strip_columns,
+    ColumnStrip, TransactionStatus, data_row_fields, error_fields, is_fatal, parameter_status, ready_status,
+    strip_columns,
 };
 pub use frame::{HEADER, Header, Malformed, header};
 pub use frontend::{Bind, Execute, Parse, Target, bind, close_or_describe, cstring, execute, parse};

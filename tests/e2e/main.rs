@@ -2,13 +2,18 @@
 //!
 //! One binary with a module per promise, so that it links once. Every test makes what it needs and leaves nothing.
 
+mod bulk;
+mod cancel;
 mod check;
 mod demo;
 mod drivers;
+mod endings;
 mod mirror;
 mod outage;
 mod reads;
 mod refusal;
 mod relay;
+mod startup;
 mod support;
 mod tls;
+mod wire;

@@ -99,7 +99,8 @@ impl Shared {
             );
             return false;
         }
-        let fits = self.fits(placement, bytes, self.bounds.journal - self.bounds.journal / RESERVE);
+        let journal = self.bounds.journal - self.bounds.journal / RESERVE;
+        let fits = self.fits(placement, bytes, self.bounds.memory, journal);
         match (placement.intake, fits) {
             (Intake::Open, false) => {
                 placement.intake = Intake::Overflowing;
@@ -118,16 +119,19 @@ impl Shared {
         fits
     }
 
-    /// Whether a refresh of this size fits; it may use the reserve.
+    /// Whether a refresh of this size fits; it may use the reserve. One that is larger than the memory may come when
+    /// nothing else is there: a row that large could not be healed else.
     pub(super) fn admits_refresh(&self, placement: &Placement, bytes: usize) -> bool {
-        placement.intake != Intake::Closed && self.fits(placement, bytes, self.bounds.journal)
+        let is_alone = placement.unwritten_bytes() + self.backlog.bytes() == 0;
+        let memory = if is_alone { usize::MAX } else { self.bounds.memory };
+        placement.intake != Intake::Closed && self.fits(placement, bytes, memory, self.bounds.journal)
     }
 
-    fn fits(&self, placement: &Placement, bytes: usize, journal: u64) -> bool {
+    fn fits(&self, placement: &Placement, bytes: usize, memory: usize, journal: u64) -> bool {
         let unwritten = placement.unwritten_bytes();
         let in_memory = unwritten + self.backlog.bytes() + bytes;
         let on_disk = self.on_disk.load(Ordering::Relaxed) + (unwritten + bytes) as u64;
-        bytes <= MAX_ENTRY_BYTES && in_memory <= self.bounds.memory && on_disk <= journal
+        bytes <= MAX_ENTRY_BYTES && in_memory <= memory && on_disk <= journal
     }
 
     pub(super) fn mark(&self, mark: &Mark) {

@@ -199,3 +199,27 @@ fn error_positions_are_those_of_the_text_the_client_sent() {
     assert_eq!(seen, [complete("INSERT 0 1"), error_at(position(&sql)), ready(b'I')].concat());
     assert_eq!(stage.commits(), Vec::<Vec<String>>::new(), "the implicit transaction rolled back");
 }
+
+#[test]
+fn rule_23_a_row_too_large_to_be_kept_is_not_held() {
+    let image = format!("(1,{})", "x".repeat(9 << 20));
+    let (alone, behind_own) = (told_row(&image), row(&["1", &image, "100", "7", "0/10"]));
+    for (sql, columns, told, own) in [
+        (INSERT.to_owned(), 4, alone, Vec::new()),
+        (format!("{INSERT} returning id"), 5, behind_own, [description(1), row(&["1"])].concat()),
+    ] {
+        for piece in [5, 1000, 1 << 20, usize::MAX] {
+            let mut stage = Stage::with_pieces_of(piece.max(1000));
+            stage.client(&query(&sql));
+            // The front in small pieces, the mass in larger ones.
+            let (front, mass) = told.split_at(64);
+            let mut seen = stage.server(&description(columns));
+            seen.extend(front.chunks(piece).flat_map(|piece| stage.server(piece)));
+            seen.extend(stage.server(mass));
+            assert!(stage.held() < 100, "{} bytes are held", stage.held());
+            seen.extend(stage.server(&[complete("INSERT 0 1"), ready(b'I')].concat()));
+            assert_eq!(seen, [&own[..], &complete("INSERT 0 1"), &ready(b'I')].concat(), "{sql} in pieces of {piece}");
+            assert_eq!(stage.commits(), [["mark 100 Overflow"]]);
+        }
+    }
+}

@@ -8,56 +8,133 @@ use proptest::prelude::*;
 const INSERT: &str = "insert into t values (1, 'a') returning v";
 
 #[test]
-fn a_session_that_is_relayed_unread_is_logged_in_with_its_first_ready_and_never_known_to_be_idle() {
+fn a_session_that_is_relayed_unread_shows_where_messages_end_and_whether_the_client_waits() {
     let startup = Startup { parameters: vec![("user".into(), "bob".into())] };
     for piece in [1, 3, usize::MAX] {
         let mut stage = Stage::of(Session::unread(&startup), piece);
         let begin = [message(b'R', &[0; 4]), message(b'S', b"a\0Z\0")].concat();
         assert_eq!(stage.server(&begin), begin);
         assert!(!stage.session.is_logged_in());
-        assert_eq!(stage.server(&ready(b'I')), ready(b'I'));
-        assert!(stage.session.is_logged_in() && !stage.session.is_idle());
-        assert_eq!(stage.server(b"anything"), b"anything");
+        stage.server(&ready(b'I'));
+        assert!(stage.session.is_logged_in() && stage.session.is_idle());
+        let request = [query(INSERT), parse("", INSERT), sync()].concat();
+        assert_eq!(stage.client(&request), request);
+        let answer = [complete("INSERT 0 1"), ready(b'I')].concat();
+        assert_eq!(stage.server(&answer), answer);
+        assert!(!stage.session.is_idle() && stage.session.awaits_ready(), "a Sync is not answered");
+        assert_eq!(stage.server(&answer[..7]), answer[..7]);
+        assert!(!stage.session.is_between_answers());
+        stage.server(&answer[7..]);
+        assert!(stage.session.is_idle() && stage.session.is_between_answers());
+        stage.client(&query("begin"));
+        stage.server(&[complete("BEGIN"), ready(b'T')].concat());
+        assert!(!stage.session.is_idle() && !stage.session.awaits_ready());
+        stage.server(&message(b'E', b"SFATAL\0VFATAL\0C57P01\0\0"));
+        assert!(stage.session.has_said_farewell());
+        assert_eq!(stage.told(), []);
     }
+    let mut stage = Stage::of(Session::unread(&startup), 1);
+    stage.client(&message(b'X', b""));
+    assert!(stage.session.has_said_farewell());
 }
 
-/// A conversation with everything in it: what the client sends and what the server answers, in turn.
+/// A conversation with every message of the protocol in it: what the client sends and what the server answers, in turn.
 fn conversation() -> Vec<(Vec<u8>, Vec<u8>)> {
-    let row = row(&["a", "(1,a)", "100", "7", "0/10"]);
-    let extended = [parse("s", INSERT), message(b'D', b"Ss\0"), bind("s", &[]), execute(0), sync()].concat();
-    let parameters = message(b't', &[0, 0]);
-    vec![
-        (query("select 1"), [description(1), super::support::row(&["1"]), complete("SELECT 1"), ready(b'I')].concat()),
-        (query(INSERT), [description(5), row.clone(), complete("INSERT 0 1"), ready(b'I')].concat()),
-        (
-            extended,
-            [
-                message(b'1', b""),
-                parameters,
+    let told = row(&["a", "(1,a)", "100", "7", "0/10"]);
+    let own = || row(&["1"]);
+    let (parsed, bound, closed, suspended) =
+        (message(b'1', b""), message(b'2', b""), message(b'3', b""), message(b's', b""));
+    let noise =
+        [message(b'S', b"TimeZone\0UTC\0"), message(b'A', b"\0\0\0\x01c\0p\0"), message(b'N', b"SNOTICE\0C00000\0\0")]
+            .concat();
+    let flush = || message(b'H', b"");
+    let copy_in = || message(b'G', &[0, 0, 0]);
+    let data = || message(b'd', b"1\ta\n");
+    let (copy_done, copy_fail) = (message(b'c', b""), message(b'f', b"no\0"));
+    let steps: Vec<[Vec<Vec<u8>>; 2]> = vec![
+        [vec![query("select 1")], vec![noise.clone(), description(1), own(), complete("SELECT 1"), ready(b'I')]],
+        [vec![query(INSERT)], vec![description(5), noise.clone(), told.clone(), complete("INSERT 0 1"), ready(b'I')]],
+        [
+            vec![parse("s", INSERT), message(b'D', b"Ss\0"), bind("s", &[]), execute(0), flush(), sync()],
+            vec![
+                parsed.clone(),
+                message(b't', &[0, 0]),
                 description(5),
-                message(b'2', b""),
-                row.clone(),
+                bound.clone(),
+                told.clone(),
+                noise.clone(),
                 complete("INSERT 0 1"),
                 ready(b'I'),
-            ]
-            .concat(),
-        ),
-        (query("copy t from stdin"), message(b'G', &[0, 0, 0])),
-        ([message(b'd', b"1\ta\n"), message(b'c', b"")].concat(), [complete("COPY 1"), ready(b'I')].concat()),
-        (query(""), [message(b'I', b""), ready(b'I')].concat()),
-        (message(b'F', &[0; 10]), [message(b'V', &[0, 0, 0, 0]), ready(b'I')].concat()),
-        (query("begin"), [complete("BEGIN"), ready(b'T')].concat()),
-        (query(INSERT), [description(5), row, complete("INSERT 0 1"), error(), ready(b'E')].concat()),
-        (query("rollback"), [complete("ROLLBACK"), ready(b'I')].concat()),
-    ]
+            ],
+        ],
+        [
+            vec![parse("", "select 1"), bind("", &[]), message(b'D', b"P\0"), execute(1), execute(1), sync()],
+            vec![
+                parsed.clone(),
+                bound.clone(),
+                description(1),
+                own(),
+                suspended.clone(),
+                complete("SELECT 0"),
+                ready(b'I'),
+            ],
+        ],
+        [
+            vec![bind("s", &[]), execute(1), message(b'C', b"P\0"), sync()],
+            vec![bound.clone(), told.clone(), suspended, closed.clone(), ready(b'I')],
+        ],
+        [
+            vec![parse("", ""), bind("", &[]), message(b'D', b"P\0"), execute(0), sync()],
+            vec![parsed.clone(), bound.clone(), message(b'n', b""), message(b'I', b""), ready(b'I')],
+        ],
+        // Errors in the middle: of a Parse, and of an Execute with more behind it.
+        [vec![parse("u", "selec"), bind("u", &[]), query(INSERT), flush(), sync()], vec![error(), ready(b'I')]],
+        [
+            vec![bind("s", &[]), execute(0), message(b'C', b"P\0"), bind("s", &[]), execute(0), sync()],
+            vec![bound.clone(), told.clone(), error(), ready(b'I')],
+        ],
+        [
+            vec![bind("s", &[]), execute(0), sync()],
+            vec![bound.clone(), told.clone(), complete("INSERT 0 1"), ready(b'I')],
+        ],
+        [vec![query("copy t from stdin")], vec![copy_in()]],
+        [vec![data(), copy_done.clone()], vec![complete("COPY 1"), ready(b'I')]],
+        [vec![query("copy t from stdin")], vec![copy_in()]],
+        [vec![data(), copy_fail.clone()], vec![error(), ready(b'I')]],
+        [
+            vec![parse("", "copy t from stdin"), bind("", &[]), execute(0), data(), flush(), copy_done.clone(), sync()],
+            vec![parsed.clone(), bound.clone(), copy_in(), complete("COPY 1"), ready(b'I')],
+        ],
+        [
+            vec![parse("", "copy t from stdin"), bind("", &[]), execute(0), data(), copy_fail, sync()],
+            vec![parsed, bound, copy_in(), error(), ready(b'I')],
+        ],
+        [
+            vec![query("copy t to stdout")],
+            vec![message(b'H', &[0, 0, 0]), data(), noise, copy_done.clone(), complete("COPY 1"), ready(b'I')],
+        ],
+        // Ignored outside of COPY.
+        [vec![data(), copy_done, query("select 1")], vec![description(1), own(), complete("SELECT 1"), ready(b'I')]],
+        [vec![query("")], vec![message(b'I', b""), ready(b'I')]],
+        [vec![message(b'F', &[0; 10])], vec![message(b'V', &[0, 0, 0, 0]), ready(b'I')]],
+        [vec![message(b'F', &[0; 10])], vec![error(), ready(b'I')]],
+        [vec![message(b'C', b"Ss\0"), sync()], vec![closed, ready(b'I')]],
+        [vec![message(b'p', b"unasked\0")], vec![]],
+        [vec![query("begin")], vec![complete("BEGIN"), ready(b'T')]],
+        [vec![query(INSERT)], vec![description(5), told, complete("INSERT 0 1"), error(), ready(b'E')]],
+        [vec![query("rollback")], vec![complete("ROLLBACK"), ready(b'I')]],
+        [vec![message(b'X', b"")], vec![]],
+    ];
+    steps.into_iter().map(|[request, answer]| (request.concat(), answer.concat())).collect()
 }
 
-fn run(piece: usize) -> (Vec<Vec<u8>>, Vec<Told>) {
-    let mut stage = Stage::with_pieces_of(piece);
+/// What both sides see, and what was told, when bytes come as `cut` makes of them.
+fn run(cut: impl Fn(&[u8]) -> Vec<&[u8]>) -> (Vec<Vec<u8>>, Vec<Told>) {
+    let mut stage = Stage::new();
     let mut seen = Vec::new();
     for (request, answer) in conversation() {
-        seen.push(stage.client(&request));
-        seen.push(stage.server(&answer));
+        seen.push(cut(&request).into_iter().flat_map(|piece| stage.client(piece)).collect());
+        seen.push(cut(&answer).into_iter().flat_map(|piece| stage.server(piece)).collect());
     }
     assert!(stage.session.is_idle());
     (seen, stage.told())
@@ -65,11 +142,34 @@ fn run(piece: usize) -> (Vec<Vec<u8>>, Vec<Told>) {
 
 #[test]
 fn it_does_not_matter_where_the_bytes_are_split() {
-    let whole = run(usize::MAX);
-    assert!(whole.1.iter().any(|told| matches!(told, Told::Commit(_))));
+    let whole = run(|bytes| vec![bytes]);
+    let commits = whole.1.iter().filter(|told| matches!(told, Told::Commit(_))).count();
+    assert_eq!(commits, 7, "{:?}", whole.1);
     for piece in 1..40 {
-        assert_eq!(run(piece), whole, "in pieces of {piece}");
+        assert_eq!(run(|bytes| bytes.chunks(piece).collect()), whole, "in pieces of {piece}");
     }
+    let longest = conversation().iter().map(|(request, answer)| request.len().max(answer.len())).max().unwrap();
+    for at in 1..longest {
+        let in_two = run(|bytes| {
+            let (front, back) = bytes.split_at(at.min(bytes.len()));
+            vec![front, back]
+        });
+        assert_eq!(in_two, whole, "split at byte {at}");
+    }
+}
+
+#[test]
+fn a_client_that_is_far_ahead_of_the_answers_sees_and_tells_the_same() {
+    let (seen, told) = run(|bytes| vec![bytes]);
+    let commits = |told: Vec<Told>| told.into_iter().filter(|told| matches!(told, Told::Commit(_))).collect::<Vec<_>>();
+    let mut stage = Stage::new();
+    let (requests, answers): (Vec<_>, Vec<_>) = conversation().into_iter().unzip();
+    let sent = stage.client(&requests.concat());
+    let received = stage.server(&answers.concat());
+    assert_eq!(sent, seen.iter().step_by(2).flatten().copied().collect::<Vec<_>>());
+    assert_eq!(received, seen.iter().skip(1).step_by(2).flatten().copied().collect::<Vec<_>>());
+    assert_eq!(commits(stage.told()), commits(told));
+    assert!(stage.session.is_idle() && stage.session.has_said_farewell());
 }
 
 #[test]
@@ -110,6 +210,19 @@ fn a_portal_bound_behind_a_sync_outlives_the_end_of_what_came_before_it() {
     let seen = stage.server(&done);
     assert_eq!(seen, [message(b'2', b""), super::support::row(&["a"]), complete("INSERT 0 1"), ready(b'I')].concat());
     assert_eq!(stage.commits(), [["t 1 (1,a)"], ["t 1 (1,a)"]]);
+}
+
+#[test]
+fn a_close_that_the_server_skipped_leaves_the_statement() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("s", INSERT), sync()].concat());
+    stage.server(&[message(b'1', b""), ready(b'I')].concat());
+    stage.client(&[parse("u", "selec"), message(b'C', b"Ss\0"), sync()].concat());
+    stage.server(&[error(), ready(b'I')].concat());
+    stage.client(&[bind("s", &[]), execute(0), sync()].concat());
+    let row = row(&["a", "(1,a)", "100", "7", "0/10"]);
+    stage.server(&[message(b'2', b""), row, complete("INSERT 0 1"), ready(b'I')].concat());
+    assert_eq!(stage.commits(), [["t 1 (1,a)"]]);
 }
 
 #[test]
@@ -174,4 +287,66 @@ fn a_negotiated_version_and_a_longer_cancel_key_pass_unchanged() {
     stage.session.take_cancel_key();
     assert_eq!(stage.server(&welcome), welcome);
     assert_eq!(stage.session.take_cancel_key(), Some(key));
+}
+
+#[test]
+fn the_end_of_a_copy_leaves_nothing_outstanding() {
+    let mut stage = Stage::new();
+    stage.query("copy t from stdin", &[message(b'G', &[0, 0, 0])]);
+    stage.client(&[message(b'd', b"1\ta\n"), message(b'c', b"")].concat());
+    stage.server(&[complete("COPY 1"), ready(b'I')].concat());
+    assert!(stage.session.is_idle());
+    // Outside of COPY the server ignores them.
+    stage.client(&[message(b'c', b""), message(b'f', b"no\0"), message(b'd', b"")].concat());
+    assert!(stage.session.is_idle());
+}
+
+#[test]
+fn a_sync_among_copy_data_that_the_server_gave_up_ends_the_skipping() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "copy t from stdin"), bind("", &[]), execute(0)].concat());
+    stage.server(&[message(b'1', b""), message(b'2', b""), message(b'G', &[0, 0, 0])].concat());
+    // The server had failed already when it read this Sync, which it would ignore while it copies.
+    stage.client(&[message(b'd', b"x\n"), sync()].concat());
+    stage.server(&[error(), ready(b'I')].concat());
+    assert!(stage.session.is_idle());
+    stage.query(
+        INSERT,
+        &[description(5), row(&["a", "(1,a)", "100", "7", "0/10"]), complete("INSERT 0 1"), ready(b'I')],
+    );
+    assert_eq!(stage.commits(), [["t 1 (1,a)"]]);
+}
+
+#[test]
+fn a_malformed_body_is_for_the_server_to_refuse() {
+    let bodies = [(b'P', &b"s"[..]), (b'B', b"\0s\0\0\0\0\x09"), (b'D', b"Xs\0"), (b'C', b""), (b'E', b"\0\0")];
+    for (tag, body) in bodies {
+        let mut stage = Stage::new();
+        let malformed = message(tag, body);
+        assert_eq!(stage.client(&malformed), malformed);
+        stage.server(&error());
+        stage.client(&[query("insert into t values (2, 'b')"), sync()].concat());
+        stage.server(&ready(b'I'));
+        assert!(stage.session.is_idle(), "{}", tag as char);
+        assert_eq!(stage.commits(), Vec::<Vec<String>>::new());
+    }
+}
+
+#[test]
+fn what_is_asked_before_the_login_is_over_is_answered_behind_it() {
+    let startup = Startup { parameters: vec![("user".into(), "bob".into())] };
+    let welcome = [message(b'R', &[0; 4]), ready(b'I')].concat();
+    let row = row(&["a", "(1,a)", "100", "7", "0/10"]);
+    let answer = [description(5), row, complete("INSERT 0 1"), ready(b'I')].concat();
+    let mut stage = Stage::before_login(&startup);
+    stage.client(&query(INSERT));
+    assert_eq!(stage.server(&welcome), welcome);
+    assert!(stage.session.is_logged_in() && !stage.session.is_idle());
+    assert_ne!(stage.server(&answer), answer);
+    assert_eq!(stage.commits(), [["t 1 (1,a)"]]);
+    assert!(stage.session.is_idle());
+    let mut unread = Stage::of(Session::unread(&startup), usize::MAX);
+    unread.client(&query(INSERT));
+    unread.server(&welcome);
+    assert!(!unread.session.is_idle());
 }

@@ -90,6 +90,7 @@ pub(super) struct Stage {
     pub(super) piece: usize,
     upward: Vec<u8>,
     downward: Vec<u8>,
+    held: usize,
 }
 
 impl Stage {
@@ -107,6 +108,11 @@ impl Stage {
         stage
     }
 
+    /// Mirrored, before its login.
+    pub(super) fn before_login(startup: &Startup) -> Self {
+        Self::of(Session::tracked(startup, &catalog()), usize::MAX)
+    }
+
     /// Before its login.
     pub(super) fn of(session: Session, piece: usize) -> Self {
         Self {
@@ -119,6 +125,7 @@ impl Stage {
             piece,
             upward: Vec::new(),
             downward: Vec::new(),
+            held: 0,
         }
     }
 
@@ -146,8 +153,14 @@ impl Stage {
             let size = self.session.server(&self.downward, &env, &mut self.books, &mut splice).unwrap();
             splice.apply(&self.downward[..size], &mut out);
             self.downward.drain(..size);
+            self.held = self.held.max(self.downward.len());
         }
         out
+    }
+
+    /// The most that the server's bytes were held at once.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     /// Feeds bytes that need not be well formed.

@@ -3,6 +3,7 @@
 mod compare;
 mod pair;
 mod programs;
+pub(crate) mod wire;
 mod workers;
 
 pub(crate) use compare::same_rows;

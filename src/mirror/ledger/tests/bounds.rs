@@ -67,6 +67,26 @@ async fn rule_23_past_the_journals_bound_transactions_become_marks_and_a_refresh
 }
 
 #[tokio::test]
+async fn rule_23_a_refresh_of_one_row_larger_than_the_memory_has_its_place_when_nothing_else_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mirror, mut feed) = open_small(folder.path(), 1 << 30, 1 << 20);
+    let large = || {
+        let mut large = refresh(U, &["a"]);
+        large.rows[0].1 = "x".repeat(2 << 20).into();
+        large
+    };
+    let place = || mirror.place(mirror.open_window(U), &snapshot("9:9:"), large());
+    mirror.submit(transaction(1, vec![row(T, "a", 1)]), None).unwrap();
+    assert!(place().is_err());
+    let first = take(&mut feed, 1).await.remove(0);
+    feed.settle(&first, Outcome::Applied);
+    drop(first);
+    eventually("room for the large row", || place().is_ok()).await;
+    assert!(place().is_err(), "only one at a time");
+    assert_eq!(seqs(&take(&mut feed, 1).await), [2]);
+}
+
+#[tokio::test]
 async fn rule_04_segments_stay_while_a_late_arrival_may_have_to_be_measured_against_them() {
     let folder = tempfile::tempdir().unwrap();
     let (mirror, mut feed) = open_small(folder.path(), 4 << 20, 64 << 20);

@@ -1,0 +1,54 @@
+//! A session whose messages pass unread: only their fronts are looked at, for where one ends, whether the client waits,
+//! and who has said farewell.
+
+use super::machine::{Session, SessionError};
+use super::outstanding::Request;
+use crate::wire::{self, HEADER, Header};
+
+impl Session {
+    /// From the client: counts what ReadyForQuery will answer. What the server skips or ignores is counted too: such a
+    /// session is taken for busy.
+    pub(super) fn pass_up(&mut self, input: &[u8]) -> Result<usize, SessionError> {
+        let mut at = 0;
+        loop {
+            let pass = self.client_passes.min(input.len() - at);
+            self.client_passes -= pass;
+            at += pass;
+            let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Client)? else {
+                return Ok(at);
+            };
+            match tag {
+                b'Q' | b'S' | b'F' => self.outstanding.push(Request::Sync),
+                b'X' => self.farewell = true,
+                _ => {}
+            }
+            self.client_passes = size;
+        }
+    }
+
+    /// From the server.
+    pub(super) fn pass_down(&mut self, input: &[u8]) -> Result<usize, SessionError> {
+        let mut at = 0;
+        loop {
+            let pass = self.server_passes.min(input.len() - at);
+            self.server_passes -= pass;
+            at += pass;
+            let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Server)? else {
+                return Ok(at);
+            };
+            if matches!(tag, b'Z' | b'E') {
+                let Some(message) = input.get(at + HEADER..at + size) else { return Ok(at) };
+                if tag == b'E' {
+                    self.farewell |= wire::is_fatal(message);
+                } else {
+                    let status = wire::ready_status(message).map_err(SessionError::Server)?;
+                    // The first ends the login and answers nothing.
+                    if self.status.replace(status).is_some() {
+                        self.outstanding.ready();
+                    }
+                }
+            }
+            self.server_passes = size;
+        }
+    }
+}
