@@ -147,10 +147,12 @@ async fn client(stream: std::net::TcpStream, shared: Arc<Shared>, place: Place, 
     };
     match wish {
         Wish::Gone => {}
-        Wish::Cancel(key) => {
+        Wish::Cancel(key, canceller) => {
             if let Err(error) = place.0.keys.cancel(&key, &settings.primary.url).await {
                 debug!(%error, "forwarding a cancel request");
             }
+            // Closed only now: whoever waits for it knows that the cancel will not hit its next statement.
+            drop(canceller);
         }
         Wish::Session(hello) => welcome(*hello, &shared, &settings, &place, leaving).await,
     }

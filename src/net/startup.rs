@@ -36,8 +36,8 @@ pub(super) struct Hello {
 pub(super) enum Wish {
     /// A session.
     Session(Box<Hello>),
-    /// To cancel another's statement.
-    Cancel(Vec<u8>),
+    /// To cancel another's statement, by its key; the connection is closed when that is done.
+    Cancel(Vec<u8>, Stream),
     /// Nothing any more.
     Gone,
 }
@@ -121,7 +121,7 @@ async fn in_clear(mut socket: TcpStream, tls: Option<Arc<ServerConfig>>) -> Resu
             Err(error) => return tell(Stream::Tcp(socket), error).await,
         };
         let (asked, offer) = match packet.0 {
-            StartupPacket::Cancel(key) => return Ok(Wish::Cancel(key)),
+            StartupPacket::Cancel(key) => return Ok(Wish::Cancel(key, Stream::Tcp(socket))),
             StartupPacket::Startup(startup) => {
                 return Ok(Wish::session(Stream::Tcp(socket), startup, packet.1, input));
             }
@@ -148,7 +148,7 @@ async fn encrypted(mut stream: Stream) -> Result<Wish, StartupError> {
     let mut input = BytesMut::new();
     match read_packet(&mut stream, &mut input).await {
         Ok(Some((StartupPacket::Startup(startup), message))) => Ok(Wish::session(stream, startup, message, input)),
-        Ok(Some((StartupPacket::Cancel(key), _))) => Ok(Wish::Cancel(key)),
+        Ok(Some((StartupPacket::Cancel(key), _))) => Ok(Wish::Cancel(key, stream)),
         Ok(Some((StartupPacket::Ssl | StartupPacket::Gss, _))) => tell(stream, StartupError::AskedTwice).await,
         Ok(None) => Ok(Wish::Gone),
         Err(error) => tell(stream, error).await,
