@@ -124,7 +124,8 @@ async function queued(client) {
     statements.push([{ name: 'queued', text: 'update keyed set n = $1 where name = $2', values: [n, `queued ${n}`] }])
     statements.push([`delete from keyless where n = ${n}; insert into keyless values ('queued', ${n})`])
   }
-  await Promise.all(statements.map((statement) => attempt(client, ...statement)))
+  const outcomes = statements.map((statement) => client.query(...statement).then((answer) => [result, answer], (error) => [refused, error]))
+  for (const [show, outcome] of await Promise.all(outcomes)) show(outcome)
 }
 
 async function copies(client) {
