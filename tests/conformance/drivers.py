@@ -27,20 +27,20 @@ CHANCE = [(re.compile(r"0x[0-9a-f]+"), "ADDRESS"), (re.compile(r"(PID|pid:?) \d+
 
 def asyncpg(port, root, tests):
     """asyncpg's own suite, which takes a server that PGHOST names for one that it does not control."""
-    return own_suite("asyncpg", port, root, tests, {})
+    return own_suite("asyncpg", "asyncpg_paced.py", port, root, tests, {})
 
 
 def psycopg2(port, root, tests):
     """psycopg2's own suite, with its tests of replication."""
     psql = [PROGRAMS / "bin/psql", "-X", "-q", "-h", "127.0.0.1", "-p", port, "-U", "postgres", "-d", DATABASE]
     run([*psql, "-c", "create extension hstore"])
-    return own_suite("psycopg2", port, root, tests, {"PSYCOPG2_TESTDB": DATABASE, "PSYCOPG2_TEST_REPL_DSN": ""})
+    return own_suite("psycopg2", "unittests.py", port, root, tests, {"PSYCOPG2_TESTDB": DATABASE, "PSYCOPG2_TEST_REPL_DSN": ""})
 
 
-def own_suite(name, port, root, tests, settings):
+def own_suite(name, runner, port, root, tests, settings):
     """What became of each test of the suite that a driver's source distribution carries."""
     folder, results = sources(name), root / "results"
-    command = [python(), HERE / "unittests.py", results, ",".join(NOT_RUN[name]), *tests]
+    command = [python(), HERE / runner, results, ",".join(NOT_RUN[name]), *tests]
     said = call(command, environment(port) | settings, folder, SUITE_TIMEOUT)
     outcomes = {}
     for line in results.read_text().splitlines() if results.exists() else []:
@@ -57,7 +57,7 @@ def psycopg(port, root, _tests):
 
 def node(port, root, _tests):
     """The same with node-postgres."""
-    return program(["node", HERE / "node/program.js"], port, root, {"NODE_PATH": str(node_modules())})
+    return program(["node", HERE / "node/program.js"], port, root, {"NODE_PATH": str(node_modules()), "NODE_NO_WARNINGS": "1"})
 
 
 def tokio(port, root, _tests):

@@ -1,9 +1,22 @@
-"""Tests that may differ in a stage or do not run, and why: only what shows on the server and never in the protocol."""
+"""What may differ in a stage or does not run, and why: only what shows on the server, or is chance, and never in the protocol."""
 
-EXCLUDED = {
+import re
+
+# Its generator must not have come to its end when the server's error arrives: how much of its 4 MiB the sockets take until
+# then is chance, directly too, and with a proxy there are two more of them.
+EXECUTEMANY = "tests.test_execute.TestExecuteMany.test_executemany_server_failure_during_writes"
+
+# Tests, by stage.
+EXCLUDED = {"off": {EXECUTEMANY}, "on": {EXECUTEMANY}}
+
+# What EXPLAIN prints.
+PLAN = re.compile(r"^ *QUERY PLAN *\n.*?^\(\d+ rows?\)$", re.MULTILINE | re.DOTALL)
+
+# Parts of tests, by stage.
+PARTS = {
     # VACUUM marks no page as visible to all while another session holds a snapshot, as crossfade's reading of the
     # catalog does for some milliseconds; EXPLAIN then shows another plan.
-    "on": {"create_index"},
+    "on": {"create_index": PLAN},
 }
 
 # Patterns of tests that do not run, by suite: what they test is not the server that the harness names.
@@ -21,3 +34,9 @@ NOT_RUN = {
     ],
     "psycopg2": [],
 }
+
+
+def compared(stage, results):
+    """The results without the parts that may differ."""
+    parts = PARTS.get(stage, {})
+    return {name: parts[name].sub("", text) if name in parts else text for name, text in results.items()}

@@ -5,8 +5,8 @@ Each suite runs twice directly, on a fresh cluster each time: what differs betwe
 proxy and is left out, by name. Then it runs through crossfade with mirroring off, then on, and every test must say the
 same as directly.
 
-Environment: SUITES ("regress capture forms pipeline asyncpg psycopg2 psycopg node tokio jdbc"), STAGES ("off on"), TESTS (names; all), CROSSFADE (target/debug/crossfade),
-KEEP (a folder for the results of every run).
+Environment: SUITES ("regress capture forms pipeline asyncpg psycopg2 psycopg node tokio jdbc"), STAGES ("off on"), TESTS
+(names; all), CROSSFADE (target/debug/crossfade), KEEP (a folder for the results of every run).
 """
 
 import os
@@ -18,7 +18,7 @@ import time
 
 import source
 from pauses import PAUSES
-from exclusions import EXCLUDED
+from exclusions import EXCLUDED, compared
 from servers import SERVER_USER, Cluster, Proxy
 from suites import SUITES
 from verdict import differing, show
@@ -85,10 +85,11 @@ class Run:
         for stage in stages:
             results, faults = self.stage(f"{name}-{stage}", proxied, suite, tests, stage == "on")
             left_out = unstable | EXCLUDED.get(stage, set())
-            different = [test for test in differing(first, results) if test not in left_out]
+            expected, results = compared(stage, first), compared(stage, results)
+            different = [test for test in differing(expected, results) if test not in left_out]
             print(f"    mirroring {stage}: {len(first.keys() - left_out) - len(different)} equal, {len(different)} different")
             for test in different:
-                show(test, first, results)
+                show(test, expected, results)
             passed &= not different and not faults
         return passed
 

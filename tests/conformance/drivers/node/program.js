@@ -117,12 +117,18 @@ async function several(client) {
 }
 
 async function queued(client) {
-  // Many before the first answer, with errors between them.
+  // Many before the first answer, with errors between them: the driver keeps them back, or sends them all.
+  await connected((other) => together(other, 'sent'), { pipeline: true })
+  await together(client, 'kept')
+}
+
+async function together(client, name) {
   const statements = []
   for (let n = 0; n < 10; n++) {
-    statements.push(["insert into keyed (name, n) values ($1, $2) returning name", [`queued ${n % 7}`, n]])
-    statements.push([{ name: 'queued', text: 'update keyed set n = $1 where name = $2', values: [n, `queued ${n}`] }])
+    statements.push(['insert into keyed (name, n) values ($1, $2) returning name', [`${name} ${n % 7}`, n]])
+    statements.push([{ name, text: 'update keyed set n = $1 where name = $2', values: [n, `${name} ${n}`] }])
     statements.push([`delete from keyless where n = ${n}; insert into keyless values ('queued', ${n})`])
+    statements.push(['select 1 / $1::int as one', [n % 3]])
   }
   const outcomes = statements.map((statement) => client.query(...statement).then((answer) => [result, answer], (error) => [refused, error]))
   for (const [show, outcome] of await Promise.all(outcomes)) show(outcome)
