@@ -21,7 +21,7 @@ ROOT = HERE.parents[2]
 SUITE_TIMEOUT = 1500
 PROGRAM_TIMEOUT = 180
 JDBC = "/usr/share/java/postgresql.jar"
-# What no comparison may depend on: addresses, ids of processes, and where the suite lies.
+# What a failure may say, and no comparison may depend on: addresses and ids of processes.
 CHANCE = [(re.compile(r"0x[0-9a-f]+"), "ADDRESS"), (re.compile(r"(PID|pid:?) \d+"), r"\1 PID")]
 
 
@@ -74,8 +74,7 @@ def jdbc(port, root, _tests):
 
 def program(command, port, root, settings=None):
     """What a program printed, by its sections: each begins with a line `== name`."""
-    said = plain(call(command, environment(port) | (settings or {}), root, PROGRAM_TIMEOUT), port, root)
-    end, _, sections = said.partition("\n")
+    end, _, sections = call(command, environment(port) | (settings or {}), root, PROGRAM_TIMEOUT).partition("\n")
     parts = re.split(r"^== (.*)\n", sections, flags=re.MULTILINE)
     return {"exit": f"{end}\n{parts[0]}", **dict(zip(parts[1::2], parts[2::2]))}
 
@@ -123,7 +122,7 @@ def sources(name):
     version = dict(line.split("==") for line in (HERE / "requirements.txt").read_text().split())[name]
     folder = CACHE / f"{name}-{version}"
     if not (folder / "tests").exists():
-        run([python().with_name("pip"), "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:",
+        run([python().with_name("pip"), "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", name,
              "--dest", CACHE / "download", f"{name}=={version}"])
         with tarfile.open(CACHE / f"download/{name}-{version}.tar.gz") as archive:
             tests = [member for member in archive.getmembers() if member.name.startswith(f"{name}-{version}/tests/")]
