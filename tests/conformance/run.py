@@ -23,6 +23,9 @@ from servers import SERVER_USER, Cluster, Proxy
 from suites import SUITES
 from verdict import differing, show
 
+# How many tests are shown with what differs in them.
+SHOWN = 20
+
 
 def direct(suite, tests, root):
     os.environ |= {"PAUSE": "0", "SETTLE": "0"}
@@ -88,8 +91,10 @@ class Run:
             expected, results = compared(stage, first), compared(stage, results)
             different = [test for test in differing(expected, results) if test not in left_out]
             print(f"    mirroring {stage}: {len(first.keys() - left_out) - len(different)} equal, {len(different)} different")
-            for test in different:
+            for test in different[:SHOWN]:
                 show(test, expected, results)
+            if different[SHOWN:]:
+                print(f"--- and: {' '.join(different[SHOWN:])}")
             passed &= not different and not faults
         return passed
 
