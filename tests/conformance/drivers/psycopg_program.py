@@ -1,5 +1,6 @@
 """What psycopg 3 can do, section by section, each step printed: directly and through crossfade it must print the same."""
 
+import logging
 import os
 import pathlib
 import threading
@@ -16,6 +17,9 @@ context schema_name table_name column_name datatype_name constraint_name source_
 
 # Types that psycopg reads into values that it would send as another type.
 NOT_SENT = ["json", "jsonb", "macaddr", "money", "mood", "point", "tsvector", "varbit", "xml"]
+
+# What it says of a pipeline that was given up depends on how far that had come.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 def tell(*what):
@@ -146,10 +150,9 @@ def pipelines(connection):
             cursors.append(connection.execute("insert into keyed (name) values ('kept')"))
             pipeline.sync()
             cursors.append(connection.execute("insert into keyed (name) values ('undone')"))
-            cursors.append(connection.execute("insert into keyed (name) values ('kept')"))
-            cursors.append(connection.execute("insert into keyed (name) values ('never run')"))
+            connection.execute("insert into keyed (name) values ('kept')")
+            connection.execute("insert into keyed (name) values ('never run')")
             pipeline.sync()
-            cursors.append(connection.execute("insert into keyless values ('behind')"))
     except psycopg.Error as error:
         refused(error)
     tell([cursor.statusmessage for cursor in cursors])
