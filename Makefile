@@ -41,7 +41,7 @@ test: deps $(PYTHON) ## every test, on real clusters that it starts and stops it
 soak: deps $(PYTHON) ## the long forms: TPC-B for 30 s in each mode, the shadow away for 20 s
 	CROSSFADE_SOAK=1 cargo nextest run --locked --no-fail-fast -E 'binary(e2e) and test(/mirror|outage|reads|check/)' --success-output=never
 
-conformance: deps ## PostgreSQL's regression suite and libpq's pipeline test, direct and through crossfade; SUITES, STAGES, TESTS for some
+conformance: deps ## PostgreSQL's and drivers' own test suites, direct and through crossfade; SUITES, STAGES, TESTS for some
 	cargo build --locked --bin crossfade
 	TESTS="$(TESTS)" tests/conformance/run.py
 

@@ -25,6 +25,7 @@ max_wal_size = 2GB
 max_connections = 200
 max_prepared_transactions = 10
 autovacuum = off
+wal_level = logical
 log_statement = mod
 """
 # As pg_regress sets up a database that it creates itself.

@@ -13,6 +13,9 @@ MAJOR = "15"
 PROGRAMS = pathlib.Path(f"/usr/lib/postgresql/{MAJOR}")
 PG_REGRESS = PROGRAMS / "lib/pgxs/src/test/regress/pg_regress"
 PACKAGES = ["build-essential", "dpkg-dev", "libpq-dev", f"postgresql-{MAJOR}", f"postgresql-server-dev-{MAJOR}"]
+# What one suite needs besides: packages, and packages unless their command is there from elsewhere.
+SUITE_PACKAGES = {name: ["python3-dev"] for name in ["asyncpg", "psycopg2", "psycopg"]} | {"jdbc": ["libpostgresql-jdbc-java"]}
+SUITE_COMMANDS = {"node": ("npm", ["nodejs", "npm"]), "jdbc": ("javac", ["default-jdk-headless"])}
 BOOKWORM = """Types: deb-src
 URIs: http://deb.debian.org/debian
 Suites: bookworm
@@ -21,10 +24,13 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 """
 
 
-def install_packages():
-    """Installs what is missing; upgrades nothing."""
+def install_packages(suites):
+    """Installs what is missing for the suites; upgrades nothing."""
     query = ["dpkg-query", "-W", "-f=${db:Status-Status}"]
-    missing = [package for package in PACKAGES if output([*query, package], check=False) != "installed"]
+    wanted = PACKAGES + [package for name in suites for package in SUITE_PACKAGES.get(name, [])]
+    for command, packages in (SUITE_COMMANDS[name] for name in suites if name in SUITE_COMMANDS):
+        wanted += [] if shutil.which(command) else packages
+    missing = [package for package in dict.fromkeys(wanted) if output([*query, package], check=False) != "installed"]
     if not missing:
         return
     print("installing:", *missing, flush=True)

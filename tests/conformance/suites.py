@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 
+import drivers
 import source
 from pauses import TESTS, paced
 from servers import DATABASE, as_server_user, folder
@@ -87,4 +88,6 @@ def pipeline_test(program, name, port):
     return {name: f"exit {done.returncode}\n{done.stdout}{done.stderr}", f"{name}.trace": by_side}
 
 
-SUITES = {"regress": regress, "capture": capture, "forms": forms, "pipeline": pipeline}
+OF_POSTGRESQL = [regress, capture, forms, pipeline]
+OF_DRIVERS = [drivers.asyncpg, drivers.psycopg2, drivers.psycopg, drivers.node, drivers.tokio, drivers.jdbc]
+SUITES = {suite.__name__: suite for suite in OF_POSTGRESQL + OF_DRIVERS}

@@ -41,6 +41,23 @@ async fn a_cancel_ends_when_it_was_carried_out_and_never_hits_the_next_statement
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_canceller_is_closed_when_the_primary_has_processed_its_request() {
+    let pair = Pair::start("").await;
+    let port = pair.proxy.port();
+    let (mut wire, welcome) = Wire::open(port).await;
+    wire.send(&query("select pg_sleep(60)")).await;
+    sleepers(&pair, 1).await;
+    let waiting = pair.nobody_enters();
+    let key = key(&welcome);
+    let closed = tokio::spawn(async move { cancel(port, &key).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!closed.is_finished(), "closed before the primary has seen the request");
+    drop(waiting);
+    closed.await.unwrap();
+    assert_eq!(wire.until_ready().await.errors(), ["57014"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn among_many_sessions_under_load_only_the_one_that_is_meant_is_cancelled() {
     let pair = Pair::start("create table t (id int primary key, n int); insert into t values (1, 0)").await;
     let port = pair.proxy.port();

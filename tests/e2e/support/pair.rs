@@ -168,6 +168,13 @@ impl Pair {
         }
     }
 
+    /// New connections to the primary are accepted by the kernel, and wait; its sessions go on.
+    pub(crate) fn nobody_enters(&self) -> NobodyEnters {
+        let postmaster = self.primary.pid().expect("the primary runs");
+        send("STOP", postmaster);
+        NobodyEnters(postmaster)
+    }
+
     /// SIGSTOP or SIGCONT (`STOP`, `CONT`) to every process of the shadow: it hangs, with its connections open.
     pub(crate) fn signal_shadow(&self, signal: &str) {
         let postmaster = self.shadow.pid().expect("the shadow runs");
@@ -176,6 +183,15 @@ impl Pair {
         for child in children(postmaster) {
             send(signal, child);
         }
+    }
+}
+
+/// The primary's postmaster is stopped until this is dropped.
+pub(crate) struct NobodyEnters(u32);
+
+impl Drop for NobodyEnters {
+    fn drop(&mut self) {
+        send("CONT", self.0);
     }
 }
 
