@@ -67,8 +67,12 @@ async fn large_rows_and_streams_are_not_held_in_memory_while_they_are_mirrored()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_row_that_the_primary_makes_itself_is_not_held_in_memory() {
-    let schema = "create table t (id int primary key, v text); insert into t values (1, 'a')";
-    let pair = Pair::start(schema).await;
+    let columns: Vec<String> = (0..16).map(|n| format!("w{n} text")).collect();
+    let schema = format!(
+        "create table t (id int primary key, v text); insert into t values (1, 'a'); create table w (id int primary key, {})",
+        columns.join(", ")
+    );
+    let pair = Pair::start(&schema).await;
     pair.shadow.stop_server("immediate").unwrap();
     let before = high_water(&pair);
     let mut wire = Wire::session(pair.proxy.port()).await;
@@ -76,7 +80,14 @@ async fn a_large_row_that_the_primary_makes_itself_is_not_held_in_memory() {
     assert_eq!(wire.ask("insert into t select 2, repeat('x', 67108864) returning id").await.tags(), "TDCZ");
     let grown = high_water(&pair) - before;
     assert!(grown < 16 * MIB, "{} MiB", grown / MIB);
-    assert_eq!(pair.status().await.mirror.suspect_tables, ["public.t"]);
+    // By their keys alone (rule 10).
+    assert_eq!(pair.status().await.mirror.suspect_keys, 2);
+    // Sixteen values, none of which is long: all of that row is told, and it is too large to be kept (rule 23).
+    let values = vec!["repeat('x', 1000000)"; 16].join(", ");
+    assert_eq!(wire.ask(&format!("insert into w values (1, {values}) returning id")).await.tags(), "TDCZ");
+    let grown = high_water(&pair) - before;
+    assert!(grown < 16 * MIB, "{} MiB", grown / MIB);
+    assert_eq!(pair.status().await.mirror.suspect_tables, ["public.w"]);
     // Read back, which takes more than `mirror.memory` for each of them.
     pair.shadow.start_server().unwrap();
     pair.wait_settled().await;
