@@ -83,7 +83,7 @@ impl Session {
         splice: &mut Splice,
     ) -> Result<(), Malformed> {
         let body = &message[HEADER..];
-        self.drop_copy_ends();
+        self.outstanding.drop_copy_ends();
         match message[0] {
             b'D' => self.row(message, at, env, splice)?,
             b'T' => self.row_description(message, at, splice)?,
@@ -126,16 +126,9 @@ impl Session {
         Ok(())
     }
 
-    /// CopyDone and CopyFail have no answer of their own.
-    fn drop_copy_ends(&mut self) {
-        while let Some(Request::CopyEnd) = self.outstanding.head() {
-            drop(self.outstanding.pop());
-        }
-    }
-
     /// The captured statement whose rows come now, and how.
     fn captured(&mut self) -> Option<(std::sync::Arc<super::plan::Capture>, RowFormat)> {
-        self.drop_copy_ends();
+        self.outstanding.drop_copy_ends();
         let (step, format) = match self.outstanding.head()? {
             Request::Query(Steps::Each { steps, .. }) => (steps.front()?, RowFormat::Text),
             Request::Execute { portal: Some(portal) } => (portal.prepared.step.as_ref()?, portal.rows),
