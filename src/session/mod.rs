@@ -18,6 +18,8 @@ mod settings;
 mod splice;
 mod transaction;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,52 @@
+//! What single rooms read from outside: the shadow's answers, SCRAM messages, the journal's records, URLs.
+
+#![no_main]
+
+use crossfade::config::PgUrl;
+use crossfade::{mirror, net, reads};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&room, rest)) = input.split_first() else { return };
+    match room {
+        b'a' => answers(rest),
+        b's' => scram(rest),
+        b'j' => mirror::fuzzing::journal(&parts(rest)),
+        b'u' => url(rest),
+        _ => {}
+    }
+});
+
+/// Rows and messages are the same in whatever pieces they come.
+fn answers(input: &[u8]) {
+    let Some((&size, stream)) = input.split_first() else { return };
+    let (rows, messages, whole) = reads::fuzzing::answers(stream, stream.len());
+    for frame in &messages {
+        reads::fuzzing::described(frame);
+    }
+    assert_eq!(reads::fuzzing::answers(stream, size.into()), (rows, messages, whole));
+}
+
+fn scram(input: &[u8]) {
+    if let [verifier, first, last, ..] = input.split(|&byte| byte == b'\n').collect::<Vec<_>>()[..] {
+        net::fuzzing::scram(std::str::from_utf8(verifier).unwrap_or_default(), first, last);
+    }
+}
+
+fn url(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(url) = text.parse::<PgUrl>() {
+        let _ = format!("{url} {url:?}");
+    }
+}
+
+/// Each behind its length in two bytes.
+fn parts(mut input: &[u8]) -> Vec<&[u8]> {
+    let mut parts = Vec::new();
+    while let Some((&length, rest)) = input.split_first_chunk() {
+        let (part, rest) = rest.split_at(rest.len().min(u16::from_le_bytes(length).into()));
+        parts.push(part);
+        input = rest;
+    }
+    parts
+}
