@@ -18,6 +18,9 @@ use libfuzzer_sys::fuzz_target;
 /// With the tables of the tests, and with none: then nothing qualifies.
 static CATALOGS: LazyLock<[Arc<Catalog>; 2]> = LazyLock::new(|| [Arc::new(catalog()), Arc::new(Catalog::default())]);
 
+/// Parsing costs more than all the rest, and most texts come again.
+static CACHE: LazyLock<Cache> = LazyLock::new(|| Cache::new(10_000));
+
 fuzz_target!(|input: &[u8]| {
     let Some((&[world, piece], rest)) = input.split_first_chunk() else { return };
     let world = World::of(world);
@@ -67,7 +70,6 @@ impl World {
 struct Stage {
     session: Session,
     books: Books,
-    cache: Cache,
     world: World,
     upward: Vec<u8>,
     downward: Vec<u8>,
@@ -83,7 +85,6 @@ impl Stage {
         let mut stage = Self {
             session: Session::tracked(&startup, world.catalog()),
             books: Books::default(),
-            cache: Cache::new(16),
             world,
             upward: Vec::new(),
             downward: Vec::new(),
@@ -107,7 +108,7 @@ impl Stage {
     /// Shows the machine what is held of one side and takes off what it clears, as the relay does.
     fn show(&mut self, side: Side, held: &mut Vec<u8>) {
         let (catalog, current) = (self.world.catalog(), self.world.is_current);
-        let env = Env { catalog, current, cache: &self.cache, ddl: self.world.ddl, epoch: Epoch(1) };
+        let env = Env { catalog, current, cache: &CACHE, ddl: self.world.ddl, epoch: Epoch(1) };
         let mut splice = Splice::default();
         let (shown, out) = match side {
             Side::Client => (self.session.client(held, &env, &mut self.books, &mut splice), &mut self.upward),
