@@ -71,8 +71,8 @@ fn rewritten(text: &str, index: usize, statement: &Statement, write: &Write, ima
 
 /// The client's own expressions are still there and in front, and ours are behind them.
 fn added(before: Option<&ReturningClause>, after: Option<&ReturningClause>) {
-    let before: Vec<_> = before.into_iter().flat_map(|clause| clause.exprs()).map(printed).collect();
-    let after: Vec<_> = after.into_iter().flat_map(|clause| clause.exprs()).map(printed).collect();
+    let before: Vec<_> = before.into_iter().flat_map(ReturningClause::exprs).map(printed).collect();
+    let after: Vec<_> = after.into_iter().flat_map(ReturningClause::exprs).map(printed).collect();
     assert_eq!(after.len(), before.len() + APPENDED_COLUMNS);
     assert_eq!(after[..before.len()], before);
 }
