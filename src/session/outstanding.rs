@@ -103,7 +103,10 @@ impl Outstanding {
 
     pub(super) fn pop(&mut self) -> Option<Request> {
         self.unfinished = true;
-        self.requests.pop_front().map(|sent| sent.request)
+        let Sent { request, announced } = self.requests.pop_front()?;
+        // None, unless the server answers what was not asked.
+        self.announced += announced;
+        Some(request)
     }
 
     /// Takes everything up to the request that this ReadyForQuery answers; gives how many announcements that decides.

@@ -128,6 +128,17 @@ fn a_series_answered_before_its_sync_is_no_idle_session() {
 }
 
 #[test]
+fn an_answer_that_fits_no_request_loses_no_announcement() {
+    let mut stage = Stage::new();
+    stage.client(&query("nonsense"));
+    stage.server(&message(b'1', b""));
+    stage.client(&sync());
+    stage.server(&ready(b'I'));
+    let all = Told::Enter(crate::effect::Touched::All);
+    assert_eq!(stage.told(), [all.clone(), all, Told::Resolve(2)]);
+}
+
+#[test]
 fn a_session_is_idle_after_a_copy_as_after_anything_else() {
     let mut stage = Stage::new();
     stage.client(&query("copy t from stdin"));
