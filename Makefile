@@ -9,7 +9,7 @@ PYTHON := target/python/bin/python
 PACKAGES := postgresql clang libclang-dev gcc libc6-dev make procps python3 python3-venv
 TESTS ?=
 
-.PHONY: help deps demo test soak conformance lint bench micro-bench image
+.PHONY: help deps demo test soak conformance fuzz lint bench micro-bench image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -44,6 +44,9 @@ soak: deps $(PYTHON) ## the long forms: TPC-B for 30 s in each mode, the shadow 
 conformance: deps ## PostgreSQL's and drivers' own test suites, direct and through crossfade; SUITES, STAGES, TESTS for some
 	cargo build --locked --bin crossfade
 	TESTS="$(TESTS)" tests/conformance/run.py
+
+fuzz: deps ## libFuzzer on protocol, session and rewrite; FUZZ_SECONDS for each target (300), TARGETS="session" for some
+	fuzz/run
 
 # The drivers that the tests speak through, in an environment of their own.
 $(PYTHON): tests/e2e/drivers/requirements.txt

@@ -10,6 +10,8 @@ mod ledger;
 
 pub use apply::{Appliers, ApplySettings};
 pub use entry::{Refresh, Scope};
+#[cfg(feature = "fuzzing")]
+pub use ledger::fuzzing;
 pub use ledger::{
     Counters, Feed, Identity, LedgerSettings, Mirror, OpenError, Suspect, SuspectKeys, Ticket, Voided, Window,
 };

@@ -18,4 +18,6 @@ mod threads;
 mod verifiers;
 
 pub use listener::{Gate, Leaving, Shared, serve};
+#[cfg(feature = "fuzzing")]
+pub use scram::fuzzing;
 pub use threads::Threads;

@@ -11,6 +11,8 @@ mod dice;
 mod eligible;
 mod frames;
 mod fresh;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod leg;
 mod messages;

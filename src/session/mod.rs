@@ -22,6 +22,8 @@ mod splice;
 mod transaction;
 mod unread;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -64,6 +64,8 @@ pub(super) struct Outstanding {
     requests: VecDeque<Sent>,
     /// Announcements since the last request that ends with ReadyForQuery.
     announced: usize,
+    /// Something was answered since the last ReadyForQuery: the transaction that it runs in goes on, Sync or not.
+    unfinished: bool,
 }
 
 #[derive(Debug)]
@@ -76,8 +78,9 @@ struct Sent {
 }
 
 impl Outstanding {
+    /// Whether the server has answered everything, up to a ReadyForQuery.
     pub(super) fn is_empty(&self) -> bool {
-        self.requests.is_empty()
+        self.requests.is_empty() && !self.unfinished
     }
 
     /// The request at the head was refused, and its ReadyForQuery is withheld.
@@ -124,11 +127,22 @@ impl Outstanding {
     }
 
     pub(super) fn pop(&mut self) -> Option<Request> {
-        self.requests.pop_front().map(|sent| sent.request)
+        self.unfinished = true;
+        let Sent { request, announced, .. } = self.requests.pop_front()?;
+        // None, unless the server answers what was not asked.
+        self.announced += announced;
+        Some(request)
     }
 
     /// Takes everything up to the request that this ReadyForQuery answers; gives how many announcements that decides.
     pub(super) fn ready(&mut self) -> usize {
+        let decided = self.take_to_ready();
+        self.unfinished = false;
+        self.drop_copy_ends();
+        decided
+    }
+
+    fn take_to_ready(&mut self) -> usize {
         while let Some(Sent { request, announced, .. }) = self.requests.pop_front() {
             if request.ends_with_ready() {
                 return announced;
@@ -136,6 +150,13 @@ impl Outstanding {
             self.announced += announced;
         }
         0
+    }
+
+    /// CopyDone and CopyFail have no answer of their own.
+    pub(super) fn drop_copy_ends(&mut self) {
+        while let Some(Request::CopyEnd) = self.head() {
+            self.requests.pop_front();
+        }
     }
 
     /// After an error in the extended protocol: takes what the server skips, which is everything before the next Sync,

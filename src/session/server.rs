@@ -83,7 +83,7 @@ impl Session {
         splice: &mut Splice,
     ) -> Result<(), Malformed> {
         let body = &message[HEADER..];
-        self.drop_copy_ends();
+        self.outstanding.drop_copy_ends();
         if self.withhold(message, at, splice)? {
             return Ok(());
         }
@@ -142,16 +142,9 @@ impl Session {
         Ok(true)
     }
 
-    /// CopyDone and CopyFail have no answer of their own.
-    fn drop_copy_ends(&mut self) {
-        while let Some(Request::CopyEnd) = self.outstanding.head() {
-            drop(self.outstanding.pop());
-        }
-    }
-
     /// The captured statement whose rows come now, and how.
     pub(super) fn captured(&mut self) -> Option<(std::sync::Arc<super::plan::Capture>, RowFormat)> {
-        self.drop_copy_ends();
+        self.outstanding.drop_copy_ends();
         let (step, format) = match self.outstanding.head()? {
             Request::Query(Steps::Each { steps, .. }) => (steps.front()?, RowFormat::Text),
             Request::Execute { portal: Some(portal) } => (portal.prepared.step.as_ref()?, portal.rows),
@@ -283,7 +276,7 @@ impl Session {
             return;
         }
         let decided = self.outstanding.ready();
-        self.drop_copy_ends();
+        self.outstanding.drop_copy_ends();
         // Whatever was taken for part of a COPY: the server has read a Sync.
         self.skipping = false;
         if status == TransactionStatus::Idle {

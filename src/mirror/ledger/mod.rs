@@ -33,5 +33,7 @@ pub use feed::Feed;
 pub(super) use feed::Outcome;
 pub use handle::{Mirror, Ticket};
 pub use healing::{Voided, Window};
+#[cfg(feature = "fuzzing")]
+pub use journal::fuzzing;
 pub use settings::{Identity, LedgerSettings, OpenError};
 pub use suspects::{Suspect, SuspectKeys};

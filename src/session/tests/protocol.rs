@@ -240,6 +240,43 @@ fn a_sync_sent_before_the_server_reads_copy_data_is_ignored_by_it() {
 }
 
 #[test]
+fn a_series_answered_before_its_sync_is_no_idle_session() {
+    let series = [parse("", "insert into t values (1, 'a')"), bind("", &[]), execute(0)].concat();
+    let answers = [message(b'1', b""), message(b'2', b""), complete("INSERT 0 1")].concat();
+    let mut stage = Stage::new();
+    stage.client(&[series.clone(), message(b'H', b"")].concat());
+    stage.server(&answers);
+    assert!(!stage.session.is_idle(), "its transaction is open until the Sync");
+    stage.client(&query("insert into t values (2, 'b')"));
+    let refused = message(b'E', b"SERROR\0VERROR\0C42501\0Mno\0\0");
+    assert_eq!(stage.server(&refused), refused, "what went before is lost, which the client must learn");
+    stage.server(&ready(b'I'));
+    assert!(stage.session.is_idle());
+    assert_eq!(stage.commits(), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn an_answer_that_fits_no_request_loses_no_announcement() {
+    let mut stage = Stage::new();
+    stage.client(&query("nonsense"));
+    stage.server(&message(b'1', b""));
+    stage.client(&sync());
+    stage.server(&ready(b'I'));
+    let all = Told::Enter(crate::effect::Touched::All);
+    assert_eq!(stage.told(), [all.clone(), all, Told::Resolve(2)]);
+}
+
+#[test]
+fn a_session_is_idle_after_a_copy_as_after_anything_else() {
+    let mut stage = Stage::new();
+    stage.client(&query("copy t from stdin"));
+    stage.server(&message(b'G', &[0, 0, 0]));
+    stage.client(&[message(b'd', b"1\ta\n"), message(b'c', b"")].concat());
+    stage.server(&[complete("COPY 1"), ready(b'I')].concat());
+    assert!(stage.session.is_idle());
+}
+
+#[test]
 fn asynchronous_messages_come_at_any_time() {
     let mut stage = Stage::new();
     let parameter = message(b'S', b"TimeZone\0UTC\0");

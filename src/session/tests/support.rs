@@ -1,84 +1,16 @@
 //! A session between a scripted client and a scripted server, and messages to feed it.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Resolved, Table, Volatility};
+use crate::catalog::Catalog;
 use crate::config::Ddl;
-use crate::effect::{Change, Column, Epoch, Mark, Reason, Shape, TableId, Touched, Xid};
-use crate::session::{Accounts, Env, Session, SessionError, Splice};
+use crate::effect::Epoch;
+pub(super) use crate::session::testing::{Books, Told, catalog, widened};
+use crate::session::{Env, Session, SessionError, Splice};
 use crate::sql;
 use crate::wire::Startup;
 
-/// What the session told, in order.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Told {
-    Enter(Touched),
-    Commit(Vec<String>),
-    Skip,
-    Resolve(usize),
-    Ddl,
-    Defined,
-    Refused,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Books(pub(super) Vec<Told>);
-
-impl Accounts for Books {
-    fn enter(&mut self, touched: &Touched) {
-        self.0.push(Told::Enter(touched.clone()));
-    }
-
-    fn commit(&mut self, _xid: Option<Xid>, changes: Vec<Change>) {
-        self.0.push(Told::Commit(changes.iter().map(describe).collect()));
-    }
-
-    fn skip(&mut self) {
-        self.0.push(Told::Skip);
-    }
-
-    fn resolve(&mut self, count: usize) {
-        if count > 0 {
-            self.0.push(Told::Resolve(count));
-        }
-    }
-
-    fn ddl(&mut self) {
-        self.0.push(Told::Ddl);
-    }
-
-    fn defined(&mut self) {
-        self.0.push(Told::Defined);
-    }
-
-    fn refused(&mut self) {
-        self.0.push(Told::Refused);
-    }
-}
-
-fn describe(change: &Change) -> String {
-    match change {
-        Change::Row(row) => {
-            let key: Vec<_> = row.key.parts().collect();
-            let image = row.image.as_deref().map_or("gone".to_owned(), str::to_owned);
-            format!("{} {} {image}", row.shape.name, key.join(","))
-        }
-        Change::Replay(replay) => format!("replay {}", replay.sql),
-        Change::Mark(Mark::Tables { touched, reason }) => format!("mark {} {reason:?}", tables(touched)),
-        Change::Mark(Mark::Keys { keys, reason, .. }) => format!("mark {} keys {reason:?}", keys.len()),
-    }
-}
-
-fn tables(touched: &Touched) -> String {
-    match touched {
-        Touched::All => "all".to_owned(),
-        Touched::Tables(tables) => tables.iter().map(|table| table.0.to_string()).collect::<Vec<_>>().join(","),
-    }
-}
-
-/// A session on a database with `t (id int4 primary key, v text)` as 100, `k (v text)` as 200 without a key, `b (id int4 primary key,
-/// bulk text)` as 300, whose rows may be long.
+/// A session on the database of [`catalog`].
 pub(super) struct Stage {
     pub(super) session: Session,
     pub(super) books: Books,
@@ -201,62 +133,6 @@ impl Stage {
 
 fn env<'a>(catalog: &'a Arc<Catalog>, current: bool, cache: &'a sql::Cache, ddl: Ddl) -> Env<'a> {
     Env { catalog, current, cache, ddl, epoch: Epoch(1) }
-}
-
-pub(super) fn catalog() -> Catalog {
-    catalog_with(&["id", "v"])
-}
-
-/// With a column more in `t`.
-pub(super) fn widened() -> Catalog {
-    catalog_with(&["id", "v", "w"])
-}
-
-fn catalog_with(columns_of_t: &[&str]) -> Catalog {
-    let column =
-        |name: &str, type_name: &str| Column { name: name.into(), type_name: type_name.into(), generated: false };
-    let facts = |kind, extent| ColumnFacts {
-        number: 1,
-        canonical: Canonical::Native,
-        kind,
-        extent,
-        order: String::new(),
-        definition: String::new(),
-    };
-    // As if the texts of the others had a length in their type.
-    let extent = |column: &Column| if column.name == "bulk" { Extent::Octets } else { Extent::Bounded };
-    let table = |id: u32, name: &str, columns: Vec<Column>, key: Vec<usize>| {
-        let keyless = key.is_empty();
-        let shape = Shape { table: TableId(id), schema: "public".into(), name: name.into(), columns, key };
-        Arc::new(Table {
-            columns: shape.columns.iter().map(|column| facts(KeyKind::Plain, extent(column))).collect(),
-            shape: Arc::new(shape),
-            key_kind: if keyless { KeyKind::None } else { KeyKind::Plain },
-            unique_keys: Vec::new(),
-            exact: if keyless { Err(Reason::NoKey) } else { Ok(()) },
-            reach: Touched::NONE,
-            cascades: Touched::NONE,
-            entangled: false,
-            rows_estimate: 0,
-            partitioned: false,
-            descendants: Vec::new(),
-        })
-    };
-    let types = ["pg_catalog.int4", "pg_catalog.text", "pg_catalog.text"];
-    let columns = columns_of_t.iter().zip(types).map(|(name, type_name)| column(name, type_name));
-    let t = table(100, "t", columns.collect(), vec![0]);
-    let k = table(200, "k", vec![column("v", "pg_catalog.text")], vec![]);
-    let mut catalog = Catalog { generation: 1, ..Catalog::default() };
-    let b = table(300, "b", vec![column("id", "pg_catalog.int4"), column("bulk", "pg_catalog.text")], vec![0]);
-    for table in [t, k, b] {
-        let id = table.shape.table;
-        catalog.roots.insert(id.0, id);
-        catalog.names.insert(table.shape.name.clone(), vec![("public".into(), Resolved::Table(Arc::clone(&table)))]);
-        catalog.tables.insert(id, table);
-    }
-    catalog.functions = HashMap::from([("=".into(), vec![("pg_catalog".into(), Volatility::Safe)])]);
-    catalog.unreadable = HashMap::from([("bob".into(), HashSet::new())]);
-    catalog
 }
 
 pub(super) fn message(tag: u8, body: &[u8]) -> Vec<u8> {

@@ -5,6 +5,8 @@
 mod codec;
 mod cursor;
 mod folder;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod record;
 mod recover;
 mod segment;

@@ -1,0 +1,63 @@
+//! The first packets of a connection and the messages of a login, in any bytes.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use crossfade::catalog::Catalog;
+use crossfade::session::{Session, testing};
+use crossfade::wire::{self, HEADER, Severity, StartupPacket};
+use libfuzzer_sys::fuzz_target;
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(testing::catalog);
+
+fuzz_target!(|bytes: &[u8]| {
+    packet(bytes);
+    login(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        spoken(text);
+    }
+});
+
+/// A packet is there when it is whole, and then it does not matter what follows it.
+fn packet(bytes: &[u8]) {
+    let whole = wire::startup_packet(bytes);
+    let Ok(Some((packet, size))) = &whole else { return };
+    assert!((8..=10_000).contains(size) && *size <= bytes.len());
+    assert_eq!(wire::startup_packet(&bytes[..*size]), whole);
+    for cut in [0, 3, 4, 7, 8, size / 2, size - 1] {
+        assert!(cut >= *size || wire::startup_packet(&bytes[..cut]) == Ok(None));
+    }
+    if let StartupPacket::Startup(startup) = packet {
+        let _ = startup.is_replication();
+        assert!(!Session::tracked(startup, &CATALOG).is_logged_in());
+        assert!(!Session::unread(startup).is_logged_in());
+    }
+}
+
+fn login(bytes: &[u8]) {
+    if let Ok(wire::Authentication::Sasl(mechanisms)) = wire::authentication(bytes) {
+        let offer = wire::sasl_offer(&mechanisms);
+        assert_eq!(size(&offer), offer.len());
+    }
+    if let Ok((mechanism, data)) = wire::sasl_initial_response(bytes) {
+        let again = wire::sasl_begin(mechanism, data);
+        assert_eq!(&again[HEADER..], bytes);
+    }
+    for data in [wire::sasl_challenge(bytes), wire::sasl_outcome(bytes)] {
+        assert_eq!(size(&data), data.len());
+        assert!(wire::authentication(&data[HEADER..]).is_ok());
+    }
+}
+
+/// What crossfade says itself is a message, whatever it says.
+fn spoken(text: &str) {
+    let error = wire::error_response(Severity::Fatal, "08P01", text);
+    assert_eq!(size(&error), error.len());
+    let parse = wire::parse_message(text, &[23]);
+    assert_eq!(size(&parse), parse.len());
+}
+
+fn size(message: &[u8]) -> usize {
+    wire::header(message).expect("a length").expect("a whole header").size
+}
