@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use rapidhash::RapidHashMap;
+
 use super::facts::{ColumnFact, Facts, IndexFact, Relation};
 use super::functions::Functions;
 use super::keys::{Keys, choose};
@@ -16,7 +18,7 @@ pub(super) fn assemble(facts: &Facts, options: &LoadOptions, generation: u64, sy
     let relations = Relations::new(facts);
     let functions = Functions::new(&facts.functions, &facts.operators);
     let tables = Tables::new(facts, &relations, options).all();
-    let mut roots = HashMap::new();
+    let mut roots = RapidHashMap::default();
     let mut unmirrored = HashSet::new();
     for relation in &facts.relations {
         let root = TableId(relations.root(relation.oid));
@@ -49,18 +51,18 @@ struct Tables<'a> {
     relations: &'a Relations<'a>,
     options: &'a LoadOptions,
     types: Types<'a>,
-    columns: HashMap<u32, Vec<&'a ColumnFact>>,
-    indexes: HashMap<u32, Vec<&'a IndexFact>>,
+    columns: RapidHashMap<u32, Vec<&'a ColumnFact>>,
+    indexes: RapidHashMap<u32, Vec<&'a IndexFact>>,
     rows: HashMap<u32, f64>,
 }
 
 impl<'a> Tables<'a> {
     fn new(facts: &'a Facts, relations: &'a Relations<'a>, options: &'a LoadOptions) -> Self {
-        let mut columns: HashMap<_, Vec<_>> = HashMap::new();
+        let mut columns: RapidHashMap<_, Vec<_>> = RapidHashMap::default();
         for fact in &facts.columns {
             columns.entry(fact.relation).or_default().push(fact);
         }
-        let mut indexes: HashMap<_, Vec<_>> = HashMap::new();
+        let mut indexes: RapidHashMap<_, Vec<_>> = RapidHashMap::default();
         for fact in &facts.indexes {
             indexes.entry(fact.relation).or_default().push(fact);
         }
@@ -68,7 +70,7 @@ impl<'a> Tables<'a> {
         Self { facts, relations, options, types, columns, indexes, rows: relations.rows_estimates() }
     }
 
-    fn all(&self) -> HashMap<TableId, Arc<Table>> {
+    fn all(&self) -> RapidHashMap<TableId, Arc<Table>> {
         let mirrored = self.facts.relations.iter().filter(|relation| self.is_mirrored(relation));
         mirrored.filter_map(|relation| Some((TableId(relation.oid), Arc::new(self.table(relation)?)))).collect()
     }
@@ -156,13 +158,13 @@ impl<'a> Tables<'a> {
     }
 }
 
-fn unreadable(facts: &Facts, tables: &HashMap<TableId, Arc<Table>>) -> HashMap<String, HashSet<TableId>> {
+fn unreadable(facts: &Facts, tables: &RapidHashMap<TableId, Arc<Table>>) -> RapidHashMap<String, HashSet<TableId>> {
     let of_role = |oids: &[u32]| oids.iter().copied().map(TableId).filter(|id| tables.contains_key(id)).collect();
     facts.roles.iter().map(|role| (role.name.clone(), of_role(&role.unreadable))).collect()
 }
 
 /// For each role the settings of all that speak of it, what comes later in place of what came before.
-fn role_settings(facts: &Facts) -> HashMap<String, Vec<(String, String)>> {
+fn role_settings(facts: &Facts) -> RapidHashMap<String, Vec<(String, String)>> {
     let of_role = |role: &str| {
         let mut merged: Vec<(String, String)> = Vec::new();
         let speaks = |of: &Option<String>| of.as_deref().is_none_or(|of| of == role);

@@ -1,6 +1,6 @@
 //! How safe functions and operators are, by name and by oid.
 
-use std::collections::HashMap;
+use rapidhash::RapidHashMap;
 
 use super::facts::{FunctionFact, OperatorFact};
 use super::{Volatility, builtin};
@@ -8,9 +8,9 @@ use super::{Volatility, builtin};
 /// By oid and by name.
 #[derive(Debug, Default)]
 pub(super) struct Functions {
-    pub(super) by_oid: HashMap<u32, Volatility>,
+    pub(super) by_oid: RapidHashMap<u32, Volatility>,
     /// `name → (schema, worst of its overloads)`
-    pub(super) by_name: HashMap<String, Vec<(String, Volatility)>>,
+    pub(super) by_name: RapidHashMap<String, Vec<(String, Volatility)>>,
 }
 
 impl Functions {
@@ -47,7 +47,7 @@ impl Functions {
 /// Each function with the worst declaration of those that PostgreSQL has under its name: the lists go by name. The
 /// user's functions speak for themselves.
 fn with_worst_overload(functions: &[FunctionFact]) -> impl Iterator<Item = (&FunctionFact, &str)> {
-    let mut worst: HashMap<&str, &str> = HashMap::new();
+    let mut worst: RapidHashMap<&str, &str> = RapidHashMap::default();
     for fact in functions.iter().filter(|fact| fact.builtin) {
         let declared = worst.entry(&fact.name).or_insert(&fact.declared);
         *declared = fact.declared.as_str().max(declared);

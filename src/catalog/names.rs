@@ -1,7 +1,9 @@
 //! Where names lead: tables, partitions, views and what is behind them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
+
+use rapidhash::RapidHashMap;
 
 use super::facts::{Facts, ViewFact};
 use super::functions::Functions;
@@ -13,12 +15,12 @@ use crate::effect::{Reason, TableId};
 pub(super) fn all(
     facts: &Facts,
     relations: &Relations<'_>,
-    tables: &HashMap<TableId, Arc<Table>>,
+    tables: &RapidHashMap<TableId, Arc<Table>>,
     functions: &Functions,
-) -> HashMap<String, Vec<(String, Resolved)>> {
-    let views: HashMap<_, _> = facts.views.iter().map(|view| (view.relation, view)).collect();
+) -> RapidHashMap<String, Vec<(String, Resolved)>> {
+    let views: RapidHashMap<_, _> = facts.views.iter().map(|view| (view.relation, view)).collect();
     let expander = Expander { views, relations, tables, functions };
-    let mut names: HashMap<String, Vec<(String, Resolved)>> = HashMap::new();
+    let mut names: RapidHashMap<String, Vec<(String, Resolved)>> = RapidHashMap::default();
     for relation in facts.relations.iter().filter(|relation| !relation.temporary) {
         let root = tables.get(&TableId(relations.root(relation.oid)));
         let resolved = match (relation.kind.as_str(), root) {
@@ -40,9 +42,9 @@ fn by_partition(root: &Table) -> Table {
 }
 
 struct Expander<'a> {
-    views: HashMap<u32, &'a ViewFact>,
+    views: RapidHashMap<u32, &'a ViewFact>,
     relations: &'a Relations<'a>,
-    tables: &'a HashMap<TableId, Arc<Table>>,
+    tables: &'a RapidHashMap<TableId, Arc<Table>>,
     functions: &'a Functions,
 }
 

@@ -1,7 +1,9 @@
 //! The catalog of one side at one moment, and the questions it answers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
+
+use rapidhash::RapidHashMap;
 
 use super::{Table, builtin};
 use crate::effect::TableId;
@@ -41,19 +43,19 @@ pub struct Catalog {
     /// Counts loads, from 1.
     pub generation: u64,
     /// Mirrored tables by id.
-    pub tables: HashMap<TableId, Arc<Table>>,
+    pub tables: RapidHashMap<TableId, Arc<Table>>,
     /// `relation oid → root` of every partition and of every mirrored table.
-    pub roots: HashMap<u32, TableId>,
+    pub roots: RapidHashMap<u32, TableId>,
     /// Oids of relations that are known and not mirrored (temporary, excluded, system).
     pub unmirrored: HashSet<u32>,
     /// Where each name leads.
-    pub names: HashMap<String, Vec<(String, Resolved)>>,
+    pub names: RapidHashMap<String, Vec<(String, Resolved)>>,
     /// `name → (schema, worst of its overloads)` of every function and operator.
-    pub functions: HashMap<String, Vec<(String, Volatility)>>,
+    pub functions: RapidHashMap<String, Vec<(String, Volatility)>>,
     /// Roles by name with the tables of which they may NOT read every column, or on which row security binds them.
-    pub unreadable: HashMap<String, HashSet<TableId>>,
+    pub unreadable: RapidHashMap<String, HashSet<TableId>>,
     /// Settings that a role gets at login in this database, name and value.
-    pub role_settings: HashMap<String, Vec<(String, String)>>,
+    pub role_settings: RapidHashMap<String, Vec<(String, String)>>,
     /// Of the cluster; empty if we may not read it.
     pub system_identifier: String,
     /// As `server_version` says.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
@@ -12,6 +13,7 @@ use tracing::{debug, warn};
 use super::cancel::CancelKeys;
 use super::identity::Identity;
 use super::isolation::isolated;
+use super::leaving::{Leaving, asked};
 use super::login::Login;
 use super::relay::Relay;
 use super::startup::{Hello, Wish, negotiate};
@@ -49,18 +51,6 @@ impl Shared {
     pub(super) fn epoch(&self) -> Epoch {
         Epoch(self.epoch.load(Ordering::Acquire))
     }
-}
-
-/// Whether sessions are asked to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Leaving {
-    /// Stay.
-    #[default]
-    No,
-    /// As soon as no transaction is open.
-    WhenIdle,
-    /// At once.
-    Now,
 }
 
 /// Who is in, and what letting them in takes.
@@ -118,7 +108,7 @@ pub async fn serve(
     loop {
         tokio::select! {
             biased;
-            _ = asked(&mut leaving, Leaving::No) => break,
+            () = asked(&mut leaving) => break,
             Some(_) = tasks.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
@@ -131,7 +121,7 @@ pub async fn serve(
                     // Taken from this runtime's poller, to be watched by the one it is given to.
                     let Ok(stream) = stream.into_std() else { continue };
                     let client = client(stream, Arc::clone(&shared), arrival, for_clients.clone());
-                    tasks.spawn_on(isolated(client), threads.next());
+                    tasks.spawn_on(client, threads.next());
                 }
                 Err(error) => {
                     warn!(%error, "accepting a connection");
@@ -144,51 +134,67 @@ pub async fn serve(
     while tasks.join_next().await.is_some() {}
 }
 
-/// Waits until sessions are asked for something else than `before`.
-pub(super) async fn asked(leaving: &mut watch::Receiver<Leaving>, before: Leaving) -> Leaving {
-    let now = leaving.wait_for(|now| *now != before).await.map(|now| *now);
-    match now {
-        Ok(now) => now,
-        Err(_) => std::future::pending().await,
+/// A session that was let in, with its place.
+struct Guest {
+    relay: Relay,
+    login_timeout: Duration,
+    _place: Place,
+}
+
+/// One client, from its first byte to its last.
+async fn client(stream: std::net::TcpStream, shared: Arc<Shared>, arrival: Place, leaving: watch::Receiver<Leaving>) {
+    // What letting it in took is forgotten then.
+    let guest = isolated(let_in(stream, shared, arrival, leaving.clone())).await.flatten();
+    if let Some(guest) = guest {
+        guest.relay.run(guest.login_timeout, leaving).await;
     }
 }
 
-async fn client(
+async fn let_in(
     stream: std::net::TcpStream,
     shared: Arc<Shared>,
     arrival: Place,
     mut leaving: watch::Receiver<Leaving>,
-) {
+) -> Option<Guest> {
     let settings = Arc::clone(&shared.live.get());
-    let Ok(socket) = TcpStream::from_std(stream) else { return };
+    let socket = TcpStream::from_std(stream).ok()?;
     let gate = Arc::clone(&arrival.gate);
     let negotiated =
         tokio::time::timeout(settings.listen.startup_timeout, negotiate(socket, gate.identity.of(&settings)));
     let negotiated = tokio::select! {
         negotiated = negotiated => negotiated,
-        _ = asked(&mut leaving, Leaving::No) => return,
+        () = asked(&mut leaving) => return None,
     };
     let wish = match negotiated {
         Ok(Ok(wish)) => wish,
-        Ok(Err(error)) => return debug!(%error, "a client did not become a session"),
-        Err(_) => return debug!("a client did not say what it wants in time"),
+        Ok(Err(error)) => {
+            debug!(%error, "a client did not become a session");
+            return None;
+        }
+        Err(_) => {
+            debug!("a client did not say what it wants in time");
+            return None;
+        }
     };
     match wish {
-        Wish::Gone => {}
+        Wish::Gone => None,
         Wish::Cancel(key, canceller) => {
             if let Err(error) = gate.keys.cancel(&key, &settings.primary.url).await {
                 debug!(%error, "forwarding a cancel request");
             }
             // Closed only now: whoever waits for it knows that the cancel will not hit its next statement.
             drop(canceller);
+            None
         }
-        Wish::Session(mut hello) => match Place::take(&gate, |gate| &gate.open, settings.listen.max_connections) {
-            Some(_session) => {
-                drop(arrival);
-                welcome(*hello, &shared, &settings, &gate, leaving).await;
-            }
-            None => refuse(&mut hello.stream, &too_many()).await,
-        },
+        Wish::Session(mut hello) => {
+            let Some(place) = Place::take(&gate, |gate| &gate.open, settings.listen.max_connections) else {
+                refuse(&mut hello.stream, &too_many()).await;
+                return None;
+            };
+            drop(arrival);
+            let relay = welcome(*hello, shared, &settings, &gate).await?;
+            Some(Guest { relay, login_timeout: settings.listen.startup_timeout, _place: place })
+        }
     }
 }
 
@@ -196,18 +202,13 @@ fn too_many() -> Bytes {
     error_response(Severity::Fatal, "53300", "sorry, too many clients already")
 }
 
-async fn welcome(
-    mut hello: Hello,
-    shared: &Shared,
-    settings: &Settings,
-    gate: &Gate,
-    leaving: watch::Receiver<Leaving>,
-) {
+async fn welcome(mut hello: Hello, shared: Arc<Shared>, settings: &Settings, gate: &Gate) -> Option<Relay> {
     let mut primary = match server::open(&settings.primary.url, Silence::Patient).await {
         Ok(primary) => primary,
         Err(error) => {
             let text = format!("crossfade cannot reach the primary at {}: {error}", settings.primary.url);
-            return refuse(&mut hello.stream, &error_response(Severity::Fatal, "08006", &text)).await;
+            refuse(&mut hello.stream, &error_response(Severity::Fatal, "08006", &text)).await;
+            return None;
         }
     };
     let login = Login::new(&mut hello, &mut primary).run(&gate.verifiers, settings);
@@ -218,14 +219,16 @@ async fn welcome(
             if let Some(message) = error.message(hello.startup.get("user").unwrap_or_default()) {
                 refuse(&mut hello.stream, &message).await;
             }
-            return;
+            return None;
         }
-        Err(_) => return debug!("a client did not log in in time"),
+        Err(_) => {
+            debug!("a client did not log in in time");
+            return None;
+        }
     };
     gate.total.fetch_add(1, Ordering::Relaxed);
-    let session = session(&hello.startup, shared, settings);
-    let relay = Relay::new(session, hello.stream, primary, opening, shared, Arc::clone(&gate.keys));
-    relay.run(settings.listen.startup_timeout, leaving).await;
+    let session = session(&hello.startup, &shared, settings);
+    Some(Relay::new(session, hello.stream, primary, opening, shared, Arc::clone(&gate.keys)))
 }
 
 /// Sessions on the mirrored database are tracked; the others are relayed and counted.

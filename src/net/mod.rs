@@ -9,15 +9,18 @@ mod cancel;
 mod direction;
 mod identity;
 mod isolation;
+mod leaving;
 mod listener;
 mod login;
+mod observer;
 mod relay;
 mod scram;
 mod startup;
 mod threads;
 mod verifiers;
 
-pub use listener::{Gate, Leaving, Shared, serve};
+pub use leaving::Leaving;
+pub use listener::{Gate, Shared, serve};
 #[cfg(feature = "fuzzing")]
 pub use scram::fuzzing;
 pub use threads::Threads;

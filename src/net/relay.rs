@@ -5,33 +5,32 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::io::{AsyncWrite as _, AsyncWriteExt};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tracing::debug;
 
-use super::books::Books;
-use super::cancel::{CancelKeys, Registered};
-use super::direction::Direction;
+use super::cancel::CancelKeys;
+use super::direction::{Direction, Look, Trouble};
 use super::isolation::isolated;
-use super::listener::{self, Leaving, Shared};
+use super::leaving::{Asked, Leaving};
+use super::listener::Shared;
 use super::login::Opening;
+use super::observer::Observer;
 use crate::server::Stream;
-use crate::session::{Drawn, Env, Session, SessionError, Splice, Truncated};
+use crate::session::{Drawn, Session, SessionError, Splice, Truncated};
 use crate::wire::{Severity, error_response};
 
 /// How long a client may take to read the last word.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A session with its two sockets.
-pub(super) struct Relay<'a> {
-    session: Session,
-    books: Books,
-    shared: &'a Shared,
+pub(super) struct Relay {
+    observer: Observer,
     client: Stream,
     primary: Stream,
     upward: Direction,
@@ -39,16 +38,9 @@ pub(super) struct Relay<'a> {
     splice: Splice,
     /// The client takes no more bytes; answers are still read for what they commit.
     client_is_gone: bool,
-    /// What the client was given so far ends with a whole message: something of ours may follow.
-    between_messages: bool,
     /// The primary was told that nothing more comes.
     primary_is_told: bool,
     input: Input,
-    /// For sampling by session.
-    number: u64,
-    cancelled: Arc<Notify>,
-    keys: Arc<CancelKeys>,
-    registered: Option<Registered>,
 }
 
 /// What is known of the client's unseen bytes.
@@ -82,13 +74,13 @@ enum Stop {
     Panicked,
 }
 
-impl<'a> Relay<'a> {
+impl Relay {
     pub(super) fn new(
         session: Session,
         client: Stream,
         primary: Stream,
         opening: Opening,
-        shared: &'a Shared,
+        shared: Arc<Shared>,
         keys: Arc<CancelKeys>,
     ) -> Self {
         let Opening { upward: first, from_client, from_primary } = opening;
@@ -96,56 +88,43 @@ impl<'a> Relay<'a> {
         let mut upward = Direction::holding(from_client);
         upward.say(&first);
         Self {
-            session,
-            books: Books::new(shared.mirror.clone(), Arc::clone(&shared.catalog)),
-            shared,
+            observer: Observer::new(session, shared, keys),
             client,
             primary,
             upward,
             downward: Direction::holding(from_primary),
             splice: Splice::default(),
             client_is_gone: false,
-            between_messages: true,
             primary_is_told: false,
             input,
-            number: rand::random(),
-            cancelled: Arc::new(Notify::new()),
-            keys,
-            registered: None,
         }
     }
 
     /// Runs the session to its end. Login must be over within `startup_timeout`.
     pub(super) async fn run(mut self, startup_timeout: Duration, leaving: watch::Receiver<Leaving>) {
         let stop = isolated(self.go(startup_timeout, leaving)).await;
-        self.end(stop.unwrap_or(Stop::Panicked)).await;
+        let _ = isolated(self.end(stop.unwrap_or(Stop::Panicked))).await;
     }
 
-    async fn go(&mut self, startup_timeout: Duration, mut leaving: watch::Receiver<Leaving>) -> Stop {
-        let login = tokio::time::sleep(startup_timeout);
-        tokio::pin!(login);
-        let mut asked = Leaving::No;
+    async fn go(&mut self, startup_timeout: Duration, leaving: watch::Receiver<Leaving>) -> Stop {
+        let mut login = pin!(tokio::time::sleep(startup_timeout));
+        let mut asked = Asked::new(leaving);
         // What was read before the relay.
         if let Err(error) = self.show_down() {
             return Stop::Broken(error);
         }
         loop {
-            let logged_in = self.session.is_logged_in();
-            let stop = tokio::select! {
-                biased;
-                stop = poll_fn(|cx| self.poll(cx, asked)) => stop,
-                now = listener::asked(&mut leaving, asked) => {
-                    asked = now;
-                    continue;
+            let stop = poll_fn(|cx| {
+                let asked = asked.poll(cx);
+                if let Poll::Ready(stop) = self.poll(cx, asked) {
+                    return Poll::Ready(stop);
                 }
-                () = &mut login, if !logged_in => {
-                    if self.session.is_logged_in() {
-                        continue;
-                    }
-                    return Stop::LoginTimedOut;
+                if !self.observer.session.is_logged_in() && login.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Stop::LoginTimedOut);
                 }
-            };
-            match stop {
+                Poll::Pending
+            });
+            match stop.await {
                 Stop::Read(drawn) => {
                     if let Err(Truncated) = self.read(*drawn).await {
                         return Stop::Truncated;
@@ -169,8 +148,8 @@ impl<'a> Relay<'a> {
                 self.tell("08006", &format!("the connection to the primary was lost: {error}")).await;
             }
             Stop::PrimaryClosed => {
-                let client_is_done = self.upward.has_ended() && !self.session.awaits_ready();
-                if !client_is_done && !self.session.has_said_farewell() {
+                let client_is_done = self.upward.has_ended() && !self.observer.session.awaits_ready();
+                if !client_is_done && !self.observer.session.has_said_farewell() {
                     self.tell("08006", "the primary closed the connection unexpectedly").await;
                 }
             }
@@ -188,7 +167,7 @@ impl<'a> Relay<'a> {
 
     /// The last word, where it can be one: within a message it would be taken for a part of it.
     async fn tell(&mut self, sqlstate: &str, message: &str) {
-        if self.client_is_gone || !self.between_messages {
+        if self.client_is_gone || !self.observer.between_messages {
             return;
         }
         let message = error_response(Severity::Fatal, sqlstate, message);
@@ -216,7 +195,7 @@ impl<'a> Relay<'a> {
     }
 
     fn is_busy(&self) -> bool {
-        self.session.is_logged_in() && !(self.session.is_idle() && self.downward.is_flushed())
+        self.observer.session.is_logged_in() && !(self.observer.session.is_idle() && self.downward.is_flushed())
     }
 
     /// From the primary to the client.
@@ -234,14 +213,14 @@ impl<'a> Relay<'a> {
                     }
                 }
             }
-            match self.downward.poll_fill(cx, &mut self.primary) {
+            let client = (!self.client_is_gone).then_some(&mut self.client);
+            let look = |input: &[u8], splice: &mut Splice| self.observer.down(input, splice);
+            match self.downward.poll_pass(cx, &mut self.primary, client, look, &mut self.splice) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Stop::PrimaryFailed(error)),
+                Poll::Ready(Err(Trouble::Reader(error))) => return Poll::Ready(Stop::PrimaryFailed(error)),
+                Poll::Ready(Err(Trouble::Refused(error))) => return Poll::Ready(Stop::Broken(error)),
                 Poll::Ready(Ok(())) if self.downward.has_ended() => return Poll::Ready(Stop::PrimaryClosed),
-                Poll::Ready(Ok(())) => {}
-            }
-            if let Err(error) = self.show_down() {
-                return Poll::Ready(Stop::Broken(error));
+                Poll::Ready(Ok(())) => self.send_again(),
             }
         }
     }
@@ -255,28 +234,36 @@ impl<'a> Relay<'a> {
                 Poll::Ready(Ok(())) => {}
             }
             if self.input != Input::Seen {
-                if let Some(drawn) = self.drawn() {
-                    return Poll::Ready(Stop::Read(Box::new(drawn)));
+                match self.show_up() {
+                    Ok(None) => continue,
+                    Ok(Some(drawn)) => return Poll::Ready(Stop::Read(drawn)),
+                    Err(error) => return Poll::Ready(Stop::Broken(error)),
                 }
-                if let Err(error) = self.show_up() {
-                    return Poll::Ready(Stop::Broken(error));
-                }
-                continue;
             }
             if self.upward.has_ended() || self.client_is_gone {
                 return self.poll_told(cx);
             }
-            match self.upward.poll_fill(cx, &mut self.client) {
+            let mut drawn = None;
+            let look = |input: &[u8], splice: &mut Splice| {
+                drawn = self.observer.drawn(input);
+                if drawn.is_some() { Ok(Look::Keep) } else { self.observer.up(input, splice) }
+            };
+            match self.upward.poll_pass(cx, &mut self.client, Some(&mut self.primary), look, &mut self.splice) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(_)) => self.client_is_gone = true,
-                Poll::Ready(Ok(())) => self.input = Input::New,
+                Poll::Ready(Err(Trouble::Reader(_))) => self.client_is_gone = true,
+                Poll::Ready(Err(Trouble::Refused(error))) => return Poll::Ready(Stop::Broken(error)),
+                Poll::Ready(Ok(())) => {
+                    if let Some(drawn) = drawn {
+                        return Poll::Ready(Stop::Read(drawn));
+                    }
+                }
             }
         }
     }
 
     /// What the client sent before it closed is out: the primary learns that nothing more comes.
     fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
-        self.session.sends_no_more();
+        self.observer.session.sends_no_more();
         if !self.primary_is_told && std::pin::Pin::new(&mut self.primary).poll_shutdown(cx).is_ready() {
             self.primary_is_told = true;
         }
@@ -284,64 +271,48 @@ impl<'a> Relay<'a> {
     }
 
     fn show_down(&mut self) -> Result<(), SessionError> {
-        let catalog = self.shared.catalog.get();
-        let settings = self.shared.live.get();
-        let env = env(self.shared, &catalog, settings.mirror.ddl);
-        let (session, books) = (&mut self.session, &mut self.books);
-        self.downward.show(|input, splice| session.server(input, &env, books, splice), &mut self.splice)?;
-        self.between_messages = self.session.is_between_answers();
-        if let Some(again) = self.session.take_again() {
-            self.upward.say(&again);
-        }
-        if let Some(key) = self.session.take_cancel_key() {
-            self.registered = Some(self.keys.register(key, Arc::clone(&self.cancelled)));
-        }
+        self.downward.show(|input, splice| self.observer.down(input, splice), &mut self.splice)?;
+        self.send_again();
         Ok(())
     }
 
-    fn show_up(&mut self) -> Result<(), SessionError> {
-        self.input = Input::Seen;
-        let catalog = self.shared.catalog.get();
-        let settings = self.shared.live.get();
-        let env = env(self.shared, &catalog, settings.mirror.ddl);
-        let (session, books) = (&mut self.session, &mut self.books);
-        self.upward.show(|input, splice| session.client(input, &env, books, splice), &mut self.splice)
+    /// What the machine wants asked once more goes in front of anything else of the client's.
+    fn send_again(&mut self) {
+        if let Some(again) = self.observer.session.take_again() {
+            self.upward.say(&again);
+        }
     }
 
-    fn drawn(&self) -> Option<Drawn> {
-        if self.input == Input::Offered {
-            return None;
+    /// Shows what the client sent and nobody saw yet; or the read in front of it is drawn.
+    fn show_up(&mut self) -> Result<Option<Box<Drawn>>, SessionError> {
+        if self.input == Input::New
+            && let Some(drawn) = self.observer.drawn(self.upward.unseen())
+        {
+            return Ok(Some(drawn));
         }
-        let reads = &*self.shared.reads;
-        let mut drawn =
-            self.session.drawn(self.upward.unseen(), &self.shared.statements, reads, self.number, &self.cancelled)?;
-        drawn.request.own_writes = self.books.last_write();
-        Some(drawn)
+        self.input = Input::Seen;
+        self.upward.show(|input, splice| self.observer.up(input, splice), &mut self.splice)?;
+        Ok(None)
     }
 
     /// Asks the shadow. Until its first byte is there the primary can answer instead, unnoticed.
     async fn read(&mut self, drawn: Drawn) -> Result<(), Truncated> {
-        // A cancel that came before this read was not meant for it.
-        let _ = self.cancelled.notified().now_or_never();
-        let Ok(mut reply) = self.shared.reads.serve(drawn.request.clone()).await else {
+        self.observer.forget_cancels();
+        let Ok(mut reply) = self.observer.shared().reads.serve(drawn.request.clone()).await else {
             self.input = Input::Offered;
             return Ok(());
         };
-        self.between_messages = false;
+        self.observer.between_messages = false;
         while let Some(bytes) = reply.next().await {
             let bytes = bytes?;
             if !self.client_is_gone && self.client.write_all(&bytes).await.is_err() {
                 self.client_is_gone = true;
             }
         }
-        self.between_messages = true;
+        self.observer.between_messages = true;
         self.upward.take(drawn.size);
-        self.session.served(&drawn);
+        self.observer.session.served(&drawn);
         self.input = Input::New;
         Ok(())
     }
-}
-
-fn env<'e>(shared: &'e Shared, catalog: &'e Arc<crate::catalog::Catalog>, ddl: crate::config::Ddl) -> Env<'e> {
-    Env { catalog, current: shared.catalog.is_current(), cache: &shared.statements, ddl, epoch: shared.epoch() }
 }

@@ -1,9 +1,9 @@
 //! Prepared statements and portals by name, as the client believes them to be.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rapidhash::RapidHashMap;
 
 use super::plan::{Capture, Era, Plan, Step};
 use crate::effect::Shape;
@@ -54,12 +54,12 @@ pub(super) enum RowFormat {
 /// Objects by name, each change answered with what it takes to undo it.
 #[derive(Debug)]
 pub(super) struct Named<T> {
-    objects: HashMap<Vec<u8>, T>,
+    objects: RapidHashMap<Vec<u8>, T>,
 }
 
 impl<T> Default for Named<T> {
     fn default() -> Self {
-        Self { objects: HashMap::new() }
+        Self { objects: RapidHashMap::default() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A small database and books that remember, for the tests of this room and for `fuzz/`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Accounts;
@@ -135,7 +135,7 @@ fn catalog_with(columns_of_t: &[&str]) -> Catalog {
         catalog.names.insert(table.shape.name.clone(), vec![("public".into(), Resolved::Table(Arc::clone(&table)))]);
         catalog.tables.insert(id, table);
     }
-    catalog.functions = HashMap::from([("=".into(), vec![("pg_catalog".into(), Volatility::Safe)])]);
-    catalog.unreadable = HashMap::from([("bob".into(), HashSet::new())]);
+    catalog.functions = [("=".into(), vec![("pg_catalog".into(), Volatility::Safe)])].into_iter().collect();
+    catalog.unreadable = [("bob".into(), HashSet::new())].into_iter().collect();
     catalog
 }

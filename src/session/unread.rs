@@ -1,14 +1,19 @@
 //! A session whose messages pass unread: only their fronts are looked at, for where one ends, whether the client waits,
 //! and who has said farewell.
 
-use super::machine::{Session, SessionError};
+use super::machine::{Mode, Session, SessionError};
 use super::outstanding::Request;
 use crate::wire::{self, HEADER, Header};
 
 impl Session {
+    /// Whether it is one: then it needs to know nothing of what is around it.
+    pub fn is_unread(&self) -> bool {
+        self.mode == Mode::Unread
+    }
+
     /// From the client: counts what ReadyForQuery will answer. What the server skips or ignores is counted too: such a
     /// session is taken for busy.
-    pub(super) fn pass_up(&mut self, input: &[u8]) -> Result<usize, SessionError> {
+    pub fn pass_up(&mut self, input: &[u8]) -> Result<usize, SessionError> {
         let mut at = 0;
         loop {
             let pass = self.client_passes.min(input.len() - at);
@@ -26,8 +31,8 @@ impl Session {
         }
     }
 
-    /// From the server.
-    pub(super) fn pass_down(&mut self, input: &[u8]) -> Result<usize, SessionError> {
+    /// From the server. Gives how many bytes may go on, like [`Session::server`].
+    pub fn pass_down(&mut self, input: &[u8]) -> Result<usize, SessionError> {
         let mut at = 0;
         loop {
             let pass = self.server_passes.min(input.len() - at);

@@ -49,16 +49,15 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_while(&mut self, belongs: impl Fn(u8) -> bool) {
-        while self.at < self.text.len() && belongs(self.peek(0)) {
-            self.at += 1;
-        }
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        self.at += rest.iter().position(|&byte| !belongs(byte)).unwrap_or(rest.len());
     }
 
     /// White space and comments; false: a comment never ends.
     fn skip_blank(&mut self) -> bool {
         loop {
+            self.skip_while(is_space);
             match (self.peek(0), self.peek(1)) {
-                (byte, _) if is_space(byte) => self.at += 1,
                 (b'-', b'-') => self.skip_while(|byte| byte != b'\n' && byte != b'\r'),
                 (b'/', b'*') => {
                     if !self.skip_block_comment() {
@@ -234,16 +233,42 @@ impl Iterator for Lexer<'_> {
 }
 
 fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+    CLASSES[usize::from(byte)] == Class::Space
 }
 
 fn starts_word(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+    CLASSES[usize::from(byte)] == Class::Letter
 }
 
 fn continues_word(byte: u8) -> bool {
-    starts_word(byte) || byte.is_ascii_digit() || byte == b'$'
+    matches!(CLASSES[usize::from(byte)], Class::Letter | Class::InWord)
 }
+
+/// What a byte is to the server's scanner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Space,
+    /// Begins a word.
+    Letter,
+    /// Goes on with a word that has begun.
+    InWord,
+    Other,
+}
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => Class::Space,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Class::Letter,
+            b'0'..=b'9' | b'$' => Class::InWord,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    classes
+};
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,91 @@
+//! The machine of one session and what it looks with: catalog, settings, books. Shown every byte before it goes on.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::sync::Notify;
+
+use super::books::Books;
+use super::cancel::{CancelKeys, Registered};
+use super::direction::Look;
+use super::listener::Shared;
+use crate::session::{Drawn, Env, Session, SessionError, Splice};
+
+/// See the module.
+pub(super) struct Observer {
+    pub(super) session: Session,
+    books: Books,
+    shared: Arc<Shared>,
+    /// For sampling by session.
+    number: u64,
+    cancelled: Arc<Notify>,
+    keys: Arc<CancelKeys>,
+    registered: Option<Registered>,
+    /// What the client was given so far ends with a whole message: something of ours may follow.
+    pub(super) between_messages: bool,
+}
+
+impl Observer {
+    pub(super) fn new(session: Session, shared: Arc<Shared>, keys: Arc<CancelKeys>) -> Self {
+        Self {
+            session,
+            books: Books::new(shared.mirror.clone(), Arc::clone(&shared.catalog)),
+            shared,
+            number: rand::random(),
+            cancelled: Arc::new(Notify::new()),
+            keys,
+            registered: None,
+            between_messages: true,
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// From the primary.
+    pub(super) fn down(&mut self, input: &[u8], splice: &mut Splice) -> Result<Look, SessionError> {
+        let size = if self.session.is_unread() {
+            self.session.pass_down(input)?
+        } else {
+            let (session, books) = (&mut self.session, &mut self.books);
+            with_env(&self.shared, |env| session.server(input, env, books, splice))?
+        };
+        self.between_messages = self.session.is_between_answers();
+        if let Some(key) = self.session.take_cancel_key() {
+            self.registered = Some(self.keys.register(key, Arc::clone(&self.cancelled)));
+        }
+        Ok(Look::Pass(size))
+    }
+
+    /// From the client.
+    pub(super) fn up(&mut self, input: &[u8], splice: &mut Splice) -> Result<Look, SessionError> {
+        let size = if self.session.is_unread() {
+            self.session.pass_up(input)?
+        } else {
+            let (session, books) = (&mut self.session, &mut self.books);
+            with_env(&self.shared, |env| session.client(input, env, books, splice))?
+        };
+        Ok(Look::Pass(size))
+    }
+
+    /// The read at the front of the client's input, if the dice draw it.
+    pub(super) fn drawn(&self, input: &[u8]) -> Option<Box<Drawn>> {
+        let Shared { reads, statements, .. } = &*self.shared;
+        let mut drawn = self.session.drawn(input, statements, &**reads, self.number, &self.cancelled)?;
+        drawn.request.own_writes = self.books.last_write();
+        Some(Box::new(drawn))
+    }
+
+    /// A cancel that came before this was not meant for what comes.
+    pub(super) fn forget_cancels(&self) {
+        let _ = self.cancelled.notified().now_or_never();
+    }
+}
+
+fn with_env<T>(shared: &Shared, look: impl FnOnce(&Env<'_>) -> T) -> T {
+    let catalog = shared.catalog.get();
+    let current = shared.catalog.is_current();
+    let ddl = shared.live.get().mirror.ddl;
+    look(&Env { catalog: &catalog, current, cache: &shared.statements, ddl, epoch: shared.epoch() })
+}
