@@ -263,6 +263,9 @@ impl<'a> Relay<'a> {
                 }
                 continue;
             }
+            if self.session.waits_for_answers() {
+                return Poll::Pending;
+            }
             if self.upward.has_ended() || self.client_is_gone {
                 return self.poll_told(cx);
             }
@@ -290,6 +293,9 @@ impl<'a> Relay<'a> {
         let (session, books) = (&mut self.session, &mut self.books);
         self.downward.show(|input, splice| session.server(input, &env, books, splice), &mut self.splice)?;
         self.between_messages = self.session.is_between_answers();
+        if self.session.waits_for_answers() {
+            self.input = Input::New;
+        }
         if let Some(again) = self.session.take_again() {
             self.upward.say(&again);
         }

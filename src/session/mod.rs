@@ -8,6 +8,7 @@ mod client;
 mod follow;
 mod large;
 mod machine;
+mod names;
 mod outstanding;
 mod plan;
 mod prepared;

@@ -17,7 +17,7 @@ use super::outstanding::{Request, Steps};
 use super::plan::{Capture, Plan, Step};
 use super::prepared::Prepared;
 use super::splice::Splice;
-use crate::wire::{self, HEADER, Header, Malformed, TransactionStatus};
+use crate::wire::{self, HEADER, Header, Malformed, Target, TransactionStatus};
 
 /// insufficient_privilege, undefined_column, undefined_table, ambiguous_alias, feature_not_supported.
 const REFUSALS: [&[u8]; 5] = [b"42501", b"42703", b"42P01", b"42P09", b"0A000"];
@@ -199,7 +199,7 @@ impl Session {
             if matches!(tag, b'P' | b'B' | b'D' | b'C')
                 && let Some(answer) = answers.next()
             {
-                self.outstanding.hide_last(*answer);
+                self.hide_answer(*answer);
             }
         }
         splice.apply(&group.bytes, again);
@@ -212,8 +212,8 @@ impl Session {
             let (name, _) = wire::cstring(message.body())?;
             if !name.is_empty() {
                 splice.replace(message.at, 0, &wire::close_statement_message(name));
-                let closed = self.statements.remove(name);
-                self.push_hidden(Request::Close { statement: Some(closed), portal: None }, b'3');
+                self.ask_close(Target::Statement(name));
+                self.hide_answer(b'3');
             }
         }
         Ok(())
