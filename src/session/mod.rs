@@ -28,7 +28,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use accounts::{Accounts, Env};
+pub use accounts::{Accounts, Env, RefusalOutcome};
 pub use machine::{Session, SessionError};
 pub use profile::Profile;
 pub use reads::{Extended, Fallback, ReadReply, ReadRequest, ReadService, Sample, Truncated};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::accounts::{Accounts, Env};
+use super::accounts::{Accounts, Env, RefusalOutcome};
 use super::client::Message;
 use super::machine::Session;
 use super::outstanding::{Request, Steps};
@@ -135,8 +135,19 @@ impl Session {
         if self.refusals.note(capture.shape.table, env.catalog.generation) {
             accounts.refused();
         }
+        let is_retried = self.retry_group(&capture, env, accounts)?;
+        accounts.count_refusal(if is_retried { RefusalOutcome::Retried } else { RefusalOutcome::Told });
+        Ok(is_retried)
+    }
+
+    fn retry_group(
+        &mut self,
+        capture: &Capture,
+        env: &Env<'_>,
+        accounts: &mut impl Accounts,
+    ) -> Result<bool, Malformed> {
         let Some(group) = self.group.take() else { return Ok(false) };
-        if !self.may_retry || self.farewell || self.client_passes > 0 || self.is_told_by_the_text(&group, &capture) {
+        if !self.may_retry || self.farewell || self.client_passes > 0 || self.is_told_by_the_text(&group, capture) {
             return Ok(false);
         }
         let mut again = Vec::new();
