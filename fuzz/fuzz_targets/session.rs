@@ -71,6 +71,8 @@ struct Stage {
     session: Session,
     books: Books,
     world: World,
+    /// Said by the client and not forwarded yet.
+    client: Vec<u8>,
     upward: Vec<u8>,
     downward: Vec<u8>,
     /// How many originals were sent again among what went upward.
@@ -86,23 +88,39 @@ impl Stage {
             session: Session::tracked(&startup, world.catalog()),
             books: Books::default(),
             world,
+            client: Vec::new(),
             upward: Vec::new(),
             downward: Vec::new(),
             again: 0,
             is_broken: false,
         };
-        let (mut client, mut server) = (Vec::new(), Vec::new());
+        let mut server = Vec::new();
         for turn in turns {
-            let held = if turn.side == Side::Client { &mut client } else { &mut server };
             for piece in turn.bytes.chunks(piece.min(turn.bytes.len().max(1))) {
-                held.extend_from_slice(piece);
-                stage.show(turn.side, held);
+                if turn.side == Side::Client {
+                    stage.client.extend_from_slice(piece);
+                    stage.show_client();
+                } else {
+                    server.extend_from_slice(piece);
+                    stage.show(Side::Server, &mut server);
+                }
                 if stage.is_broken {
                     return stage;
                 }
             }
+            // Not within the turn: a server does not answer what it has not got yet.
+            if stage.session.waits_for_answers() {
+                stage.show_client();
+            }
         }
         stage
+    }
+
+    /// Shows what is held of the client.
+    fn show_client(&mut self) {
+        let mut client = std::mem::take(&mut self.client);
+        self.show(Side::Client, &mut client);
+        self.client = client;
     }
 
     /// Shows the machine what is held of one side and takes off what it clears, as the relay does.
@@ -147,14 +165,19 @@ impl Stage {
             // The Sync would be the rest of a message.
             return;
         }
-        self.show(Side::Client, &mut b"c\0\0\0\x04S\0\0\0\x04".to_vec());
+        self.client.extend_from_slice(b"c\0\0\0\x04S\0\0\0\x04");
+        self.show_client();
         self.show(Side::Server, &mut b"Z\0\0\0\x05I".repeat(requests.len() + 1));
+        while self.session.waits_for_answers() && !self.is_broken {
+            self.show_client();
+            self.show(Side::Server, &mut b"Z\0\0\0\x05I".repeat(requests.len() + 1));
+        }
         let mut open = 0_usize;
         for told in &self.books.0 {
             match told {
                 Told::Enter(_) => open += 1,
                 Told::Resolve(count) => open = open.checked_sub(*count).expect("more decided than announced"),
-                Told::Commit(_) | Told::Skip | Told::Ddl => {}
+                Told::Commit(_) | Told::Skip | Told::Ddl | Told::Defined | Told::Refused | Told::Refusal(_) => {}
             }
         }
         assert!(self.is_broken || !self.session.is_idle() || open == 0, "{open} announcements are never decided");

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::catalog::{Handle, Invalidation};
 use crate::effect::{Change, Mark, Reason, Seq, Touched, Transaction, Xid};
 use crate::mirror::{Mirror, Ticket};
-use crate::session::Accounts;
+use crate::session::{Accounts, RefusalOutcome};
+use crate::telemetry::count_refused_rewrite;
 
 /// What one session has announced and not decided. Dropped with something undecided, as when the primary is lost while
 /// a commit is on its way, it marks what that may have written.
@@ -60,6 +61,13 @@ impl Accounts for Books {
 
     fn refused(&mut self) {
         self.catalog.reload();
+    }
+
+    fn count_refusal(&mut self, outcome: RefusalOutcome) {
+        count_refused_rewrite(match outcome {
+            RefusalOutcome::Retried => "retried",
+            RefusalOutcome::Told => "told",
+        });
     }
 }
 

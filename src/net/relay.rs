@@ -220,7 +220,7 @@ impl Relay {
                 Poll::Ready(Err(Trouble::Reader(error))) => return Poll::Ready(Stop::PrimaryFailed(error)),
                 Poll::Ready(Err(Trouble::Refused(error))) => return Poll::Ready(Stop::Broken(error)),
                 Poll::Ready(Ok(())) if self.downward.has_ended() => return Poll::Ready(Stop::PrimaryClosed),
-                Poll::Ready(Ok(())) => self.send_again(),
+                Poll::Ready(Ok(())) => self.heed_answers(),
             }
         }
     }
@@ -239,6 +239,9 @@ impl Relay {
                     Ok(Some(drawn)) => return Poll::Ready(Stop::Read(drawn)),
                     Err(error) => return Poll::Ready(Stop::Broken(error)),
                 }
+            }
+            if self.observer.session.waits_for_answers() {
+                return Poll::Pending;
             }
             if self.upward.has_ended() || self.client_is_gone {
                 return self.poll_told(cx);
@@ -272,12 +275,15 @@ impl Relay {
 
     fn show_down(&mut self) -> Result<(), SessionError> {
         self.downward.show(|input, splice| self.observer.down(input, splice), &mut self.splice)?;
-        self.send_again();
+        self.heed_answers();
         Ok(())
     }
 
-    /// What the machine wants asked once more goes in front of anything else of the client's.
-    fn send_again(&mut self) {
+    /// Answers came: what waited for them is shown again, and what the machine wants asked once more goes in front of it.
+    fn heed_answers(&mut self) {
+        if self.observer.session.waits_for_answers() {
+            self.input = Input::New;
+        }
         if let Some(again) = self.observer.session.take_again() {
             self.upward.say(&again);
         }

@@ -29,6 +29,18 @@ pub trait Accounts {
 
     /// A rewrite was refused for which the catalog let it pass: that is to be read anew.
     fn refused(&mut self);
+
+    /// What the client sees of a refused rewrite.
+    fn count_refusal(&mut self, outcome: RefusalOutcome);
+}
+
+/// What became of a refused rewrite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalOutcome {
+    /// The original is under way.
+    Retried,
+    /// The client gets the error, which may be its own.
+    Told,
 }
 
 /// What the world looks like while a chunk of bytes is processed.

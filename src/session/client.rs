@@ -82,6 +82,10 @@ impl Session {
                 return Ok(at);
             }
             let message = Message { at, size, bytes: &input[at..at + size.min(there)] };
+            self.waits = self.has_to_wait(&message);
+            if self.waits {
+                return Ok(at);
+            }
             if let Err(Malformed(_)) = self.request(&message, env, accounts, splice) {
                 // The server refuses it in its own words, as it refuses an unknown portal.
                 self.outstanding.push(Request::Execute { portal: None });
@@ -140,9 +144,6 @@ impl Session {
     }
 
     fn query(&mut self, message: &Message<'_>, env: &Env<'_>, accounts: &mut impl Accounts, splice: &mut Splice) {
-        drop(self.statements.remove(b""));
-        drop(self.portals.remove(b""));
-        self.unnamed_elsewhere = false;
         let text = message.body().split(|&byte| byte == 0).next().unwrap_or_default();
         let script = env.cache.analyze(if message.is_whole() { text } else { message.body() });
         let text = std::str::from_utf8(text).unwrap_or_default();
@@ -180,22 +181,16 @@ impl Session {
         };
         let mut prepared = Prepared { sql, types, step, era: planner.era(), shape: None };
         prepared.shape = prepared.capture().map(|capture| Arc::clone(&capture.shape));
-        if name.is_empty() {
-            self.unnamed_elsewhere = false;
-        }
-        let statement = Arc::new(prepared);
-        let undo = self.statements.set(name, Arc::clone(&statement));
-        self.outstanding.push(Request::Parse { statement: Some(statement), undo: Some(undo) });
+        self.ask_parse(name, Arc::new(prepared));
         Ok(())
     }
 
     fn bind(&mut self, message: &Message<'_>, env: &Env<'_>, splice: &mut Splice) -> Result<(), Malformed> {
         let (portal, rest) = wire::cstring(message.body())?;
         let (name, _) = wire::cstring(rest)?;
-        self.parse_again_if_elsewhere(name, message.at, splice);
+        self.change_if_elsewhere(name, message.at, splice);
         let Some(prepared) = self.follow(name, message.at, env, splice) else {
-            let undo = self.portals.remove(portal);
-            self.outstanding.push(Request::Bind { statement: None, undo });
+            self.ask_bind(portal, None);
             return Ok(());
         };
         let rows = match prepared.capture() {
@@ -203,19 +198,17 @@ impl Session {
             Some(_) => RowFormat::Unknown,
             None => RowFormat::Text,
         };
-        let statement = Some(Arc::clone(&prepared));
-        let undo = self.portals.set(portal, Portal { prepared, rows });
-        self.outstanding.push(Request::Bind { statement, undo });
+        self.ask_bind(portal, Some(Portal { prepared, rows }));
         Ok(())
     }
 
     fn describe(&mut self, message: &Message<'_>, env: &Env<'_>, splice: &mut Splice) -> Result<(), Malformed> {
         let statement = match wire::close_or_describe(message.body())? {
             Target::Statement(name) => {
-                self.parse_again_if_elsewhere(name, message.at, splice);
+                self.change_if_elsewhere(name, message.at, splice);
                 self.follow(name, message.at, env, splice)
             }
-            Target::Portal(name) => self.portals.get(name).map(|portal| Arc::clone(&portal.prepared)),
+            Target::Portal(name) => self.names.portals.get(name).map(|portal| Arc::clone(&portal.prepared)),
         };
         self.outstanding.push(Request::Describe { statement });
         Ok(())
@@ -228,7 +221,7 @@ impl Session {
         splice: &mut Splice,
     ) -> Result<(), Malformed> {
         let execute = wire::execute(message.body())?;
-        let portal = self.portals.get(execute.portal).cloned();
+        let portal = self.names.portals.get(execute.portal).cloned();
         if let Some(step) = portal.as_ref().and_then(|portal| portal.prepared.step.as_ref()) {
             self.announce(&step.clone(), accounts);
             if let Plan::Captured(capture) = &step.plan
@@ -243,24 +236,26 @@ impl Session {
     }
 
     fn close(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
-        let (mut statement, mut portal) = (None, None);
-        match wire::close_or_describe(message.body())? {
-            Target::Statement(name) => statement = Some(self.statements.remove(name)),
-            Target::Portal(name) => portal = Some(self.portals.remove(name)),
-        }
-        self.outstanding.push(Request::Close { statement, portal });
+        self.ask_close(wire::close_or_describe(message.body())?);
         Ok(())
     }
 
-    /// The unnamed statement was parsed on the shadow and is now wanted on the primary: puts a Parse in front.
-    fn parse_again_if_elsewhere(&mut self, statement: &[u8], at: usize, splice: &mut Splice) {
-        if !statement.is_empty() || !self.unnamed_elsewhere {
+    /// The unnamed statement was changed on the shadow and is now wanted on the primary: puts a Parse or Close in front.
+    fn change_if_elsewhere(&mut self, statement: &[u8], at: usize, splice: &mut Splice) {
+        let names = &self.names;
+        let is_asked = names.statements.is_asked_in(b"", self.outstanding.series());
+        if !statement.is_empty() || !names.unnamed_elsewhere || is_asked {
             return;
         }
-        self.unnamed_elsewhere = false;
-        let Some(prepared) = self.statements.get(b"") else { return };
-        splice.replace(at, 0, &wire::parse_message(b"", &prepared.sql, &prepared.types));
-        self.push_hidden(Request::Parse { statement: None, undo: None }, b'1');
+        if let Some(prepared) = names.statements.get(b"").cloned() {
+            splice.replace(at, 0, &wire::parse_message(b"", &prepared.sql, &prepared.types));
+            self.ask_parse(b"", prepared);
+            self.hide_answer(b'1');
+        } else {
+            splice.replace(at, 0, &wire::close_statement_message(b""));
+            self.ask_close(Target::Statement(b""));
+            self.hide_answer(b'3');
+        }
     }
 }
 

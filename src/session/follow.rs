@@ -9,12 +9,11 @@ use std::sync::Arc;
 use super::accounts::Env;
 use super::client::rewritten;
 use super::machine::Session;
-use super::outstanding::Request;
 use super::plan::Planner;
 use super::prepared::Prepared;
 use super::splice::Splice;
 use crate::sql::Kind;
-use crate::wire;
+use crate::wire::{self, Target};
 
 /// No client's statement is called so.
 const TRIAL: &[u8] = b"crossfade trial";
@@ -32,7 +31,7 @@ impl Session {
         env: &Env<'_>,
         splice: &mut Splice,
     ) -> Option<Arc<Prepared>> {
-        let old = self.statements.get(name)?;
+        let old = self.names.statements.get(name)?;
         let planner = self.planner(env);
         let era = planner.era();
         let (Some(step), Ok(text)) = (&old.step, std::str::from_utf8(&old.sql)) else { return Some(Arc::clone(old)) };
@@ -53,7 +52,7 @@ impl Session {
         let new = Arc::new(new);
         let is_parsed = is_same || !may_change;
         if is_parsed {
-            drop(self.statements.set(name, Arc::clone(&new)));
+            self.names.statements.correct(name, Arc::clone(&new));
         } else {
             self.parse_anew(name, &new, at, splice);
         }
@@ -67,18 +66,14 @@ impl Session {
         splice.replace(at, 0, &wire::close_statement_message(TRIAL));
         splice.replace(at, 0, &wire::close_statement_message(name));
         splice.replace(at, 0, &parse(name));
-        self.push_hidden(Request::Parse { statement: Some(Arc::clone(new)), undo: None }, b'1');
-        self.push_hidden(Request::Close { statement: None, portal: None }, b'3');
-        let closed = self.statements.remove(name);
-        self.push_hidden(Request::Close { statement: Some(closed), portal: None }, b'3');
-        let undo = self.statements.set(name, Arc::clone(new));
-        self.push_hidden(Request::Parse { statement: Some(Arc::clone(new)), undo: Some(undo) }, b'1');
-    }
-
-    /// A request of our own, whose answer has this tag.
-    pub(super) fn push_hidden(&mut self, request: Request, tag: u8) {
-        self.outstanding.push(request);
-        self.outstanding.hide_last(tag);
+        self.ask_parse(TRIAL, Arc::clone(new));
+        self.hide_answer(b'1');
+        self.ask_close(Target::Statement(TRIAL));
+        self.hide_answer(b'3');
+        self.ask_close(Target::Statement(name));
+        self.hide_answer(b'3');
+        self.ask_parse(name, Arc::clone(new));
+        self.hide_answer(b'1');
     }
 }
 

@@ -1,14 +1,12 @@
 //! The state of a session and what both sides' messages share; `client.rs` and `server.rs` move it.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use thiserror::Error;
 
 use super::accounts::Accounts;
+use super::names::Names;
 use super::outstanding::Outstanding;
 use super::plan::{Plan, Step};
-use super::prepared::{Named, Portal, Prepared};
 use super::refusals::Refusals;
 use super::retry::Group;
 use super::settings::Settings;
@@ -45,8 +43,7 @@ pub struct Session {
     pub(super) mode: Mode,
     pub(super) settings: Settings,
     pub(super) outstanding: Outstanding,
-    pub(super) statements: Named<Arc<Prepared>>,
-    pub(super) portals: Named<Portal>,
+    pub(super) names: Names,
     pub(super) transaction: Transaction,
     /// As the last ReadyForQuery said; `None` before the first.
     pub(super) status: Option<TransactionStatus>,
@@ -62,8 +59,8 @@ pub struct Session {
     pub(super) skipping: bool,
     /// The server reads COPY data whose end was not sent yet, in the extended protocol.
     pub(super) copying: bool,
-    /// The unnamed statement was last parsed on the shadow: the primary does not have it.
-    pub(super) unnamed_elsewhere: bool,
+    /// The message at the front of the client's input waits for answers (`names.rs`).
+    pub(super) waits: bool,
     /// Bytes of the message under way that pass unread, from the client and from the server.
     pub(super) client_passes: usize,
     pub(super) server_passes: usize,
@@ -102,8 +99,7 @@ impl Session {
             mode,
             settings,
             outstanding: Outstanding::default(),
-            statements: Named::default(),
-            portals: Named::default(),
+            names: Names::default(),
             transaction: Transaction::default(),
             status: None,
             touched: Touched::NONE,
@@ -112,7 +108,7 @@ impl Session {
             failed: false,
             skipping: false,
             copying: false,
-            unnamed_elsewhere: false,
+            waits: false,
             client_passes: 0,
             server_passes: 0,
             server_drops: false,
@@ -232,10 +228,10 @@ impl Session {
             Kind::Set(setting) => self.settings.set(setting, self.in_block),
             Kind::Discard { all: true } => {
                 self.settings.discard_all();
-                self.statements.clear();
+                self.names.statements.forget_all();
             }
-            Kind::Deallocate(None) => self.statements.clear(),
-            Kind::Deallocate(Some(name)) => drop(self.statements.remove(name.as_bytes())),
+            Kind::Deallocate(None) => self.names.statements.forget_all(),
+            Kind::Deallocate(Some(name)) => self.names.statements.forget(name.as_bytes()),
             Kind::Ddl { temporary: true, .. } => self.settings.made_temporary(),
             Kind::Utility { session_state: true } | Kind::Procedure | Kind::Opaque | Kind::DeclareCursor(_) => {
                 self.settings.unshareable();

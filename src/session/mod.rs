@@ -8,6 +8,7 @@ mod client;
 mod follow;
 mod large;
 mod machine;
+mod names;
 mod outstanding;
 mod plan;
 mod prepared;
@@ -27,7 +28,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use accounts::{Accounts, Env};
+pub use accounts::{Accounts, Env, RefusalOutcome};
 pub use machine::{Session, SessionError};
 pub use profile::Profile;
 pub use reads::{Extended, Fallback, ReadReply, ReadRequest, ReadService, Sample, Truncated};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::plan::Step;
-use super::prepared::{Portal, Prepared, Undo};
+use super::prepared::{Outcome, Portal, Prepared, Series};
 
 /// One request under way.
 #[derive(Debug)]
@@ -13,12 +13,14 @@ pub(super) enum Request {
     Query(Steps),
     /// A Query or Sync whose refusal was withheld: so is the ReadyForQuery behind it.
     Refused,
-    /// Parse of this statement; `None`: one without a place among the client's.
-    Parse { statement: Option<Arc<Prepared>>, undo: Option<Undo<Arc<Prepared>>> },
+    /// Parse of this statement.
+    Parse { name: Vec<u8>, statement: Arc<Prepared> },
     /// Bind of this statement, if it is known.
-    Bind { statement: Option<Arc<Prepared>>, undo: Undo<Portal> },
-    /// Close of a statement or portal.
-    Close { statement: Option<Undo<Arc<Prepared>>>, portal: Option<Undo<Portal>> },
+    Bind { portal: Vec<u8>, statement: Option<Arc<Prepared>> },
+    /// Close of the statement of this name.
+    CloseStatement(Vec<u8>),
+    /// Close of the portal of this name.
+    ClosePortal(Vec<u8>),
     /// Describe of this statement or a portal of it, if it is known.
     Describe { statement: Option<Arc<Prepared>> },
     /// Execute of a portal; `None`: one that is not ours to know (a cursor).
@@ -35,9 +37,8 @@ impl Request {
     /// The prepared statement that it is about.
     pub(super) fn statement(&self) -> Option<&Arc<Prepared>> {
         match self {
-            Self::Parse { statement, .. } | Self::Bind { statement, .. } | Self::Describe { statement } => {
-                statement.as_ref()
-            }
+            Self::Parse { statement, .. } => Some(statement),
+            Self::Bind { statement, .. } | Self::Describe { statement } => statement.as_ref(),
             Self::Execute { portal } => portal.as_ref().map(|portal| &portal.prepared),
             _ => None,
         }
@@ -62,6 +63,8 @@ pub(super) enum Steps {
 #[derive(Debug, Default)]
 pub(super) struct Outstanding {
     requests: VecDeque<Sent>,
+    /// The one that the next request belongs to.
+    series: Series,
     /// Announcements since the last request that ends with ReadyForQuery.
     announced: usize,
     /// Something was answered since the last ReadyForQuery: the transaction that it runs in goes on, Sync or not.
@@ -100,7 +103,12 @@ impl Outstanding {
         self.announced += 1;
     }
 
+    pub(super) fn series(&self) -> Series {
+        self.series
+    }
+
     pub(super) fn push(&mut self, request: Request) {
+        self.series.0 += u64::from(matches!(request, Request::Sync));
         let announced = if request.ends_with_ready() { std::mem::take(&mut self.announced) } else { 0 };
         self.requests.push_back(Sent { request, announced, hidden: None });
     }
@@ -135,18 +143,20 @@ impl Outstanding {
     }
 
     /// Takes everything up to the request that this ReadyForQuery answers; gives how many announcements that decides.
-    pub(super) fn ready(&mut self) -> usize {
-        let decided = self.take_to_ready();
+    pub(super) fn ready(&mut self, taken: impl FnMut(&Request, Outcome)) -> usize {
+        let decided = self.take_to_ready(taken);
         self.unfinished = false;
         self.drop_copy_ends();
         decided
     }
 
-    fn take_to_ready(&mut self) -> usize {
+    fn take_to_ready(&mut self, mut taken: impl FnMut(&Request, Outcome)) -> usize {
         while let Some(Sent { request, announced, .. }) = self.requests.pop_front() {
             if request.ends_with_ready() {
+                taken(&request, Outcome::Done);
                 return announced;
             }
+            taken(&request, Outcome::Undone);
             self.announced += announced;
         }
         0
@@ -159,15 +169,15 @@ impl Outstanding {
         }
     }
 
-    /// After an error in the extended protocol: takes what the server skips, which is everything before the next Sync,
-    /// newest first. `false`: that Sync was not sent yet.
-    pub(super) fn skip_to_sync(&mut self, mut skipped: impl FnMut(Request)) -> bool {
+    /// After an error in the extended protocol: takes what the server skips, which is everything before the next Sync.
+    /// `false`: that Sync was not sent yet.
+    pub(super) fn skip_to_sync(&mut self, mut skipped: impl FnMut(&Request)) -> bool {
         let sync = self.requests.iter().position(|sent| matches!(sent.request, Request::Sync));
         let rest = self.requests.split_off(sync.unwrap_or(self.requests.len()));
         let mut announced = 0;
-        for sent in std::mem::replace(&mut self.requests, rest).into_iter().rev() {
+        for sent in std::mem::replace(&mut self.requests, rest) {
             announced += sent.announced;
-            skipped(sent.request);
+            skipped(&sent.request);
         }
         match self.requests.front_mut() {
             Some(sync) => sync.announced += announced,

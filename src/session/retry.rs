@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::accounts::{Accounts, Env};
+use super::accounts::{Accounts, Env, RefusalOutcome};
 use super::client::Message;
 use super::machine::Session;
 use super::outstanding::{Request, Steps};
 use super::plan::{Capture, Plan, Step};
 use super::prepared::Prepared;
 use super::splice::Splice;
-use crate::wire::{self, HEADER, Header, Malformed, TransactionStatus};
+use crate::wire::{self, HEADER, Header, Malformed, Target, TransactionStatus};
 
 /// insufficient_privilege, undefined_column, undefined_table, ambiguous_alias, feature_not_supported.
 const REFUSALS: [&[u8]; 5] = [b"42501", b"42703", b"42P01", b"42P09", b"0A000"];
@@ -135,8 +135,19 @@ impl Session {
         if self.refusals.note(capture.shape.table, env.catalog.generation) {
             accounts.refused();
         }
+        let is_retried = self.retry_group(&capture, env, accounts)?;
+        accounts.count_refusal(if is_retried { RefusalOutcome::Retried } else { RefusalOutcome::Told });
+        Ok(is_retried)
+    }
+
+    fn retry_group(
+        &mut self,
+        capture: &Capture,
+        env: &Env<'_>,
+        accounts: &mut impl Accounts,
+    ) -> Result<bool, Malformed> {
         let Some(group) = self.group.take() else { return Ok(false) };
-        if !self.may_retry || self.farewell || self.client_passes > 0 || self.is_told_by_the_text(&group, &capture) {
+        if !self.may_retry || self.farewell || self.client_passes > 0 || self.is_told_by_the_text(&group, capture) {
             return Ok(false);
         }
         let mut again = Vec::new();
@@ -199,7 +210,7 @@ impl Session {
             if matches!(tag, b'P' | b'B' | b'D' | b'C')
                 && let Some(answer) = answers.next()
             {
-                self.outstanding.hide_last(*answer);
+                self.hide_answer(*answer);
             }
         }
         splice.apply(&group.bytes, again);
@@ -212,8 +223,8 @@ impl Session {
             let (name, _) = wire::cstring(message.body())?;
             if !name.is_empty() {
                 splice.replace(message.at, 0, &wire::close_statement_message(name));
-                let closed = self.statements.remove(name);
-                self.push_hidden(Request::Close { statement: Some(closed), portal: None }, b'3');
+                self.ask_close(Target::Statement(name));
+                self.hide_answer(b'3');
             }
         }
         Ok(())

@@ -71,10 +71,11 @@ impl Session {
     /// A drawn read was answered by the shadow: its messages never reach the primary.
     pub fn served(&mut self, drawn: &Drawn) {
         if let Some(prepared) = &drawn.parsed {
-            drop(self.statements.set(b"", Arc::clone(prepared)));
-            self.unnamed_elsewhere = true;
+            self.names.statements.set(b"", Arc::clone(prepared));
+            self.names.unnamed_elsewhere = true;
         } else if drawn.request.extended.is_none() {
-            drop(self.statements.remove(b""));
+            self.names.statements.forget(b"");
+            self.names.unnamed_elsewhere = true;
         }
     }
 
@@ -116,7 +117,7 @@ impl Session {
         if !names_fit || execute.limit != 0 {
             return None;
         }
-        let prepared = parsed.clone().or_else(|| self.statements.get(bind.statement).cloned())?;
+        let prepared = parsed.clone().or_else(|| self.names.statements.get(bind.statement).cloned())?;
         let extended = Extended {
             parameter_types: prepared.types.clone(),
             parse: parsed.is_some(),

@@ -6,7 +6,7 @@ use super::large::Large;
 use super::machine::{Mode, Session, SessionError};
 use super::outstanding::{Request, Steps};
 use super::plan::{Plan, Step};
-use super::prepared::RowFormat;
+use super::prepared::{Outcome, RowFormat};
 use super::splice::Splice;
 use crate::effect::{Change, Mark, Reason, Touched};
 use crate::sql::{APPENDED_COLUMNS, Kind};
@@ -92,13 +92,13 @@ impl Session {
             b'T' => self.row_description(message, at, splice)?,
             tag @ (b'1' | b'2' | b'3' | b'n') => {
                 self.answered(tag);
-                drop(self.outstanding.pop());
+                drop(self.done());
             }
             b'C' => self.tag(wire::cstring(body)?.0, accounts),
             b'I' => self.tag(b"", accounts),
             b's' => self.suspended(),
             b'G' => {
-                if let Some(Request::Execute { .. }) = self.outstanding.head() {
+                if let Some(Request::Execute { .. } | Request::Query(_)) = self.outstanding.head() {
                     self.copying = !self.outstanding.copy_in();
                 }
             }
@@ -135,7 +135,7 @@ impl Session {
             b'1' | b'2' | b'3' | b'n' | b'T' if message[0] != expected => {
                 return Err(Malformed("another answer than before to a statement sent again"));
             }
-            b'1' | b'2' | b'3' | b'n' | b'T' => drop(self.outstanding.pop()),
+            b'1' | b'2' | b'3' | b'n' | b'T' => drop(self.done()),
             _ => return Ok(false),
         }
         splice.replace(at, message.len(), b"");
@@ -177,7 +177,7 @@ impl Session {
 
     fn row_description(&mut self, message: &[u8], at: usize, splice: &mut Splice) -> Result<(), Malformed> {
         if let Some(Request::Describe { .. }) = self.outstanding.head() {
-            let request = self.outstanding.pop();
+            let request = self.done();
             let statement = request.as_ref().and_then(Request::statement);
             let own_columns = statement.and_then(|statement| statement.capture()).map(|capture| capture.own_columns);
             self.answered(if own_columns == Some(false) { b'n' } else { b'T' });
@@ -207,7 +207,7 @@ impl Session {
         self.answered_in_part();
         let step = match self.outstanding.head() {
             Some(Request::Query(Steps::Each { steps, .. })) => steps.pop_front(),
-            Some(Request::Execute { .. }) => match self.outstanding.pop() {
+            Some(Request::Execute { .. }) => match self.done() {
                 Some(Request::Execute { portal: Some(portal) }) => portal.prepared.step.clone(),
                 _ => None,
             },
@@ -224,7 +224,7 @@ impl Session {
         if let Some((capture, _)) = self.captured() {
             self.transaction.push(None, capture::unreadable(&capture, Reason::Portal));
         }
-        drop(self.outstanding.pop());
+        drop(self.done());
     }
 
     fn error(&mut self, message: &[u8], at: usize, accounts: &mut impl Accounts, splice: &mut Splice) {
@@ -254,20 +254,8 @@ impl Session {
         if matches!(self.outstanding.head(), Some(Request::Query(_))) {
             return true;
         }
-        let (statements, portals) = (&mut self.statements, &mut self.portals);
-        self.outstanding.skip_to_sync(|request| match request {
-            Request::Parse { undo: Some(undo), .. } => statements.undo(undo),
-            Request::Bind { undo, .. } => portals.undo(undo),
-            Request::Close { statement, portal } => {
-                if let Some(undo) = statement {
-                    statements.undo(undo);
-                }
-                if let Some(undo) = portal {
-                    portals.undo(undo);
-                }
-            }
-            _ => {}
-        })
+        let names = &mut self.names;
+        self.outstanding.skip_to_sync(|request| names.decide(request, Outcome::Undone))
     }
 
     fn ready(&mut self, status: TransactionStatus, accounts: &mut impl Accounts) {
@@ -275,11 +263,13 @@ impl Session {
             // The end of the login. What the client has asked already comes behind it.
             return;
         }
-        let decided = self.outstanding.ready();
+        let names = &mut self.names;
+        let decided = self.outstanding.ready(|request, outcome| names.decide(request, outcome));
         self.outstanding.drop_copy_ends();
         // Whatever was taken for part of a COPY: the server has read a Sync.
         self.skipping = false;
         if status == TransactionStatus::Idle {
+            self.names.portals.forget_all();
             if self.failed {
                 self.roll_back();
             } else {
@@ -294,8 +284,6 @@ impl Session {
             self.may_end_block = false;
             if status == TransactionStatus::Idle {
                 self.touched = Touched::NONE;
-                // Not before: what was bound behind this Sync and not run yet lives on.
-                self.portals.clear();
                 if std::mem::take(&mut self.defines) {
                     accounts.defined();
                 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Accounts;
+use super::{Accounts, RefusalOutcome};
 use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Resolved, Table, Volatility};
 use crate::effect::{Change, Column, Mark, Reason, Shape, TableId, Touched, Xid};
 
@@ -24,6 +24,8 @@ pub enum Told {
     Defined,
     /// [`Accounts::refused`]
     Refused,
+    /// [`Accounts::count_refusal`]
+    Refusal(RefusalOutcome),
 }
 
 /// Writes down what it is told.
@@ -59,6 +61,10 @@ impl Accounts for Books {
 
     fn refused(&mut self) {
         self.0.push(Told::Refused);
+    }
+
+    fn count_refusal(&mut self, outcome: RefusalOutcome) {
+        self.0.push(Told::Refusal(outcome));
     }
 }
 

@@ -49,7 +49,7 @@ impl Session {
                     let status = wire::ready_status(message).map_err(SessionError::Server)?;
                     // The first ends the login and answers nothing.
                     if self.status.replace(status).is_some() {
-                        self.outstanding.ready();
+                        self.outstanding.ready(|_, _| {});
                     }
                 }
             }

@@ -5,8 +5,10 @@ mod logging;
 mod panics;
 mod publish;
 mod recorder;
+mod refusals;
 
 pub use logging::{LogError, LogLevel, start_logging};
 pub use panics::{count_session_panic, log_panics};
 pub use publish::publish;
 pub use recorder::{Metrics, MetricsError};
+pub use refusals::count_refused_rewrite;

@@ -3,6 +3,7 @@
 use metrics::{counter, gauge};
 
 use super::recorder as name;
+use super::refusals::OUTCOMES;
 use crate::report::{
     CheckState, CheckStatus, GuardState, MirrorStatus, ReadsStatus, ServerState, ServerStatus, Status, TableReport,
     TableStatus, Verdict,
@@ -17,6 +18,9 @@ pub fn publish(status: &Status, tables: &[TableReport]) {
     counter!(name::SESSIONS).absolute(status.sessions.total);
     // Shown from the start, not from the first one on.
     counter!(name::SESSION_PANICS).increment(0);
+    for outcome in OUTCOMES {
+        counter!(name::REFUSED_REWRITES, "outcome" => outcome).increment(0);
+    }
     server("primary", &status.primary);
     server("shadow", &status.shadow);
     mirror(&status.mirror);

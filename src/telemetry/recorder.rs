@@ -29,6 +29,7 @@ metrics! {
     SESSIONS_OPEN "crossfade_sessions_open" Gauge "Client connections now."
     SESSIONS "crossfade_sessions_total" Counter "Client connections since start."
     SESSION_PANICS "crossfade_session_panics_total" Counter "Sessions that ended by a bug in crossfade."
+    REFUSED_REWRITES "crossfade_refused_rewrites_total" Counter "Capturing rewrites that the primary refused, by what became of them: retried (in the client's form, unseen), told (the client got the error, which may be its own)."
     SERVER_STATE "crossfade_server_state" Gauge "1 for the state that primary or shadow is in, else 0."
     MIRROR_ENABLED "crossfade_mirror_enabled" Gauge "1 if writes are mirrored."
     MIRROR_PAUSED "crossfade_mirror_paused" Gauge "1 if applying is paused by the operator."

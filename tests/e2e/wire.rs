@@ -158,6 +158,56 @@ async fn malformed_messages_get_the_servers_own_error() {
     assert_eq!(same_rows(&pair, "t").await, 1);
 }
 
+/// In one write, names are given another meaning by what fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_pipeline_a_name_means_what_the_primary_made_of_it() {
+    let pair = Pair::start(SCHEMA).await;
+    let close = |name: &str| message(b'C', &[b"S", name.as_bytes(), b"\0"].concat());
+    let run = |name: &str| [bind(name, &[]), describe_portal(), execute(0), sync()].concat();
+    let nonsense = parse("x", "select nonsense");
+    let skipped_portal = [
+        [query("begin"), parse("p", INSERT), message(b'B', b"p\0p\0\0\0\0\0\0\0"), sync()].concat(),
+        [query("savepoint a"), bind("x", &[]), message(b'C', b"Pp\0"), sync(), query("rollback to a")].concat(),
+        [message(b'E', b"p\0\0\0\0\0"), sync(), query("commit")].concat(),
+    ];
+    for insert in [INSERT, "insert into t values (1, 'a') returning v"] {
+        for name in ["s", ""] {
+            let before = [parse(name, insert), sync()].concat();
+            let select = parse(name, "select 1, 2, 3, 4, 5");
+            for between in [
+                [select.clone(), sync()].concat(),
+                [nonsense.clone(), select.clone(), sync()].concat(),
+                [nonsense.clone(), close(name), sync()].concat(),
+                [nonsense.clone(), query("select 1"), sync()].concat(),
+                [parse(name, "select nonsense"), sync()].concat(),
+                [query("deallocate nothing"), nonsense.clone(), close(name), select.clone(), sync()].concat(),
+                [close(name), sync(), select.clone(), sync(), select.clone(), sync()].concat(),
+                [query("deallocate s"), select.clone(), sync(), parse(name, insert), sync()].concat(),
+            ] {
+                same(&pair, "truncate t", &[before.clone(), between, run(name), run(name)].concat()).await;
+                pair.wait_settled().await;
+                same_rows(&pair, "t").await;
+            }
+        }
+    }
+    same(&pair, "truncate t", &skipped_portal.concat()).await;
+    pair.wait_settled().await;
+    assert_eq!(same_rows(&pair, "t").await, 1);
+}
+
+/// A half close does not lose what waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_a_pipeline_is_still_sent_behind_a_half_close() {
+    let pair = Pair::start(SCHEMA).await;
+    let mut session = Wire::session(pair.proxy.port()).await;
+    let refused = [parse("s", INSERT), sync(), parse("s", "select 1"), sync()].concat();
+    session.send(&[refused, bind("s", &[]), execute(0), sync()].concat()).await;
+    session.half_close().await;
+    assert_eq!(session.until_closed().await.tags(), "1ZEZ2CZ");
+    pair.wait_settled().await;
+    assert_eq!(same_rows(&pair, "t").await, 1);
+}
+
 /// Every message that a client may send, with errors in the middle.
 fn everything() -> Vec<u8> {
     let insert = parse("ins", "insert into t values ($1, $2) returning id");

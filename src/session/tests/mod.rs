@@ -3,6 +3,7 @@
 mod capture;
 mod commit;
 mod follow;
+mod pipeline;
 mod primary;
 mod protocol;
 mod retry;

@@ -8,10 +8,13 @@ use super::primary::{Primary, Refuses};
 use super::support::*;
 use crate::catalog::Catalog;
 use crate::effect::Touched;
+use crate::session::RefusalOutcome;
 
 const INSERT: &str = "insert into t values (1, 'a')";
 const OWN: &str = "insert into t values (1, 'a') returning v";
 const NOTHING: [u8; 0] = [];
+const RETRIED: Told = Told::Refusal(RefusalOutcome::Retried);
+const TOLD: Told = Told::Refusal(RefusalOutcome::Told);
 const CODES: [&str; 5] = ["42501", "42703", "42P01", "42P09", "0A000"];
 
 /// What the primary is asked again, and what the client sees of the refusal.
@@ -50,7 +53,11 @@ fn rule_12_a_refused_rewrite_that_stands_alone_is_sent_again_as_it_came() {
         stage.told();
         let (again, seen) = refuse(&mut stage, &[refused(sqlstate, "")]);
         assert_eq!((again, seen.as_slice()), (Some(query(INSERT)), &NOTHING[..]), "{sqlstate}");
-        assert_eq!(stage.told(), [Told::Refused, Told::Enter(Touched::All)], "announced before it is sent again");
+        assert_eq!(
+            stage.told(),
+            [Told::Refused, Told::Enter(Touched::All), RETRIED],
+            "announced before it is sent again"
+        );
         assert_eq!(stage.server(&ready(b'I')), NOTHING);
         assert_eq!(stage.told(), [Told::Resolve(1)]);
         assert!(!stage.session.is_idle());
@@ -255,8 +262,8 @@ fn rule_12_a_table_that_refused_is_not_rewritten_until_the_catalog_was_read_anew
     let again = [parsed_anew("s", INSERT), group.clone()].concat();
     let hidden = [ok(b'1'), ok(b'3'), ok(b'3'), ok(b'1')].concat();
     let run = [ok(b'2'), complete("INSERT 0 1"), ready(b'T')].concat();
-    for (generation, told, mark) in [(1, vec![Told::Refused], "mark all NotATable"), (2, vec![], "mark 100 Privilege")]
-    {
+    let cases = [(1, vec![Told::Refused, TOLD], "mark all NotATable"), (2, vec![TOLD], "mark 100 Privilege")];
+    for (generation, told, mark) in cases {
         stage.catalog = Arc::new(Catalog { generation, ..catalog() });
         if generation == 1 {
             stage.client(&group);

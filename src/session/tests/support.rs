@@ -66,12 +66,19 @@ impl Stage {
         let mut out = Vec::new();
         for piece in bytes.chunks(self.piece.min(bytes.len().max(1))) {
             self.upward.extend_from_slice(piece);
-            let mut splice = Splice::default();
-            let env = env(&self.catalog, self.current, &self.cache, self.ddl);
-            let size = self.session.client(&self.upward, &env, &mut self.books, &mut splice).unwrap();
-            splice.apply(&self.upward[..size], &mut out);
-            self.upward.drain(..size);
+            out.extend(self.released());
         }
+        out
+    }
+
+    /// What of the client's goes to the primary now.
+    pub(super) fn released(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut splice = Splice::default();
+        let env = env(&self.catalog, self.current, &self.cache, self.ddl);
+        let size = self.session.client(&self.upward, &env, &mut self.books, &mut splice).unwrap();
+        splice.apply(&self.upward[..size], &mut out);
+        self.upward.drain(..size);
         out
     }
 
@@ -150,11 +157,17 @@ pub(super) fn parse(name: &str, sql: &str) -> Vec<u8> {
     message(b'P', &[name.as_bytes(), b"\0", sql.as_bytes(), b"\0\0\0"].concat())
 }
 
-/// With no parameters.
+/// Of the unnamed portal, with no parameters.
 pub(super) fn bind(statement: &str, formats: &[u16]) -> Vec<u8> {
+    bind_portal("", statement, formats)
+}
+
+/// With no parameters.
+pub(super) fn bind_portal(portal: &str, statement: &str, formats: &[u16]) -> Vec<u8> {
     let formats: Vec<u8> = formats.iter().flat_map(|format| format.to_be_bytes()).collect();
     let count = (formats.len() as u16 / 2).to_be_bytes();
-    message(b'B', &[b"\0", statement.as_bytes(), b"\0\0\0\0\0", &count, &formats[..]].concat())
+    let names = [portal.as_bytes(), b"\0", statement.as_bytes(), b"\0"].concat();
+    message(b'B', &[&names, &[0; 4][..], &count, &formats].concat())
 }
 
 pub(super) fn close(statement: &str) -> Vec<u8> {
