@@ -7,7 +7,7 @@ use super::{Pair, psql};
 pub(crate) fn same_rows<'a>(pair: &'a Pair, table: &'a str) -> impl Future<Output = usize> + 'a {
     let caller = std::panic::Location::caller();
     async move {
-        let dump = format!("copy (select t.* from {table} t order by t::text) to stdout");
+        let dump = format!("copy (select t.* from {table} t order by (t.*)::text) to stdout");
         let (primary_url, shadow_url) = (pair.primary_url(), pair.shadow_url());
         let (primary, shadow) = tokio::join!(psql(&primary_url, &dump), psql(&shadow_url, &dump));
         let (primary, shadow) = (primary.must_succeed(), shadow.must_succeed());
