@@ -2,7 +2,7 @@
 //! other. It must end with the same rows in every table, with the same definitions, and with balanced books.
 //!
 //! What is written stands in `storm/`: small items, in a file for each group of them. `CROSSFADE_STORM="hot_keys merges"`
-//! lets [`all_at_once`] run only those, `CROSSFADE_STORM_SEED` another walk through them.
+//! lets [`all_at_once`] run only those, `CROSSFADE_STORM_SECONDS` for another time, `CROSSFADE_STORM_SEED` in another order.
 
 use crate::support::{Pair, Program, Recipe, psql, python, same_rows, seconds};
 
@@ -118,6 +118,11 @@ async fn many_rows_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn writes_whose_tables_are_not_told() {
+    storm(&["unseen"], seconds(4, 60)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn definitions_that_change() {
     storm(&["ddl"], seconds(4, 60)).await;
 }
@@ -125,5 +130,6 @@ async fn definitions_that_change() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_at_once() {
     let chosen = std::env::var("CROSSFADE_STORM").unwrap_or_else(|_| "all".into());
-    storm(&chosen.split_whitespace().collect::<Vec<_>>(), seconds(10, 300)).await;
+    let time = std::env::var("CROSSFADE_STORM_SECONDS").map_or(seconds(10, 300), |time| time.parse().unwrap());
+    storm(&chosen.split_whitespace().collect::<Vec<_>>(), time).await;
 }

@@ -56,32 +56,6 @@ async def copy_with_freeze(db):
         await db.copy("frozen", None, "".join(f"{n}\t{db.number}\n" for n in range(50)).encode(), freeze=True)
 
 
-@item(
-    """create table emptied (id bigserial primary key, v float8);
-    create table emptied_parent (id bigint generated always as identity primary key);
-    create table emptied_child (id bigserial primary key, parent bigint references emptied_parent);"""
-)
-async def truncates(db):
-    await db.run("insert into emptied (v) select random() from generate_series(1, 5)")
-    match db.dice.randrange(5):
-        case 0:
-            await db.run("truncate emptied")
-        case 1:
-            await db.run("truncate table only emptied restart identity")
-        case 2:
-            await db.run("truncate emptied_parent restart identity cascade")
-        case 3:
-            async with db.transaction():
-                await db.run("insert into emptied (v) values (1)")
-                await db.run("truncate emptied")
-                await db.run("insert into emptied (v) values (2)")
-        case 4:
-            await db.script("begin; truncate emptied, emptied_child; rollback")
-    async with db.transaction():
-        ((parent,),) = await db.run("insert into emptied_parent default values returning id")
-        await db.run("insert into emptied_child (parent) values ($1)", parent)
-
-
 @item("create table many (id int primary key, n int default 0, v float8);")
 async def statements_over_many_rows(db):
     await db.run("insert into many select g from generate_series($1::int, $1 + 1999) g on conflict do nothing", db.dice.randrange(5) * 1000)

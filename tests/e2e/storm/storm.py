@@ -1,5 +1,6 @@
-"""The storm. `storm.py schema NAME…` prints the tables that items need, `storm.py run URL SECONDS SEED NAME…` lets
-sessions with every driver's habits do them all at once. A name is an item, a group of them, or `all`."""
+"""The storm. `storm.py items` lists its items, `storm.py schema NAME…` prints the tables that these need, and
+`storm.py run URL SECONDS SEED NAME…` lets sessions with every driver's habits do them all at once. A name is an item, a
+group of them (a file), or `all`."""
 
 import asyncio
 import random
@@ -7,7 +8,7 @@ import sys
 import time
 from collections import Counter
 
-import bulk, contention, ddl, keys, structure, transactions, values  # noqa: F401: they register their items
+import bulk, contention, ddl, keys, structure, transactions, unseen, values  # noqa: F401: they register their items
 from items import ITEMS
 from sessions import HABITS
 
@@ -68,6 +69,8 @@ match sys.argv[1:]:
     case ["schema", *names]:
         for item in chosen(names):
             print(f"-- {item.name}\n{item.schema}")
+    case ["items"]:
+        print(*ITEMS, sep="\n")
     case ["run", url, seconds, seed, *names]:
         asyncio.run(run(url, float(seconds), seed, chosen(names)))
     case _:

@@ -133,36 +133,6 @@ async def inheritance(db):
 
 
 @item(
-    """create table behind (id int primary key, v text, n int default 0);
-    create view plain_view as select id, v from behind where id < 50 with check option;
-    create view view_of_view as select * from plain_view where v <> '';
-    create view instead as select id, v || '!' as shout from behind;
-    create function instead() returns trigger language plpgsql as $$ begin
-        if tg_op = 'DELETE' then delete from behind where id = old.id; return old; end if;
-        insert into behind values (new.id, new.shout) on conflict (id) do update set v = excluded.v; return new; end $$;
-    create trigger instead instead of insert or update or delete on instead for each row execute function instead();
-    create table ruled (id int primary key, v text);
-    create table ruled_log (id int, v text, at timestamptz default clock_timestamp());
-    create rule also as on insert to ruled do also insert into ruled_log values (new.id, new.v);
-    create rule never as on delete to ruled do instead nothing;
-    create rule other as on update to ruled where new.v = 'other' do instead update behind set n = n + 1 where id = old.id;
-    create materialized view summary as select count(*) from behind;""",
-    expected=("23505",),
-)
-async def views_and_rules(db):
-    n = db.dice.randrange(40)
-    await db.run("insert into plain_view values ($1, 'v') on conflict (id) do update set v = excluded.v", n)
-    await db.run("update view_of_view set v = v || '.' where id = $1", n)
-    await db.run("delete from plain_view where id = $1", db.dice.randrange(40))
-    await db.run("insert into instead values ($1, 'shouted') returning shout", n)
-    await db.run("update instead set shout = 'again' where id = $1", n)
-    await db.run("delete from instead where id = $1", db.dice.randrange(40))
-    await db.run("insert into ruled values ($1, 'a')", db.dice.randrange(10**8))
-    await db.run("update ruled set v = $1 where id = (select min(id) from ruled)", db.dice.choice(["other", "b"]))
-    await db.run("delete from ruled")
-
-
-@item(
     """create role storm_user;
     create table guarded (id int primary key, owner text, v float8);
     alter table guarded enable row level security;
@@ -190,35 +160,6 @@ async def row_security_and_hidden_columns(db):
     await db.run("begin")
     await db.run("set local role storm_user")
     await db.fails(db.run("insert into guarded values ($1, 'not storm', 1)", n))
-
-
-@item(
-    """create table by_function (id bigserial primary key, v float8, who text);
-    create function write_some(n int) returns int language sql as $$ insert into by_function (v, who) select random(), 'sql' from generate_series(1, n); select n $$;
-    create function write_and_fail(n int) returns int language plpgsql as $$ begin
-        insert into by_function (v, who) values (random(), 'plpgsql');
-        begin insert into by_function (v, who) values (random(), 'undone'); raise exception 'inner'; exception when others then null; end;
-        if n = 0 then raise exception 'outer'; end if; return n; end $$;
-    create procedure commit_inside(n int) language plpgsql as $$ begin
-        for i in 1..n loop insert into by_function (v, who) values (random(), 'procedure'); if i % 2 = 0 then commit; else rollback; end if; end loop; end $$;
-    create function sets_path() returns void language plpgsql as $$ begin perform set_config('search_path', 'elsewhere, public', true); end $$;
-    create schema elsewhere; create table elsewhere.found_by_path (id bigserial primary key, v text); create table found_by_path (id bigserial primary key, v text);
-    create table calls (id int primary key, v int);
-    create view calling as select write_some(1) as n;""",
-    )
-async def functions_procedures_and_do(db):
-    await db.run("select write_some(3)")
-    await db.run("select * from calling")
-    await db.run("insert into calls values ($1, write_some(1)) on conflict (id) do update set v = calls.v + write_some(1)", db.dice.randrange(9))
-    await db.run("update calls set v = write_and_fail(1) where id = $1", db.dice.randrange(9))
-    await db.run("call commit_inside(4)")
-    await db.script("do $$ begin insert into by_function (v, who) values (random(), 'do'); delete from by_function where v < 0.1 and who = 'sql'; end $$")
-    async with db.transaction():
-        await db.run("select sets_path()")
-        await db.run("insert into found_by_path (v) values ('by path')")
-    await db.run("insert into found_by_path (v) values ('public')")
-    await db.run("explain analyze insert into by_function (v) values (random())")
-    await db.fails(db.run("select write_and_fail(0)"))
 
 
 @item(

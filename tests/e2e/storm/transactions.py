@@ -96,19 +96,6 @@ async def chains(db):
     await db.run("commit and no chain")
 
 
-@item(LEDGER.format("two_phased") + "create table in_doubt (gid text primary key);", expected=("42704", "55000"))
-async def two_phases(db):
-    gid = f"storm {db.number} {db.dice.getrandbits(60)}"
-    await db.run("begin")
-    await db.run("insert into two_phased (v) values ($1)", gid)
-    await db.run("update two_phased set luck = random() where id = (select max(id) - 5 from two_phased)")
-    await db.run(f"prepare transaction '{gid}'")
-    await db.run("insert into in_doubt values ($1)", gid)
-    # Whoever comes first ends it, in whatever session.
-    for (other,) in await db.run("delete from in_doubt where gid in (select gid from in_doubt for update skip locked limit 1) returning gid"):
-        await db.run(f"{db.dice.choice(['commit', 'commit', 'rollback'])} prepared '{other}'")
-
-
 @item("create table walked (id int primary key, v float8, n int default 0); insert into walked select g, 0 from generate_series(1, 30) g;")
 async def cursors(db):
     async with db.transaction():
@@ -125,22 +112,6 @@ async def cursors(db):
         await db.run("update walked set v = random() where id = $1", db.dice.randrange(1, 31))
     await db.run("fetch all from held")
     await db.run("close held")
-
-
-@item(LEDGER.format("prepared") + "insert into prepared (v) select 'old' from generate_series(1, 10);", expected=("26000",))
-async def sql_prepare(db):
-    """psycopg forgets them all when it thinks that its own have to go."""
-    await db.script("prepare add (text) as insert into prepared (v) values ($1) returning id")
-    await db.script("prepare change (bigint) as update prepared set luck = random(), v = v || '.' where id = $1")
-    await db.script("execute add ('by execute')")
-    await db.run("execute change (3)")
-    async with db.transaction():
-        await db.run("execute add ('within')")
-        await db.run("savepoint a")
-        await db.run("execute change (4)")
-        await db.run("rollback to a")
-    await db.script("deallocate add; deallocate change")
-    await db.script("create temp table executed as select 1; drop table executed")
 
 
 @item(
@@ -200,21 +171,6 @@ async def strings_with_backslashes(db):
         await db.script(r"update quoted set w = 'a\\' where v like 'it%' and id = (select max(id) from quoted)")
         await db.script(r"insert into quoted (v) values ('\'); delete from quoted; --')")
     await db.script(r"insert into quoted (v) values ('back\'), (E'it\'s'), (U&'d\0061t\+000061')")
-
-
-@item(
-    """create table attribute_log (id bigserial primary key, v text);
-    create table pair_of (id int primary key, name text);
-    create function get_name(p pair_of) returns text language sql volatile as
-        $$ insert into attribute_log (v) values (p.name); select p.name $$;
-    create table attributed (id bigserial primary key, v text);
-    insert into pair_of values (1, 'one'), (2, 'two');"""
-)
-async def attribute_notation(db):
-    """`t.f` calls the function `f` with the row of `t`."""
-    await db.run("select p.get_name from pair_of p where p.id = $1", db.dice.randrange(1, 3))
-    await db.run("insert into attributed (v) select (p).get_name from pair_of p")
-    await db.run("update attributed set v = p.get_name from pair_of p where p.id = 1 and attributed.id = (select max(id) from attributed)")
 
 
 @item(
