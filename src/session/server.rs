@@ -292,6 +292,7 @@ impl Session {
         accounts.resolve(decided);
         if self.outstanding.is_empty() {
             self.may_end_block = false;
+            self.may_read_otherwise = false;
             if status == TransactionStatus::Idle {
                 self.touched = Touched::NONE;
                 // Not before: what was bound behind this Sync and not run yet lives on.

@@ -41,7 +41,7 @@ async fn leaves_no_difference(pair: &Pair) {
 }
 
 const TABLES: &str = "select case when relhassubclass and relkind = 'r' then 'only ' else '' end || oid::regclass from pg_class \
-    where relkind in ('r', 'm') and relpersistence <> 't' and relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) \
+    where relkind in ('r', 'm') and exists (select from pg_attribute where attrelid = pg_class.oid and attnum > 0 and not attisdropped) and relpersistence <> 't' and relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) \
     and relnamespace::regnamespace::text not in ('crossfade') order by 1";
 
 async fn tables(pair: &Pair) -> Vec<String> {

@@ -7,3 +7,5 @@ mod primary;
 mod protocol;
 mod retry;
 mod support;
+mod temporary;
+mod texts;

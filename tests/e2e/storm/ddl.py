@@ -2,7 +2,7 @@
 
 from items import item
 
-BUSY_SCHEMA = ("0A000", "42703", "42P01", "42P07", "42701", "55P03", "42710", "42704", "23505")
+BUSY_SCHEMA = ("0A000", "23502", "42703", "42P01", "42P07", "42701", "55P03", "42710", "42704", "23505")
 
 
 @item("create schema made;", expected=BUSY_SCHEMA)
