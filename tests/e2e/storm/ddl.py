@@ -43,18 +43,19 @@ async def columns_altered_under_writes(db):
     await db.run("delete from altered where id in (select min(id) from altered)")
 
 
-@item(
-    "create table reindexed (id bigserial primary key, v int, w text); insert into reindexed (v) select g from generate_series(1, 200) g;",
-    expected=BUSY_SCHEMA,
-)
+@item("create schema reindexed;", expected=BUSY_SCHEMA)
 async def indexes_concurrently(db):
-    name = f"reindexed_{db.number}"
+    """Each session in its own table: those that wait for each other end in deadlock."""
+    table, name = f"reindexed.t{db.number}", f"reindexed.i{db.number}"
+    await db.script(f"create table if not exists {table} (id bigserial primary key, v int, w text)")
+    await db.run(f"insert into {table} (v) select g from generate_series(1, 50) g")
     await db.run(f"drop index concurrently if exists {name}")
-    await db.run("update reindexed set v = v + 1, w = $1 where id = $2", f"by {db.number}", db.dice.randrange(1, 200))
-    await db.run(f"create index concurrently {name} on reindexed (w, v) where v > 3")
-    await db.run("insert into reindexed (v) values ($1)", db.dice.randrange(100))
-    await db.run(f"alter index {name} rename to {name}_new")
-    await db.run(f"drop index {name}_new")
+    await db.run(f"update {table} set v = v + 1, w = $1 where id = $2", f"by {db.number}", db.dice.randrange(1, 50))
+    await db.run(f"create index concurrently i{db.number} on {table} (w, v desc)")
+    await db.run(f"insert into {table} (v) values ($1)", db.dice.randrange(100))
+    await db.run(f"alter index {name} rename to j{db.number}")
+    await db.run(f"drop index reindexed.j{db.number}")
+    await db.run(f"delete from {table} where v < 5")
 
 
 @item(

@@ -6,7 +6,7 @@ mod programs;
 pub(crate) mod wire;
 mod workers;
 
-pub(crate) use compare::same_rows;
+pub(crate) use compare::{same_rows, same_rows_of_all};
 pub(crate) use pair::{Pair, Recipe};
 pub(crate) use programs::{PGBENCH, Program, finish, pgbench, psql, python};
 pub(crate) use workers::{Workers, connect, eventually};
