@@ -105,48 +105,48 @@ async fn storm(items: &[&str], seconds: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_of_every_kind() {
-    storm(&["values"], seconds(4, 60)).await;
+    storm(&["values"], seconds(2, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_every_kind() {
-    storm(&["keys"], seconds(4, 60)).await;
+    storm(&["keys"], seconds(2, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_everyone_writes() {
-    storm(&["contention"], seconds(4, 60)).await;
+    storm(&["contention"], seconds(2, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_of_every_kind() {
-    storm(&["structure"], seconds(4, 60)).await;
+    storm(&["structure"], seconds(2, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_of_every_kind() {
-    storm(&["transactions"], seconds(4, 60)).await;
+    storm(&["transactions"], seconds(2, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_rows_at_once() {
-    storm(&["bulk"], seconds(4, 60)).await;
+    storm(&["bulk"], seconds(2, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_whose_tables_are_not_told() {
-    storm(&["unseen"], seconds(4, 60)).await;
+    storm(&["unseen"], seconds(2, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn definitions_that_change() {
-    storm(&["ddl"], seconds(4, 60)).await;
+    storm(&["ddl"], seconds(2, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_at_once() {
     let chosen = std::env::var("CROSSFADE_STORM").unwrap_or_else(|_| "all".into());
-    let time = std::env::var("CROSSFADE_STORM_SECONDS").map_or(seconds(10, 300), |time| time.parse().unwrap());
+    let time = std::env::var("CROSSFADE_STORM_SECONDS").map_or(seconds(5, 300), |time| time.parse().unwrap());
     storm(&chosen.split_whitespace().collect::<Vec<_>>(), time).await;
 }
 
