@@ -79,10 +79,11 @@ impl<'a> Tables<'a> {
         Relations::is_mirrored(relation, self.options)
     }
 
-    /// `None` when a type vanished while we read: the next load will tell.
+    /// `None` without a column, for then its rows hold nothing to mirror; and when a type vanished while we read, of which
+    /// the next load will tell.
     fn table(&self, relation: &Relation) -> Option<Table> {
         let oid = relation.oid;
-        let columns = self.columns.get(&oid).map_or(&[][..], Vec::as_slice);
+        let columns = self.columns.get(&oid)?.as_slice();
         let indexes = self.indexes.get(&oid).map_or(&[][..], Vec::as_slice);
         let facts: Vec<_> = columns.iter().map(|column| self.types.facts(column)).collect();
         let keys = choose(indexes, columns, &facts, &self.types);

@@ -97,6 +97,14 @@ impl Catalog {
         self.unreadable.get(role).is_some_and(|tables| !tables.contains(&table))
     }
 
+    /// The worst that `x.name` may do: a function that takes the row of `x` looks like its column. Of PostgreSQL's own none
+    /// that takes any row does harm.
+    pub fn attribute_volatility(&self, name: &str) -> Volatility {
+        let known = self.functions.get(name).into_iter().flatten();
+        let of_users = known.filter(|(of, _)| of != "pg_catalog").map(|(_, volatility)| *volatility);
+        of_users.max().unwrap_or(Volatility::Safe)
+    }
+
     /// The worst that a function or operator of this name may do: without a schema, of those of any schema.
     pub fn volatility(&self, schema: Option<&str>, name: &str) -> Volatility {
         let known = self.functions.get(name).into_iter().flatten();

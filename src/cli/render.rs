@@ -6,7 +6,7 @@ use super::columns::{Align, columns};
 use crate::config::ReloadOutcome;
 use crate::report::{
     CheckState, Difference, DifferenceKind, GuardState, MirrorStatus, ReadsStatus, Report, ServerState, ServerStatus,
-    Status, TableReport, TableStatus, Verdict,
+    Status, TableReport, TableStatus, Verdict, Way,
 };
 
 /// `crossfade status`
@@ -113,6 +113,16 @@ pub(super) fn report(report: &Report) -> String {
     }
     for replayed in &report.mirror.replayed {
         let _ = writeln!(text, "replayed {} times: {} ({})", replayed.count, replayed.query, replayed.reason);
+    }
+    for handled in &report.mirror.handled {
+        let table = handled.table.as_deref().unwrap_or("unknown tables");
+        let how = match handled.way {
+            Way::Exact => "applied exactly",
+            Way::Refreshed => "read back",
+            Way::Replayed => "replayed",
+        };
+        let why = handled.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
+        let _ = writeln!(text, "{table}: {} transactions {how}{why}", handled.transactions);
     }
     text
 }

@@ -53,20 +53,23 @@ impl Operator {
         self.checker.tables(values == Values::Shown, &self.healer.troubles())
     }
 
-    fn mirror_status(&self) -> crate::report::MirrorStatus {
-        let catalog = self.primary.get();
-        let name = |table: TableId| match catalog.tables.get(&table) {
+    fn name(&self, table: TableId) -> String {
+        match self.primary.get().tables.get(&table) {
             Some(found) => found.shape.display_name(),
             None => format!("(relation {})", table.0),
-        };
-        let mut status = self.mirror.status(&name);
+        }
+    }
+
+    fn mirror_status(&self) -> crate::report::MirrorStatus {
+        let mut status = self.mirror.status(&|table| self.name(table));
         status.enabled = self.reloader.live().get().mirror.enabled;
         status
     }
 
     fn mirror_report(&self) -> MirrorReport {
         let (quarantine, replayed) = (self.mirror.quarantine(), self.mirror.replayed());
-        MirrorReport { status: self.mirror_status(), quarantine, replayed }
+        let handled = self.mirror.handled(&|table| self.name(table));
+        MirrorReport { status: self.mirror_status(), quarantine, replayed, handled }
     }
 
     /// Refuses names that are no table of either side.

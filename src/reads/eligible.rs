@@ -5,7 +5,7 @@ use super::switch;
 use crate::catalog::{Catalog, Resolved, Volatility};
 use crate::effect::TableId;
 use crate::session::{Profile, ReadRequest};
-use crate::sql::{FunctionName, Kind, Name, Read};
+use crate::sql::{Call, FunctionName, Kind, Name, Read};
 
 /// The first oid that a server gives to an object of its users.
 pub(super) const FIRST_USER_OID: u32 = 16_384;
@@ -126,7 +126,11 @@ fn syntax_allows(read: &Read) -> Result<(), Ineligible> {
 }
 
 fn function_allows(function: &FunctionName, catalog: &Catalog) -> Result<(), Ineligible> {
-    match catalog.volatility(function.schema.as_deref(), &function.name) {
+    let volatility = match function.call {
+        Call::Name | Call::Operator => catalog.volatility(function.schema.as_deref(), &function.name),
+        Call::Attribute => catalog.attribute_volatility(&function.name),
+    };
+    match volatility {
         Volatility::Safe => Ok(()),
         Volatility::Clock => Err(Ineligible::Clock),
         Volatility::Local | Volatility::Stable | Volatility::Opaque => Err(Ineligible::Function),
@@ -206,7 +210,7 @@ mod tests {
     }
 
     fn calling(name: &str) -> Read {
-        let function = FunctionName { schema: None, name: name.to_owned(), operator: false };
+        let function = FunctionName { schema: None, name: name.to_owned(), call: Call::Name };
         Read { functions: vec![function], ..read(&["orders"]) }
     }
 

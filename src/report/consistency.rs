@@ -161,6 +161,31 @@ pub struct Replayed {
     pub reason: String,
 }
 
+/// What is done with a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// Its rows are applied as the primary told them.
+    Exact,
+    /// What it may have written is read back.
+    Refreshed,
+    /// Its statement is run again on the shadow.
+    Replayed,
+}
+
+/// Transactions whose writes to a table were handled in one way, since start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Handled {
+    /// `schema.table`; `None`: which tables they wrote is not known.
+    pub table: Option<String>,
+    /// How.
+    pub way: Way,
+    /// Why they had to be read back.
+    pub reason: Option<String>,
+    /// How many.
+    pub transactions: u64,
+}
+
 /// The mirror's part of the report.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MirrorReport {
@@ -171,6 +196,9 @@ pub struct MirrorReport {
     pub quarantine: Vec<Quarantined>,
     /// What was replayed.
     pub replayed: Vec<Replayed>,
+    /// How writes were handled, by table and reason. A transaction counts once for each.
+    #[serde(default)]
+    pub handled: Vec<Handled>,
 }
 
 /// How the two databases stand.

@@ -11,7 +11,7 @@ use super::outstanding::{Request, Steps};
 use super::plan::{Plan, Step};
 use super::prepared::{Portal, Prepared, RowFormat};
 use super::splice::Splice;
-use crate::sql::APPENDED_COLUMNS;
+use crate::sql::{APPENDED_COLUMNS, Script};
 use crate::wire::{self, HEADER, Header, Malformed, Target};
 
 /// A longer message is not held whole: its names are looked at, and the rest passes.
@@ -145,7 +145,7 @@ impl Session {
 
     fn query(&mut self, message: &Message<'_>, env: &Env<'_>, accounts: &mut impl Accounts, splice: &mut Splice) {
         let text = message.body().split(|&byte| byte == 0).next().unwrap_or_default();
-        let script = env.cache.analyze(if message.is_whole() { text } else { message.body() });
+        let script = self.analyze(if message.is_whole() { text } else { message.body() }, env);
         let text = std::str::from_utf8(text).unwrap_or_default();
         let mut steps = VecDeque::new();
         for index in 0..script.statements.len() {
@@ -164,19 +164,24 @@ impl Session {
         self.outstanding.push(Request::Query(Steps::Each { steps, shifts }));
     }
 
+    /// What is said of a text, if the server reads it as we do.
+    fn analyze(&self, text: &[u8], env: &Env<'_>) -> Arc<Script> {
+        if self.reads_alike(text) { env.cache.analyze(text) } else { Arc::new(Script::opaque(text)) }
+    }
+
     fn parse(&mut self, message: &Message<'_>, env: &Env<'_>, splice: &mut Splice) -> Result<(), Malformed> {
         let (name, rest) = wire::cstring(message.body())?;
         let name_size = name.len() + 1;
         let planner = self.planner(env);
         let (sql, types, step) = if message.is_whole() {
             let parse = wire::parse(message.body())?;
-            let script = env.cache.analyze(parse.sql);
+            let script = self.analyze(parse.sql, env);
             let text = std::str::from_utf8(parse.sql).unwrap_or_default();
             let step = (script.statements.len() == 1).then(|| planner.step(&script, 0, text));
             edit_text(message, name_size, step.iter().filter_map(text_edit).collect(), splice);
             (Bytes::copy_from_slice(parse.sql), parse.types(), step)
         } else {
-            let script = env.cache.analyze(rest);
+            let script = self.analyze(rest, env);
             (Bytes::new(), Vec::new(), Some(planner.step(&script, 0, "")))
         };
         let mut prepared = Prepared { sql, types, step, era: planner.era(), shape: None };

@@ -36,7 +36,7 @@ impl Session {
         let era = planner.era();
         let (Some(step), Ok(text)) = (&old.step, std::str::from_utf8(&old.sql)) else { return Some(Arc::clone(old)) };
         let Kind::Write(write) = step.kind() else { return Some(Arc::clone(old)) };
-        if old.era == era || text.is_empty() {
+        if old.era == era || text.is_empty() || !self.reads_alike(&old.sql) {
             return Some(Arc::clone(old));
         }
         let wanted = step.again(text, &planner);

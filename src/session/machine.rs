@@ -10,6 +10,7 @@ use super::plan::{Plan, Step};
 use super::refusals::Refusals;
 use super::retry::Group;
 use super::settings::Settings;
+use super::temporary::Temporary;
 use super::transaction::{Sealed, Transaction};
 use crate::catalog::Catalog;
 use crate::effect::{Change, Mark, Touched};
@@ -42,6 +43,7 @@ pub(super) enum Mode {
 pub struct Session {
     pub(super) mode: Mode,
     pub(super) settings: Settings,
+    pub(super) temporary: Temporary,
     pub(super) outstanding: Outstanding,
     pub(super) names: Names,
     pub(super) transaction: Transaction,
@@ -77,6 +79,8 @@ pub struct Session {
     pub(super) again: Option<Bytes>,
     /// There is still a way to the primary on which to send it.
     pub(super) may_retry: bool,
+    /// A statement that may change how texts are read was forwarded and not answered.
+    pub(super) may_read_otherwise: bool,
     /// The client said Terminate, or the server a FATAL error: the end is no surprise.
     pub(super) farewell: bool,
 }
@@ -98,6 +102,7 @@ impl Session {
         Self {
             mode,
             settings,
+            temporary: Temporary::default(),
             outstanding: Outstanding::default(),
             names: Names::default(),
             transaction: Transaction::default(),
@@ -118,6 +123,7 @@ impl Session {
             defines: false,
             again: None,
             may_retry: true,
+            may_read_otherwise: false,
             farewell: false,
         }
     }
@@ -150,6 +156,12 @@ impl Session {
         self.server_passes == 0
     }
 
+    /// Whether the server will read a text as we do. What is on its way to change that has told nothing yet.
+    pub(super) fn reads_alike(&self, text: &[u8]) -> bool {
+        let is_plain = text.is_ascii() && memchr::memchr(b'\\', text).is_none();
+        is_plain || !self.may_read_otherwise && self.settings.reads_alike(text)
+    }
+
     /// Whether login is over.
     pub fn is_logged_in(&self) -> bool {
         self.status.is_some()
@@ -158,6 +170,7 @@ impl Session {
     /// Tells what a statement that is about to be forwarded may write, if it may commit (rule 3).
     pub(super) fn announce(&mut self, step: &Step, accounts: &mut impl Accounts) {
         let touched = step.touched();
+        self.may_read_otherwise |= step.may_change_settings();
         if let Plan::Marked(marking) = &step.plan
             && marking.ddl
         {
@@ -188,6 +201,7 @@ impl Session {
     /// The open transaction committed.
     pub(super) fn commit(&mut self, accounts: &mut impl Accounts) {
         self.settings.committed();
+        self.temporary.committed();
         match self.transaction.seal() {
             Sealed::Nothing => {}
             Sealed::Unmirrored => accounts.skip(),
@@ -198,12 +212,14 @@ impl Session {
     /// The open transaction rolled back.
     pub(super) fn roll_back(&mut self) {
         self.settings.rolled_back();
+        self.temporary.rolled_back();
         self.transaction.discard();
     }
 
     /// A statement ran to its end with this tag.
     pub(super) fn completed(&mut self, step: &Step, tag: &[u8], accounts: &mut impl Accounts) {
         self.wrote(step, tag);
+        self.temporary.completed(step.kind());
         match step.kind() {
             Kind::Begin { .. } => self.in_block = true,
             Kind::Commit { chain } | Kind::Rollback { chain } => {
@@ -224,6 +240,7 @@ impl Session {
             Kind::RollbackTo(name) => {
                 self.transaction.rollback_to(name);
                 self.settings.rolled_back_to_savepoint();
+                self.temporary.rolled_back_to_savepoint();
             }
             Kind::Set(setting) => self.settings.set(setting, self.in_block),
             Kind::Discard { all: true } => {
@@ -260,7 +277,9 @@ impl Session {
                 }
             }
             Plan::Marked(marking) => {
-                if let Some(replay) = &marking.replay {
+                if self.temporary.hides(step.kind()) {
+                    self.transaction.push_unmirrored();
+                } else if let Some(replay) = &marking.replay {
                     self.transaction.push(None, Change::Replay(replay.clone()));
                 }
                 if !marking.touched.is_empty() {

@@ -20,6 +20,7 @@ mod routing;
 mod server;
 mod settings;
 mod splice;
+mod temporary;
 mod transaction;
 mod unread;
 

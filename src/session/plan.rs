@@ -11,7 +11,7 @@ use super::settings::Settings;
 use crate::catalog::{Extent, Resolved, Table, Volatility};
 use crate::config::Ddl;
 use crate::effect::{Reason, Replay, Shape, TableId, Touched};
-use crate::sql::{self, Bulky, FunctionName, Kind, Name, Script, Verb, Write};
+use crate::sql::{self, Bulky, Call, FunctionName, Kind, Name, Script, Verb, Write};
 
 /// One statement with what is to happen.
 #[derive(Debug, Clone)]
@@ -81,6 +81,15 @@ impl Step {
             Plan::Captured(capture) => capture.touched.clone(),
             Plan::Marked(marking) => marking.touched.clone(),
             Plan::Quiet | Plan::Unmirrored | Plan::Refused => Touched::NONE,
+        }
+    }
+
+    /// Whether it may change a setting of the session.
+    pub(super) fn may_change_settings(&self) -> bool {
+        match self.kind() {
+            Kind::Set(_) | Kind::Discard { .. } | Kind::Procedure | Kind::Opaque | Kind::Execute { .. } => true,
+            Kind::Read(read) | Kind::CopyTo(read) if changes_session(read) => true,
+            _ => matches!(&self.plan, Plan::Marked(marking) if marking.reason == Reason::Opaque),
         }
     }
 
@@ -346,8 +355,10 @@ impl Planner<'_> {
     }
 
     fn is_opaque(&self, functions: &[FunctionName]) -> bool {
-        let volatility =
-            |function: &FunctionName| self.env.catalog.volatility(function.schema.as_deref(), &function.name);
+        let volatility = |function: &FunctionName| match function.call {
+            Call::Name | Call::Operator => self.env.catalog.volatility(function.schema.as_deref(), &function.name),
+            Call::Attribute => self.env.catalog.attribute_volatility(&function.name),
+        };
         functions.iter().any(|function| volatility(function) == Volatility::Opaque)
     }
 

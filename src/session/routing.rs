@@ -53,6 +53,9 @@ impl Session {
         if !service.draws(&Sample { query, session: number }) {
             return None;
         }
+        if !self.reads_alike(&series.sql) {
+            return None;
+        }
         let script = cache.analyze(&series.sql);
         if !is_one_read(&script) {
             return None;

@@ -282,6 +282,7 @@ impl Session {
         accounts.resolve(decided);
         if self.outstanding.is_empty() {
             self.may_end_block = false;
+            self.may_read_otherwise = false;
             if status == TransactionStatus::Idle {
                 self.touched = Touched::NONE;
                 if std::mem::take(&mut self.defines) {

@@ -46,6 +46,7 @@ pub(super) struct Settings {
     datestyle_iso: bool,
     interval_postgres: bool,
     utf8: bool,
+    standard_strings: bool,
 }
 
 impl Settings {
@@ -80,6 +81,7 @@ impl Settings {
             datestyle_iso: true,
             interval_postgres: true,
             utf8: true,
+            standard_strings: true,
         }
     }
 
@@ -129,6 +131,11 @@ impl Settings {
             && digits.is_none_or(|digits| digits >= 1)
     }
 
+    /// Whether the server reads a text as we do: the same characters, and backslashes that mean nothing but themselves.
+    pub(super) fn reads_alike(&self, text: &[u8]) -> bool {
+        (self.utf8 || text.is_ascii()) && (self.standard_strings || memchr::memchr(b'\\', text).is_none())
+    }
+
     /// The server reports a value.
     pub(super) fn reported(&mut self, name: &[u8], value: &[u8]) {
         let settable: &[&[u8]] =
@@ -142,6 +149,7 @@ impl Settings {
             b"DateStyle" => self.datestyle_iso = value.starts_with(b"ISO"),
             b"IntervalStyle" => self.interval_postgres = value == b"postgres",
             b"client_encoding" => self.utf8 = value.eq_ignore_ascii_case(b"UTF8"),
+            b"standard_conforming_strings" => self.standard_strings = value == b"on",
             _ => {}
         }
     }

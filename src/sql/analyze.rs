@@ -15,9 +15,16 @@ pub const MAX_BYTES: usize = 64 << 10;
 /// Strings are read as with `standard_conforming_strings` on: where that is off, a text with a backslash in it must not
 /// be trusted to this.
 pub fn analyze(text: &[u8]) -> Script {
-    let statements = readable(text).and_then(statements);
-    Script {
-        statements: statements.unwrap_or_else(|| vec![Statement { span: 0..text.len(), kind: Arc::new(Kind::Opaque) }]),
+    match readable(text).and_then(statements) {
+        Some(statements) => Script { statements },
+        None => Script::opaque(text),
+    }
+}
+
+impl Script {
+    /// What is said of a text that cannot be read.
+    pub fn opaque(text: &[u8]) -> Self {
+        Self { statements: vec![Statement { span: 0..text.len(), kind: Arc::new(Kind::Opaque) }] }
     }
 }
 

@@ -11,7 +11,7 @@ use pg_raw_parse::nodes::{
 
 use super::facts::Facts;
 use super::lexer::{Lexer, TokenKind};
-use super::{Kind, Name, Read, Statement, Verb, Write};
+use super::{Call, Kind, Name, Read, Statement, Verb, Write};
 use super::{ddl, names, settings};
 
 /// The kind of `node`, which stands in `text` at `span`.
@@ -26,7 +26,7 @@ pub(super) fn classify(node: Node<'_>, text: &str, span: &Range<usize>) -> Kind 
         Node::PrepareStmt(statement) => prepare(statement, text, span),
         Node::ExecuteStmt(execute) => {
             let calls = Facts::of(Node::NodeList(execute.params()));
-            if calls.unknown || calls.read.functions.iter().any(|function| !function.operator) {
+            if calls.unknown || calls.read.functions.iter().any(|function| function.call != Call::Operator) {
                 return Kind::Opaque;
             }
             Kind::Execute { name: execute.name().unwrap_or_default().to_owned() }

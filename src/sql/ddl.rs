@@ -5,12 +5,13 @@ use pg_raw_parse::nodes::{AlterTableStmt, DropStmt, GrantStmt, GrantTargetType, 
 
 use super::facts::{Facts, IntoTarget};
 use super::names;
-use super::{Kind, Name};
+use super::{Deed, Kind, Name};
 
 /// What a definition names and where it may run.
 #[derive(Debug, Default)]
 struct Definition {
     targets: Vec<Name>,
+    deed: Deed,
     temporary: bool,
     cluster_wide: bool,
     outside_transaction: bool,
@@ -23,7 +24,8 @@ impl Definition {
 
     /// A definition of `relation`, temporary if that is.
     fn creating(relation: Option<&RangeVar>) -> Self {
-        Self { temporary: relation.is_some_and(names::is_temporary), ..Self::on(relation) }
+        let temporary = relation.is_some_and(names::is_temporary);
+        Self { temporary, deed: Deed::Makes, ..Self::on(relation) }
     }
 
     /// The new relation's rows come from a query that writes these.
@@ -48,6 +50,7 @@ impl From<Definition> for Kind {
         Self::Ddl {
             temporary: found.temporary || only_temporary,
             targets: found.targets,
+            deed: found.deed,
             cluster_wide: found.cluster_wide,
             outside_transaction: found.outside_transaction,
         }
@@ -64,7 +67,8 @@ pub(super) fn definition(node: Node<'_>) -> Option<Kind> {
 
 /// SELECT INTO, whose WITH clause may write.
 pub(super) fn select_into(into: IntoTarget, writes: Vec<Name>) -> Kind {
-    let mut definition = Definition { targets: vec![into.name], temporary: into.temporary, ..Definition::default() };
+    let (targets, temporary) = (vec![into.name], into.temporary);
+    let mut definition = Definition { targets, temporary, deed: Deed::Makes, ..Definition::default() };
     definition.fill(writes);
     definition.into()
 }
@@ -145,7 +149,8 @@ fn drop_objects(drop: &DropStmt) -> Definition {
         }
         _ => None,
     });
-    Definition { targets: targets.collect(), ..Definition::default() }.outside_transaction(drop.concurrent)
+    let deed = if is_relation { Deed::Drops } else { Deed::Changes };
+    Definition { targets: targets.collect(), deed, ..Definition::default() }.outside_transaction(drop.concurrent)
 }
 
 fn grant_on(grant: &GrantStmt) -> Definition {

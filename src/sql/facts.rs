@@ -10,7 +10,7 @@ use pg_raw_parse::nodes::{InsertStmt, MergeStmt, RangeVar, ReturningClause, Sele
 use rapidhash::RapidHashSet;
 
 use super::names;
-use super::{Name, Read};
+use super::{Call, Name, Read};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ struct Walk<'a> {
     stack: Vec<(Node<'a>, Scope)>,
     withs: Vec<With<'a>>,
     tables: RapidHashSet<(Option<&'a str>, &'a str)>,
-    functions: RapidHashSet<(Option<&'a str>, &'a str, bool)>,
+    functions: RapidHashSet<(Option<&'a str>, &'a str, Call)>,
     facts: Facts,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
     }
 
     fn function(&mut self, schema: Option<&'a str>, name: &'a str) {
-        self.callable(schema, name, false);
+        self.callable(schema, name, Call::Name);
     }
 
     /// SQL syntax that is a function in disguise, which no `search_path` can replace.
@@ -92,12 +92,17 @@ impl<'a> Walk<'a> {
     }
 
     fn operator(&mut self, name: &'a str) {
-        self.callable(None, name, true);
+        self.callable(None, name, Call::Operator);
     }
 
-    fn callable(&mut self, schema: Option<&'a str>, name: &'a str, operator: bool) {
-        if self.functions.insert((schema, name, operator)) {
-            self.facts.read.functions.push(names::function(schema, name, operator));
+    /// `name` behind a dot: a column, or a function of what stands before it.
+    fn attribute(&mut self, name: &'a str) {
+        self.callable(None, name, Call::Attribute);
+    }
+
+    fn callable(&mut self, schema: Option<&'a str>, name: &'a str, call: Call) {
+        if self.functions.insert((schema, name, call)) {
+            self.facts.read.functions.push(names::function(schema, name, call));
         }
     }
 

@@ -19,4 +19,6 @@ pub use analyze::{MAX_BYTES, analyze};
 pub use cache::Cache;
 pub use redact::redact;
 pub use rewrite::{APPENDED_COLUMNS, Bulky, Image, Rewrite, names_its_row, returning};
-pub use statement::{FunctionName, Kind, Name, Read, Script, Setting, SettingValue, Statement, Verb, Write};
+pub use statement::{
+    Call, Deed, FunctionName, Kind, Name, Read, Script, Setting, SettingValue, Statement, Verb, Write,
+};

@@ -4,7 +4,7 @@ use pg_raw_parse::Node;
 use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::{JsonExprOp, RangeVar, SQLValueFunctionOp, TypeName, XmlExprOp};
 
-use super::{FunctionName, Name};
+use super::{Call, FunctionName, Name};
 
 /// The relation that `range` names.
 pub(super) fn relation(range: &RangeVar) -> Name {
@@ -194,9 +194,9 @@ pub(super) fn asks_clock(string: &str) -> bool {
             .any(|word| ["now", "today", "tomorrow", "yesterday"].iter().any(|clock| word.eq_ignore_ascii_case(clock)))
 }
 
-/// A function, or the one behind an operator.
-pub(super) fn function(schema: Option<&str>, name: &str, operator: bool) -> FunctionName {
-    FunctionName { schema: schema.map(str::to_owned), name: name.to_owned(), operator }
+/// A function called like this.
+pub(super) fn function(schema: Option<&str>, name: &str, call: Call) -> FunctionName {
+    FunctionName { schema: schema.map(str::to_owned), name: name.to_owned(), call }
 }
 
 #[cfg(test)]

@@ -28,15 +28,26 @@ pub struct Name {
     pub name: String,
 }
 
-/// A function called by name, or the function behind an operator's name (`operator` true, `name` the symbol).
+/// A function that a statement may call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FunctionName {
     /// `None`: by `search_path`.
     pub schema: Option<String>,
     /// Of the function, or the operator's symbol.
     pub name: String,
-    /// Whether it is an operator.
-    pub operator: bool,
+    /// In which way.
+    pub call: Call,
+}
+
+/// How a function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// `f(x)`
+    Name,
+    /// `x + y`: the function behind an operator.
+    Operator,
+    /// `x.f`: a column, or a function of the whole row.
+    Attribute,
 }
 
 /// What a statement is.
@@ -123,6 +134,8 @@ pub enum Kind {
         /// The relations it names, as far as it names some, and those a query in it writes (CREATE TABLE AS). Their
         /// rows may change with it, not only their shape: a replay leaves their rows to be compared.
         targets: Vec<Name>,
+        /// What it does to the first of them.
+        deed: Deed,
         /// Creates or drops only temporary relations (CREATE TEMP …), so nothing that is mirrored changes.
         temporary: bool,
         /// Not for the other database: databases, roles, tablespaces, systems, subscriptions.
@@ -142,6 +155,18 @@ pub enum Kind {
     Procedure,
     /// Refused by the parser, too long, too deep, not UTF-8: may be and write anything.
     Opaque,
+}
+
+/// What a definition does to a relation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Deed {
+    /// A relation of this name was not there, or is replaced.
+    Makes,
+    /// It was there and stays, or no relation is named.
+    #[default]
+    Changes,
+    /// It was there, and others of the targets too.
+    Drops,
 }
 
 /// A statement that reads.

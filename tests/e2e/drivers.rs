@@ -1,15 +1,8 @@
 //! Programs of real drivers print the same through crossfade as directly, and what they wrote is on the shadow.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::support::{Pair, Program, psql, same_rows};
-
-/// `make test` makes it.
-fn python() -> PathBuf {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
-    assert!(python.exists(), "{} is missing: `make test` makes it, with the drivers in it", python.display());
-    python
-}
+use crate::support::{Pair, Program, psql, python, same_rows};
 
 async fn prints_the_same(program: &str, table: &str) {
     let pair = Pair::start("").await;

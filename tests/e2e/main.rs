@@ -14,6 +14,7 @@ mod reads;
 mod refusal;
 mod relay;
 mod startup;
+mod storm;
 mod support;
 mod tls;
 mod wire;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
-use crate::report::{CheckStatus, GuardStatus, MirrorReport, Quarantined, ReadsReport, Replayed, SessionsStatus};
+use crate::report::{
+    CheckStatus, GuardStatus, Handled, MirrorReport, Quarantined, ReadsReport, Replayed, SessionsStatus,
+};
 
 fn sample() -> Status {
     Status {
@@ -115,8 +117,16 @@ fn a_report_names_every_table_and_shows_differences() {
         message: "duplicate key value".into(),
     };
     let replayed = Replayed { query: "truncate t".into(), count: 3, reason: "whole table".into() };
+    let handled = [(Some("public.t"), Way::Exact, None), (None, Way::Refreshed, Some("opaque"))];
+    let handled = handled.map(|(table, way, reason)| Handled {
+        table: table.map(Into::into),
+        way,
+        reason: reason.map(Into::into),
+        transactions: 5,
+    });
+    let handled = handled.to_vec();
     let settled = MirrorStatus { enabled: true, settled: true, ..MirrorStatus::default() };
-    let mirror = MirrorReport { status: settled, quarantine: vec![refused], replayed: vec![replayed] };
+    let mirror = MirrorReport { status: settled, quarantine: vec![refused], replayed: vec![replayed], handled };
     let all = Report::new("2026-01-01T00:00:09Z".into(), vec![orders, unchecked], ReadsReport::default(), mirror);
     assert_eq!(
         report(&all),
@@ -137,6 +147,8 @@ mirror: settled, 0 pending, lag 0 ms, backlog 0 B
         0 captured = 0 applied + 0 pending + 0 quarantined + 0 skipped
 refused by the shadow: public.t, SQLSTATE 23505: duplicate key value (seq 7)
 replayed 3 times: truncate t (whole table)
+public.t: 5 transactions applied exactly
+unknown tables: 5 transactions read back (opaque)
 "
     );
 }

@@ -30,6 +30,8 @@ pub(super) struct Refusal {
 
 /// `unique_violation`: may be a swap of unique values inside one batch (rule 19).
 pub(super) const UNIQUE_VIOLATION: &str = "23505";
+/// `feature_not_supported`: ON CONFLICT on a table with rules, whether they fire or not.
+pub(super) const FEATURE_NOT_SUPPORTED: &str = "0A000";
 /// `active_sql_transaction`: the statement cannot run inside a transaction.
 pub(super) const ACTIVE_SQL_TRANSACTION: &str = "25001";
 /// `insufficient_privilege`.

@@ -16,7 +16,7 @@ use super::gate::Gate;
 use super::health::{self, Health};
 use super::horizon::Horizon;
 use super::memory::{Memory, Verdict};
-use super::outcome::{Refusal, Trouble, UNIQUE_VIOLATION};
+use super::outcome::{FEATURE_NOT_SUPPORTED, Refusal, Trouble, UNIQUE_VIOLATION};
 use super::parked::Parked;
 use super::progress::{Claimed, Progress};
 use super::scheduler::Scheduler;
@@ -403,7 +403,7 @@ impl<S: Source> Run<S> {
 
     /// The next step down: all keys replaced at once, each transaction by itself, later, never.
     fn refused(&mut self, batch: &Batch, refusal: &Refusal) {
-        let may_replace = refusal.sqlstate == UNIQUE_VIOLATION
+        let may_replace = [UNIQUE_VIOLATION, FEATURE_NOT_SUPPORTED].contains(&&*refusal.sqlstate)
             && batch.form == Form::Upsert
             && !batch.writes.holds(Place::ForeignKeys);
         if may_replace {

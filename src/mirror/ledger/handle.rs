@@ -13,6 +13,7 @@ use crate::effect::{Mark, Seq, TableId, Touched, Transaction};
 
 use super::backlog::Backlog;
 use super::feed::Feed;
+use super::handled::Handling;
 use super::in_flight::InFlight;
 use super::in_flight_file::InFlightFile;
 use super::journal::{Durability, Folder, Recovered, State, boot_id, recover};
@@ -101,6 +102,7 @@ impl Mirror {
             placement: Mutex::new(placement),
             work: Condvar::new(),
             suspects,
+            handling: Handling::default(),
             backlog: Backlog::new(memory / 2, state.applied, written),
             on_disk: AtomicU64::new(0),
             paused: watch::Sender::new(false),

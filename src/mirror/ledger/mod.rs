@@ -9,6 +9,7 @@ mod backlog;
 mod counters;
 mod feed;
 mod handle;
+mod handled;
 mod healing;
 mod horizon;
 mod in_flight;

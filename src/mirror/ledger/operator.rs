@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::effect::TableId;
-use crate::report::{MirrorStatus, Quarantined, Replayed};
+use crate::report::{Handled, MirrorStatus, Quarantined, Replayed};
 
 use super::Mirror;
 use super::counters::Counters;
@@ -50,6 +50,11 @@ impl Mirror {
     /// What was replayed, bounded.
     pub fn replayed(&self) -> Vec<Replayed> {
         self.shared.placement.lock().books.replays()
+    }
+
+    /// How committed transactions were handled since start, by table; `names` gives `schema.table`.
+    pub fn handled(&self, names: &dyn Fn(TableId) -> String) -> Vec<Handled> {
+        self.shared.handling.report(names)
     }
 
     /// Applying stops (true) or goes on (false); capture goes on in any case.

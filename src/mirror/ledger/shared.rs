@@ -14,6 +14,7 @@ use crate::mirror::entry::{Entry, Item};
 use crate::report::Quarantined;
 
 use super::backlog::Backlog;
+use super::handled::Handling;
 use super::in_flight::InFlight;
 use super::placement::{Intake, Placement};
 use super::suspects::Suspects;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     /// The writer waits on it, with the placement lock.
     pub(super) work: Condvar,
     pub(super) suspects: Suspects,
+    pub(super) handling: Handling,
     pub(super) backlog: Backlog,
     /// Size of the segments.
     pub(super) on_disk: AtomicU64,
@@ -67,6 +69,7 @@ impl Shared {
         }
         let xid = transaction.xid;
         let marks = take_marks(&mut transaction.changes);
+        self.handling.count(&transaction.changes, &marks);
 
         let mut placement = self.placement.lock();
         placement.windows.observe(xid, &transaction.changes);

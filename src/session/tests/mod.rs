@@ -8,3 +8,5 @@ mod primary;
 mod protocol;
 mod retry;
 mod support;
+mod temporary;
+mod texts;

@@ -56,7 +56,8 @@ fn a_write_tells_its_table_and_columns() {
 
     let delete = write("WITH x AS (SELECT 1) DELETE FROM t USING x WHERE f(t.a)");
     assert_eq!((delete.verb, delete.target), (Verb::Delete, name("t")));
-    assert_eq!(delete.reads.functions.len(), 1);
+    let functions = delete.reads.functions.iter().map(|function| (function.name.as_str(), function.call));
+    assert_eq!(functions.collect::<Vec<_>>(), [("f", Call::Name), ("a", Call::Attribute)]);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use crate::sql::analyze;
 
 fn ddl(text: &str) -> Definition {
     match std::sync::Arc::unwrap_or_clone(analyze(text.as_bytes()).statements.remove(0).kind) {
-        Kind::Ddl { targets, temporary, cluster_wide, outside_transaction } => {
-            Definition { targets, temporary, cluster_wide, outside_transaction }
+        Kind::Ddl { targets, deed, temporary, cluster_wide, outside_transaction } => {
+            Definition { targets, deed, temporary, cluster_wide, outside_transaction }
         }
         other => panic!("{text}: {other:?}"),
     }

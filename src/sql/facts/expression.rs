@@ -3,6 +3,7 @@
 use pg_raw_parse::nodes::{A_Expr, A_Expr_Kind, FuncCall, SubLink, SubLinkType, TypeName, WindowDef};
 use pg_raw_parse::{ConstValue, Node};
 
+use super::super::Call;
 use super::super::names::{self, TypeClass};
 use super::{Scope, Walk};
 
@@ -23,6 +24,11 @@ impl<'a> Walk<'a> {
             Node::ColumnRef(column) => {
                 let last = column.fields().iter().next_back().and_then(Node::as_str);
                 self.facts.read.system_columns |= last.is_some_and(names::is_system_column);
+                if let Some(name) = last
+                    && column.fields().len() > 1
+                {
+                    self.attribute(name);
+                }
             }
             Node::A_Const(constant) => {
                 if let Some(ConstValue::String(string)) = constant.val()
@@ -50,6 +56,9 @@ impl<'a> Walk<'a> {
             Node::A_Indirection(indirection) => {
                 self.push(indirection.arg(), scope);
                 self.push_all(indirection.indirection(), scope);
+                for name in indirection.indirection().iter().filter_map(Node::as_str) {
+                    self.attribute(name);
+                }
             }
             Node::A_Indices(indices) => {
                 self.push(indices.lidx(), scope);
@@ -80,7 +89,7 @@ impl<'a> Walk<'a> {
             Node::SortBy(sort) => {
                 self.push(sort.node(), scope);
                 if let Some((schema, name)) = names::qualified(sort.use_op()) {
-                    self.callable(schema, name, true);
+                    self.callable(schema, name, Call::Operator);
                 }
             }
             Node::IndexElem(elem) => self.push(elem.expr(), scope),
@@ -186,7 +195,7 @@ impl<'a> Walk<'a> {
                 self.operator(name);
             }
         } else if let Some((schema, name)) = names::qualified(expr.name()) {
-            self.callable(schema, name, true);
+            self.callable(schema, name, Call::Operator);
         }
     }
 
@@ -212,7 +221,7 @@ impl<'a> Walk<'a> {
         self.push(link.testexpr(), scope);
         self.push(link.subselect(), scope);
         match names::qualified(link.oper_name()) {
-            Some((schema, name)) => self.callable(schema, name, true),
+            Some((schema, name)) => self.callable(schema, name, Call::Operator),
             // IN names none.
             None if link.sub_link_type == SubLinkType::ANY_SUBLINK => self.operator("="),
             None => {}

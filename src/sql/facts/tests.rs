@@ -1,5 +1,6 @@
 //! What is found in trees of the grammar.
 
+use super::super::FunctionName;
 use super::*;
 
 fn facts(text: &str) -> Facts {
@@ -18,12 +19,17 @@ fn tables(text: &str) -> Vec<String> {
     names
 }
 
+fn named(functions: Vec<FunctionName>, wanted: impl Fn(Call) -> bool) -> Vec<String> {
+    let mut names: Vec<_> =
+        functions.into_iter().filter(|function| wanted(function.call)).map(|function| function.name).collect();
+    names.sort();
+    names
+}
+
 fn functions(text: &str) -> Vec<String> {
     let facts = facts(text);
     assert!(!facts.unknown, "{text}");
-    let mut names: Vec<String> = facts.read.functions.into_iter().map(|function| function.name).collect();
-    names.sort();
-    names
+    named(facts.read.functions, |call| call != Call::Attribute)
 }
 
 #[test]
@@ -45,6 +51,14 @@ fn tables_are_found_anywhere_and_once() {
         tables("SELECT * FROM f((SELECT 1 FROM a)) LIMIT (SELECT 1 FROM b) OFFSET (SELECT 1 FROM c)"),
         ["a", "b", "c"]
     );
+}
+
+#[test]
+fn a_name_behind_a_dot_may_be_a_function_of_the_row() {
+    let attributes = |text: &str| named(facts(text).read.functions, |call| call == Call::Attribute);
+    assert_eq!(attributes("SELECT t.f, s.t.g, a FROM t"), ["f", "g"]);
+    assert_eq!(attributes("SELECT (t).h, (x[1].y).z, t.* FROM t"), ["h", "y", "z"]);
+    assert_eq!(attributes("UPDATE t SET a.b = t.c WHERE d"), ["c"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{Pair, psql};
 pub(crate) fn same_rows<'a>(pair: &'a Pair, table: &'a str) -> impl Future<Output = usize> + 'a {
     let caller = std::panic::Location::caller();
     async move {
-        let dump = format!("copy (select t.* from {table} t order by t::text) to stdout");
+        let dump = format!("copy (select t.* from {table} t order by (t.*)::text) to stdout");
         let (primary_url, shadow_url) = (pair.primary_url(), pair.shadow_url());
         let (primary, shadow) = tokio::join!(psql(&primary_url, &dump), psql(&shadow_url, &dump));
         let (primary, shadow) = (primary.must_succeed(), shadow.must_succeed());
@@ -15,6 +15,32 @@ pub(crate) fn same_rows<'a>(pair: &'a Pair, table: &'a str) -> impl Future<Outpu
         primary.lines().count()
     }
 }
+
+/// As [`same_rows`] of many tables, by one look at each side.
+pub(crate) async fn same_rows_of_all(pair: &Pair, tables: &[String]) -> usize {
+    let dump: String = tables
+        .iter()
+        .map(|table| {
+            format!("\\qecho {HEAD}{table}\ncopy (select t.* from {table} t order by (t.*)::text) to stdout;\n")
+        })
+        .collect();
+    let (primary_url, shadow_url) = (pair.primary_url(), pair.shadow_url());
+    let (primary, shadow) = tokio::join!(psql(&primary_url, &dump), psql(&shadow_url, &dump));
+    let (primary, shadow) = (primary.must_succeed(), shadow.must_succeed());
+    let mut rows = 0;
+    let mut differing = Vec::new();
+    for ((table, primary), shadow) in tables.iter().zip(primary.split(HEAD).skip(1)).zip(shadow.split(HEAD).skip(1)) {
+        rows += primary.lines().count() - 1;
+        if primary != shadow {
+            differing.push(format!("{table}:\n{}", differences(primary, shadow)));
+        }
+    }
+    assert!(differing.is_empty(), "{} tables differ:\n{}", differing.len(), differing.concat());
+    rows
+}
+
+/// Stands in front of a table's name, and in no row.
+const HEAD: &str = "=-=-= ";
 
 /// The first few rows that only one side has.
 fn differences(primary: &str, shadow: &str) -> String {

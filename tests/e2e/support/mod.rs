@@ -6,9 +6,9 @@ mod programs;
 pub(crate) mod wire;
 mod workers;
 
-pub(crate) use compare::same_rows;
-pub(crate) use pair::Pair;
-pub(crate) use programs::{PGBENCH, Program, finish, pgbench, psql};
+pub(crate) use compare::{same_rows, same_rows_of_all};
+pub(crate) use pair::{Pair, Recipe};
+pub(crate) use programs::{PGBENCH, Program, finish, pgbench, psql, python};
 pub(crate) use workers::{Workers, connect, eventually};
 
 /// Seconds of load: the long form of a test under `make soak`, which sets `CROSSFADE_SOAK`, else the short one.

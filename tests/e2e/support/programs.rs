@@ -1,6 +1,7 @@
 //! psql, pgbench and other programs, with what they said.
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -32,6 +33,13 @@ impl Answer {
         self.stderr = self.stderr.replace(&format!("port {port}"), "port N");
         self
     }
+}
+
+/// The Python with the drivers in it: `make test` makes it.
+pub(crate) fn python() -> PathBuf {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
+    assert!(python.exists(), "{} is missing: `make test` makes it, with the drivers in it", python.display());
+    python
 }
 
 /// A program to run, without input.
@@ -69,11 +77,20 @@ impl Program {
     pub(crate) async fn run(self) -> Answer {
         finish(self.spawn()).await
     }
+
+    /// One that works for so many seconds before it comes to its end.
+    pub(crate) async fn run_for(self, seconds: u64) -> Answer {
+        finish_within(self.spawn(), PATIENCE + Duration::from_secs(seconds)).await
+    }
 }
 
 /// Waits for the end of a program.
 pub(crate) async fn finish(child: tokio::process::Child) -> Answer {
-    let output = timeout(PATIENCE, child.wait_with_output()).await.expect("the program hangs").expect("its output");
+    finish_within(child, PATIENCE).await
+}
+
+async fn finish_within(child: tokio::process::Child, patience: Duration) -> Answer {
+    let output = timeout(patience, child.wait_with_output()).await.expect("the program hangs").expect("its output");
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     Answer { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }

@@ -130,6 +130,22 @@ async fn a_share_of_a_multiset_leaves_the_other_shares_alone() {
 }
 
 #[tokio::test]
+async fn rows_of_a_table_with_rules_are_read_back_too_and_no_rule_fires() {
+    let stage = Stage::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 0); CREATE TABLE log (id int);
+         CREATE RULE also AS ON INSERT TO t DO ALSO INSERT INTO log VALUES (new.id);
+         CREATE RULE never AS ON UPDATE TO t DO INSTEAD NOTHING; CREATE RULE kept AS ON DELETE TO t DO INSTEAD NOTHING",
+    )
+    .await;
+    let t = shape(1, "t", &["id", "v"], &[0]);
+    stage.ledger.refresh(refresh(&t, Scope::Keys(vec![key(&["1"])]), &[(&["1"], "(1,5)")]));
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM t").await, ["1|5"]);
+    assert_eq!(stage.query("SELECT count(*) FROM log").await, ["0"]);
+    assert!(stage.ledger.marks().is_empty());
+}
+
+#[tokio::test]
 async fn a_refresh_that_is_refused_marks_again_and_is_not_counted_as_quarantined() {
     let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, v int CHECK (v > 0))").await;
     let t = shape(1, "t", &["id", "v"], &[0]);

@@ -1,0 +1,72 @@
+//! Names of the session's temporary relations: what a definition does to one of these is not for the shadow, where the
+//! name means a real one or nothing.
+//!
+//! Statements tell them, in the order in which they ran. Of what a function makes nothing is known here, nor that
+//! ON COMMIT DROP has removed one.
+
+use std::collections::HashSet;
+
+use crate::sql::{Deed, Kind, Name};
+
+/// The temporary relations.
+#[derive(Debug, Default)]
+pub(super) struct Temporary {
+    names: HashSet<String>,
+    /// As they will be if the open transaction rolls back; set at its first change.
+    before: Option<HashSet<String>>,
+}
+
+impl Temporary {
+    /// Whether a definition is about one of them.
+    pub(super) fn hides(&self, kind: &Kind) -> bool {
+        let Kind::Ddl { targets, deed: Deed::Changes | Deed::Drops, .. } = kind else { return false };
+        targets.iter().any(|target| self.is_one(target))
+    }
+
+    fn is_one(&self, name: &Name) -> bool {
+        match name.schema.as_deref() {
+            None => self.names.contains(&name.name),
+            Some(schema) => schema == "pg_temp",
+        }
+    }
+
+    /// A statement ran to its end.
+    pub(super) fn completed(&mut self, kind: &Kind) {
+        match kind {
+            Kind::Ddl { targets, temporary: true, deed: Deed::Makes, .. } => {
+                if let Some(made) = targets.first() {
+                    self.change(|names| names.extend([made.name.clone()]));
+                }
+            }
+            Kind::Ddl { targets, deed: Deed::Drops, .. } if targets.iter().any(|target| self.is_one(target)) => {
+                self.change(|names| names.retain(|name| targets.iter().all(|target| target.name != *name)));
+            }
+            Kind::Discard { all: true } => *self = Self::default(),
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut HashSet<String>)) {
+        self.before.get_or_insert_with(|| self.names.clone());
+        change(&mut self.names);
+    }
+
+    /// The open transaction committed.
+    pub(super) fn committed(&mut self) {
+        self.before = None;
+    }
+
+    /// It rolled back.
+    pub(super) fn rolled_back(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.names = before;
+        }
+    }
+
+    /// It rolled back to a savepoint: what was there before it or since may be there.
+    pub(super) fn rolled_back_to_savepoint(&mut self) {
+        if let Some(before) = &self.before {
+            self.names.extend(before.iter().cloned());
+        }
+    }
+}
