@@ -154,8 +154,7 @@ async fn what_was_pending_survives_a_kill() {
 
 /// The size of the segments.
 fn journal_bytes(pair: &Pair) -> u64 {
-    let journal = pair.proxy.config_file().with_file_name("crossfade-data");
-    let files = std::fs::read_dir(journal).unwrap().map(|file| file.unwrap());
+    let files = std::fs::read_dir(pair.journal()).unwrap().map(|file| file.unwrap());
     let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
     segments.map(|file| file.metadata().unwrap().len()).sum()
 }
