@@ -1,7 +1,7 @@
 //! crossfade is killed, or its journal is damaged or full. Clients lose their connections, and with a full disk nothing.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -58,16 +58,17 @@ async fn killed_between_a_commit_and_its_answer() {
 }
 
 /// Kills crossfade with writes pending and the shadow away, has its journal damaged, and starts everything again.
-async fn with_journal_damaged(damage: fn(&PathBuf)) {
+async fn with_journal_damaged(said: &str, damage: fn(&Path)) {
     let mut pair = Pair::start(SCHEMA).await;
     pair.shadow.stop_server("fast").unwrap();
     let survivors = survivors(&pair);
     for _ in 0..times(1, 5) {
         survivors.go_on(100).await;
         pair.proxy.kill();
-        let last = segments(&pair).pop().expect("a segment");
+        let last = pair.segments().pop().expect("a segment");
         damage(&last);
         pair.proxy.start_again().await.unwrap();
+        assert!(pair.proxy.log().contains(said), "the damage is told");
         survivors.go_on(20).await;
     }
     pair.shadow.start_server().unwrap();
@@ -76,20 +77,9 @@ async fn with_journal_damaged(damage: fn(&PathBuf)) {
     must_be_the_same(&pair).await;
 }
 
-/// In order; the last one holds something.
-fn segments(pair: &Pair) -> Vec<PathBuf> {
-    let files = fs::read_dir(pair.journal()).unwrap().map(|file| file.unwrap().path());
-    let mut segments: Vec<_> = files
-        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-        .filter(|path| fs::metadata(path).unwrap().len() > 100)
-        .collect();
-    segments.sort();
-    segments
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_record_of_its_journal_torn() {
-    with_journal_damaged(|segment| {
+    with_journal_damaged("is incomplete damage=Tail", |segment| {
         let file = fs::OpenOptions::new().write(true).open(segment).unwrap();
         file.set_len(file.metadata().unwrap().len() - 5).unwrap();
     })
@@ -98,10 +88,15 @@ async fn the_last_record_of_its_journal_torn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_checksum_of_a_record_broken() {
-    with_journal_damaged(|segment| {
+    with_journal_damaged("is damaged damage=Records", |segment| {
         let mut bytes = fs::read(segment).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
+        // Behind eight bytes records follow, each behind its length and its checksum.
+        let mut at = 8;
+        while at < bytes.len() / 2 {
+            let length: [u8; 4] = bytes[at..at + 4].try_into().unwrap();
+            at += 8 + u32::from_le_bytes(length) as usize;
+        }
+        bytes[at + 4] ^= 1;
         fs::write(segment, bytes).unwrap();
     })
     .await;

@@ -15,6 +15,7 @@ async fn by_a_unique_index_that_exists_only_there() {
     psql(&pair.shadow_url(), "create unique index only_here on accounts (mail)").await.must_succeed();
     let workers = workers(&pair).await;
     let client = connect(&pair.url()).await;
+    workers.go_on(50).await;
     client.batch_execute("insert into accounts values (101, 'new')").await.unwrap();
     client.batch_execute("update accounts set mail = 'mail 2' where id = 1").await.unwrap();
     client
@@ -62,4 +63,20 @@ async fn by_a_missing_column_that_comes_later() {
     must_be_the_same(&pair).await;
     let healed = pair.status().await.mirror;
     assert_eq!(healed.quarantined, 0, "{healed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nobody_else_writes_and_across_a_kill() {
+    let mut pair = Pair::start(MAILS).await;
+    psql(&pair.shadow_url(), "create unique index only_here on accounts (mail)").await.must_succeed();
+    pair.shadow.stop_server("fast").unwrap();
+    psql(&pair.url(), "update accounts set mail = 'mail 2' where id = 1").await.must_succeed();
+    eventually("it is on disk", async || pair.journal_bytes() > 100).await;
+    pair.proxy.kill();
+    pair.proxy.start_again().await.unwrap();
+    pair.shadow.start_server().unwrap();
+    eventually("it is quarantined", async || pair.status().await.mirror.quarantined == 1).await;
+    psql(&pair.shadow_url(), "drop index only_here").await.must_succeed();
+    pair.wait_settled().await;
+    assert_eq!(same_rows(&pair, "accounts").await, 100);
 }

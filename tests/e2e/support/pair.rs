@@ -173,6 +173,19 @@ impl Pair {
         self.proxy.config_file().with_file_name("crossfade-data")
     }
 
+    /// The ledger's segments, in order.
+    pub(crate) fn segments(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.journal()).expect("the journal").map(|file| file.expect("a file").path());
+        let mut segments: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
+        segments.sort();
+        segments
+    }
+
+    /// The size of the segments.
+    pub(crate) fn journal_bytes(&self) -> u64 {
+        self.segments().iter().map(|path| fs::metadata(path).map_or(0, |file| file.len())).sum()
+    }
+
     pub(crate) fn admin(&self) -> &Admin {
         self.proxy.admin()
     }
