@@ -60,21 +60,36 @@ async fn restarted_again_and_again() {
     must_be_the_same(&pair).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn its_network_cut_silent_and_slow() {
+/// Under load, each of these for a while.
+async fn with_network(troubles: &[Traffic]) {
     let pair = Pair::recipe().schema(SCHEMA).lines().start().await;
     let workers = workers(&pair).await;
-    for traffic in [Traffic::Breaks, Traffic::Stops, Traffic::HoldsAnswers, Traffic::Crawls(Duration::from_millis(300))]
-    {
-        pair.shadow_line().set(traffic);
-        workers.go_on(100).await;
-        sleep(Duration::from_secs(seconds(2, 60))).await;
+    for traffic in troubles {
+        workers.go_on(50).await;
+        pair.shadow_line().set(*traffic);
+        sleep(Duration::from_secs(seconds(1, 60))).await;
+        workers.go_on(50).await;
         assert!(pair.status().await.mirror.pending > 0, "{traffic:?} changed nothing");
         pair.shadow_line().set(Traffic::Flows);
-        workers.go_on(50).await;
     }
+    workers.go_on(50).await;
     workers.stop().await;
     must_be_the_same(&pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_network_cut() {
+    with_network(&[Traffic::Breaks]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_network_silent() {
+    with_network(&[Traffic::Stops, Traffic::HoldsAnswers]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_network_slow() {
+    with_network(&[Traffic::Crawls(Duration::from_millis(300))]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

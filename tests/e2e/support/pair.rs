@@ -88,9 +88,10 @@ impl Recipe {
         for side in [&primary, &shadow] {
             psql(&side.url(DATABASE), &schema).await.must_succeed();
         }
-        let lines = match self.lines {
-            true => Some(Lines { primary: Line::to(primary.port()).await, shadow: Line::to(shadow.port()).await }),
-            false => None,
+        let lines = if self.lines {
+            Some(Lines { primary: Line::to(primary.port()).await, shadow: Line::to(shadow.port()).await })
+        } else {
+            None
         };
         let (primary_port, shadow_port) = match &lines {
             Some(lines) => (lines.primary.port(), lines.shadow.port()),
