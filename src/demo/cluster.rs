@@ -77,14 +77,24 @@ impl Cluster {
         let mut cluster = Self { bin, root: make_root(owner)?, owner, port: 0 };
         cluster.make_data(options.template_cache.as_deref())?;
         cluster.configure(options)?;
-        for attempt in 0.. {
-            cluster.port = free_port()?;
-            match cluster.start_server() {
-                Err(ClusterError::Failed { .. }) if attempt < 5 => {}
-                other => return other.map(|()| cluster),
-            }
-        }
-        unreachable!("the loop returns")
+        cluster.start_somewhere()?;
+        Ok(cluster)
+    }
+
+    /// Makes and starts a standby of this one, which follows it through `port`.
+    pub fn standby(&self, port: u16) -> Result<Self, ClusterError> {
+        let mut standby = Self { bin: self.bin.clone(), root: make_root(self.owner)?, owner: self.owner, port: 0 };
+        let (data, port) = (standby.data().display().to_string(), port.to_string());
+        let from = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres"];
+        let how = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-D", &data];
+        standby.run("pg_basebackup", &[&from[..], &how].concat())?;
+        standby.start_somewhere()?;
+        Ok(standby)
+    }
+
+    /// Makes a primary of a standby.
+    pub fn promote(&self) -> Result<(), ClusterError> {
+        self.run("pg_ctl", &["promote", "-w", "-s", "-D", &self.data().display().to_string()])
     }
 
     /// Of the loopback interface.
@@ -110,6 +120,18 @@ impl Cluster {
     /// The postmaster's process id, from its lock file; `None` while it does not run.
     pub fn pid(&self) -> Option<u32> {
         fs::read_to_string(self.data().join("postmaster.pid")).ok()?.lines().next()?.trim().parse().ok()
+    }
+
+    /// Somebody else may take a port that was free a moment ago.
+    fn start_somewhere(&mut self) -> Result<(), ClusterError> {
+        for attempt in 0.. {
+            self.port = free_port()?;
+            match self.start_server() {
+                Err(ClusterError::Failed { .. }) if attempt < 5 => {}
+                other => return other,
+            }
+        }
+        unreachable!("the loop returns")
     }
 
     /// Starts the server again on the same port.
@@ -227,7 +249,9 @@ fn io_error(what: &str, source: io::Error) -> ClusterError {
 /// `initdb` of the PATH, else of the newest Debian package.
 fn find_bin() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    let named = std::env::split_paths(&path).find(|folder| folder.join("initdb").is_file());
+    // Linked there, its companions may not be.
+    let named = std::env::split_paths(&path)
+        .find_map(|folder| Some(fs::canonicalize(folder.join("initdb")).ok()?.parent()?.to_owned()));
     let debian = || {
         let majors = fs::read_dir("/usr/lib/postgresql").ok()?;
         let folders = majors.filter_map(|entry| Some(entry.ok()?.path().join("bin")));

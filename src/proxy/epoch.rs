@@ -35,8 +35,9 @@ pub(super) fn enter(journal: &Path, life: &str, epoch: &AtomicU32, mirror: &Mirr
     Ok(())
 }
 
-/// The connection to the primary was lost: whether it crashed is not known, so what comes next outranks what was.
-pub(super) fn lost(journal: &Path, epoch: &AtomicU32, mirror: &Mirror) {
+/// The primary was out of sight, and whether it crashed is not known: what comes next outranks what was, and that is
+/// compared.
+pub(super) fn begin(journal: &Path, epoch: &AtomicU32, mirror: &Mirror) {
     let file = journal.join("epoch.json");
     let number = epoch.fetch_add(1, Ordering::AcqRel) + 1;
     let stored = read(&file).unwrap_or_default();

@@ -20,7 +20,7 @@ use crate::server::{self, Purpose};
 /// Between looks for changes that nobody announced.
 const POLL: Duration = Duration::from_secs(5);
 /// Between tries to connect.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(200);
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub(super) struct Follower {
 impl Follower {
     /// Connects, follows, and connects again, forever.
     pub(super) async fn run(self, health: Arc<Health>) {
+        // While the primary is out of sight nothing is settled.
+        let mut out_of_sight = None;
         loop {
             let settings = Arc::clone(&self.live.get());
             let (url, handle) = match self.side {
@@ -102,6 +104,11 @@ impl Follower {
             };
             match server::connect(url, Purpose::Catalog).await {
                 Ok(client) => {
+                    // It may have crashed again since it was lost.
+                    if out_of_sight.is_some() {
+                        epoch::begin(&settings.mirror.journal, &self.epoch, &self.mirror);
+                        out_of_sight = None;
+                    }
                     let changed = |changed: Changed| {
                         health.up(&changed.after.server_version);
                         self.changed(&changed);
@@ -112,7 +119,8 @@ impl Follower {
                         never = self.reload_with_patterns(handle) => match never {},
                     }
                     if self.side == Side::Primary {
-                        epoch::lost(&settings.mirror.journal, &self.epoch, &self.mirror);
+                        out_of_sight = Some(self.mirror.busy());
+                        epoch::begin(&settings.mirror.journal, &self.epoch, &self.mirror);
                     }
                 }
                 Err(error) => health.down(&error),

@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod drivers;
 mod endings;
+mod faults;
 mod mirror;
 mod outage;
 mod reads;

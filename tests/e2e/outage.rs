@@ -143,21 +143,13 @@ async fn what_was_pending_survives_a_kill() {
     )
     .await
     .must_succeed();
-    eventually("the journal is on disk", async || journal_bytes(&pair) > 8 << 10).await;
+    eventually("the journal is on disk", async || pair.journal_bytes() > 8 << 10).await;
     pair.proxy.kill();
     pair.proxy.start_again().await.unwrap();
     let pending = pair.status().await.mirror;
     assert!(pending.captured >= 2 && !pending.settled, "{pending:?}");
     pair.shadow.start_server().unwrap();
     must_be_the_same(&pair).await;
-}
-
-/// The size of the segments.
-fn journal_bytes(pair: &Pair) -> u64 {
-    let journal = pair.proxy.config_file().with_file_name("crossfade-data");
-    let files = std::fs::read_dir(journal).unwrap().map(|file| file.unwrap());
-    let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
-    segments.map(|file| file.metadata().unwrap().len()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]

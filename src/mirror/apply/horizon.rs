@@ -18,19 +18,22 @@ pub(super) struct Horizon {
 pub(super) struct Passed {
     /// Which observation told it: what it says was true after all earlier ones had begun.
     pub(super) number: u64,
-    /// Tickets below it are resolved; `u64::MAX`: all that had been handed out.
+    /// Tickets below it are resolved.
     pub(super) below: u64,
     /// Every entry up to it is taken.
     pub(super) upto: Seq,
 }
 
 impl Horizon {
-    /// Looks at the oldest unresolved ticket, the last place given out (read after it) and the last place taken.
+    /// Looks at the oldest unresolved ticket, the last place of which an entry may come (read after it) and the last
+    /// place taken.
     pub(super) fn observe(&mut self, oldest_ticket: u64, last: Seq, taken: Seq) -> Option<Passed> {
         let open = self.open.get_or_insert_with(|| {
             self.begun += 1;
             Passed { number: self.begun, below: oldest_ticket, upto: last }
         });
+        // Places may turn out to be empty: what could not be kept leaves its place.
+        open.upto = open.upto.min(last);
         if taken < open.upto { None } else { self.open.take() }
     }
 
@@ -53,5 +56,12 @@ mod tests {
         assert_eq!(horizon.observe(9, Seq(20), Seq(10)), Some(Passed { number: 1, below: 5, upto: Seq(10) }));
         assert_eq!(horizon.begun(), 1);
         assert_eq!(horizon.observe(9, Seq(20), Seq(20)), Some(Passed { number: 2, below: 9, upto: Seq(20) }));
+    }
+
+    #[test]
+    fn places_that_turn_out_to_be_empty_are_not_waited_for() {
+        let mut horizon = Horizon::default();
+        assert_eq!(horizon.observe(5, Seq(1_000_010), Seq(10)), None);
+        assert_eq!(horizon.observe(9, Seq(10), Seq(10)), Some(Passed { number: 1, below: 5, upto: Seq(10) }));
     }
 }

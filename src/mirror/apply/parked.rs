@@ -20,44 +20,30 @@ struct Stuck {
     entry: Arc<Entry>,
     /// Observations begun at the refusal: only later ones count.
     observations: u64,
-    /// The last place given out at the refusal.
-    last: Seq,
     wait: Wait,
 }
 
 #[derive(Debug)]
 enum Wait {
-    /// For tickets of the time of the refusal. `newest`: at least the newest of them, known from the horizon of an
-    /// entry that was placed later.
-    Tickets { newest: Option<u64> },
+    /// For the tickets that were out at the refusal, up to this one.
+    Tickets(u64),
     /// For the entries they led to, up to this one, to be applied.
     Applied(Seq),
 }
 
 impl Parked {
-    /// `entry` was refused, when the ledger had given out `last` and `observations` had begun.
-    pub(super) fn park(&mut self, entry: Arc<Entry>, observations: u64, last: Seq) {
+    /// `entry` was refused, when `newest_ticket` was the last given out and `observations` had begun.
+    pub(super) fn park(&mut self, entry: Arc<Entry>, observations: u64, newest_ticket: u64) {
         let index = self.stuck.partition_point(|other| other.entry.seq < entry.seq);
-        self.stuck.insert(index, Stuck { entry, observations, last, wait: Wait::Tickets { newest: None } });
-    }
-
-    /// Another entry was taken from the ledger.
-    pub(super) fn taken(&mut self, entry: &Entry) {
-        for stuck in &mut self.stuck {
-            if let Wait::Tickets { newest: newest @ None } = &mut stuck.wait
-                && entry.seq > stuck.last
-            {
-                *newest = Some(entry.horizon);
-            }
-        }
+        self.stuck.insert(index, Stuck { entry, observations, wait: Wait::Tickets(newest_ticket) });
     }
 
     /// The horizon moved.
     pub(super) fn pass(&mut self, passed: Passed) {
         for stuck in &mut self.stuck {
-            if let Wait::Tickets { newest } = stuck.wait
+            if let Wait::Tickets(newest) = stuck.wait
                 && passed.number > stuck.observations
-                && (passed.below == u64::MAX || newest.is_some_and(|newest| newest < passed.below))
+                && newest < passed.below
             {
                 stuck.wait = Wait::Applied(passed.upto);
             }
@@ -96,12 +82,11 @@ mod tests {
     #[test]
     fn rule_20_tried_again_only_behind_all_that_was_in_flight_at_the_refusal() {
         let mut parked = Parked::default();
-        parked.park(entry(3, Vec::new()), 1, Seq(5));
-        parked.pass(passed(1, u64::MAX, 5));
+        parked.park(entry(3, Vec::new()), 1, 7);
+        parked.pass(passed(1, 8, 5));
         assert!(parked.ripe(Seq(9), false).is_none(), "that look was before the refusal");
-        parked.pass(passed(2, 4, 6));
-        assert!(parked.ripe(Seq(9), false).is_none(), "tickets of then are not known to be resolved");
-        parked.taken(&entry(7, Vec::new()));
+        parked.pass(passed(2, 7, 6));
+        assert!(parked.ripe(Seq(9), false).is_none(), "a ticket of then is not resolved");
         parked.pass(passed(3, 8, 9));
         assert!(parked.ripe(Seq(8), false).is_none(), "what they led to is not applied");
         assert_eq!(parked.ripe(Seq(9), false).unwrap().seq, Seq(3));

@@ -228,13 +228,19 @@ impl<S: Source> Run<S> {
     /// Moves the horizon.
     fn look_around(&mut self) {
         let oldest = self.source.oldest_ticket();
-        if let Some(passed) = self.horizon.observe(oldest, self.source.last(), self.taken) {
+        if let Some(passed) = self.horizon.observe(oldest, self.last_to_come(), self.taken) {
             self.parked.pass(passed);
             // What is parked is older than it looks: stamps that order it are kept.
             if self.parked.is_empty() {
                 self.memory.pass(passed);
             }
         }
+    }
+
+    /// The last place of which an entry may still come: not all places given out hold one.
+    fn last_to_come(&self) -> Seq {
+        let last = self.source.last();
+        if self.source.outstanding() > self.settling.len() { last } else { self.taken }
     }
 
     /// Turns entries into tasks.
@@ -255,7 +261,6 @@ impl<S: Source> Run<S> {
     fn take(&mut self, entry: Arc<Entry>, shadow: &Shadow) {
         let seq = entry.seq;
         self.settling.expect(entry.clone());
-        self.parked.taken(&entry);
         self.taken = seq;
         let task = self.task(entry, shadow);
         if self.resumed.as_ref().is_some_and(|resumed| resumed.has(seq)) {
@@ -425,7 +430,7 @@ impl<S: Source> Run<S> {
             (Item::Transaction(_), Trial::First) if task.writes != WriteSet::Everything && !task.has_arrivals() => {
                 self.progress.seq = self.progress.seq.max(task.seq());
                 self.progress.parked.insert(task.seq());
-                self.parked.park(task.entry.clone(), self.horizon.begun(), self.source.last());
+                self.parked.park(task.entry.clone(), self.horizon.begun(), self.source.newest_ticket());
             }
             (Item::Transaction(_), _) => self.quarantine(task, refusal),
         }

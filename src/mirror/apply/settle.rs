@@ -39,6 +39,11 @@ impl Settling {
         Some((entry, outcome?))
     }
 
+    /// How many they are.
+    pub(super) fn len(&self) -> u64 {
+        self.open.len() as u64
+    }
+
     /// What the entries take in memory.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

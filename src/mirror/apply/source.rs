@@ -14,6 +14,8 @@ pub(super) trait Source: Send + Sync + 'static {
     fn next(&mut self, max_bytes: usize) -> impl Future<Output = Vec<Arc<Entry>>> + Send;
     fn settle(&self, entry: &Entry, outcome: Outcome);
     fn oldest_ticket(&self) -> u64;
+    fn newest_ticket(&self) -> u64;
+    fn outstanding(&self) -> u64;
     /// The last place given out.
     fn last(&self) -> Seq;
     /// Up to there the ledger knew all as applied when it was opened.
@@ -40,6 +42,14 @@ impl Source for Feed {
 
     fn oldest_ticket(&self) -> u64 {
         Self::oldest_ticket(self)
+    }
+
+    fn newest_ticket(&self) -> u64 {
+        Self::newest_ticket(self)
+    }
+
+    fn outstanding(&self) -> u64 {
+        Self::outstanding(self)
     }
 
     fn last(&self) -> Seq {

@@ -159,10 +159,20 @@ impl Feed {
         }
     }
 
-    /// No entry behind what is settled has a ticket older than this: memory of entries whose horizon is below it is no
-    /// longer needed (rule 4). It grows.
+    /// The oldest ticket that is out, else the one that is next: what older ones led to has its place. It grows, and
+    /// waits for nothing to be settled.
     pub(in crate::mirror) fn oldest_ticket(&self) -> u64 {
-        self.mirror.shared.horizon()
+        self.mirror.shared.in_flight.oldest()
+    }
+
+    /// The newest ticket given out.
+    pub(in crate::mirror) fn newest_ticket(&self) -> u64 {
+        self.mirror.shared.in_flight.issued()
+    }
+
+    /// How many entries have a place and are not settled.
+    pub(in crate::mirror) fn outstanding(&self) -> u64 {
+        self.mirror.shared.placement.lock().outstanding()
     }
 
     /// Entries up to it were known as applied when the journal was opened.

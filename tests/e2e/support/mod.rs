@@ -1,14 +1,20 @@
 //! What every test stands on: two clusters with the proxy between them, and the programs of a PostgreSQL user.
 
 mod compare;
+mod disk;
+mod line;
 mod pair;
 mod programs;
+mod survivors;
 pub(crate) mod wire;
 mod workers;
 
 pub(crate) use compare::{same_rows, same_rows_of_all};
-pub(crate) use pair::{Pair, Recipe};
+pub(crate) use disk::SmallDisk;
+pub(crate) use line::{Line, Traffic};
+pub(crate) use pair::{Pair, Recipe, send};
 pub(crate) use programs::{PGBENCH, Program, finish, pgbench, psql, python};
+pub(crate) use survivors::Survivors;
 pub(crate) use workers::{Workers, connect, eventually};
 
 /// Seconds of load: the long form of a test under `make soak`, which sets `CROSSFADE_SOAK`, else the short one.

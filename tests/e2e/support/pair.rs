@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::{DATABASE, psql};
+use super::{DATABASE, Line, psql};
 
 /// Rounds of the checker come when a test asks for them.
 const QUIET: &str = "[check]\ninterval = \"0s\"\n";
@@ -23,6 +23,9 @@ pub(crate) struct Recipe {
     schema: String,
     settings: String,
     primary: Options,
+    shadow: Options,
+    shadow_user: Option<String>,
+    lines: bool,
     listen: String,
     primary_parameters: String,
     shadow_parameters: String,
@@ -53,6 +56,19 @@ impl Recipe {
         self
     }
 
+    /// The shadow lets `user:password` in, and nobody else over TCP without a password but the superuser.
+    pub(crate) fn shadow_user(mut self, user: &str, password: &str) -> Self {
+        self.shadow.hba = vec![format!("host all {user} 127.0.0.1/32 scram-sha-256")];
+        self.shadow_user = Some(format!("{user}:{password}"));
+        self
+    }
+
+    /// The proxy reaches both servers by lines that the test holds.
+    pub(crate) fn lines(mut self) -> Self {
+        self.lines = true;
+        self
+    }
+
     /// More of `[listen]`.
     pub(crate) fn listen(mut self, toml: &str) -> Self {
         toml.clone_into(&mut self.listen);
@@ -67,23 +83,32 @@ impl Recipe {
 
     /// Makes it: clusters, schema, then `before` with the two still alone, then the proxy.
     pub(crate) async fn start(self) -> Pair {
-        let Self { schema, settings, primary, listen, primary_parameters, shadow_parameters } = self;
-        let shadow = start(Options::default());
-        let (primary, shadow) = tokio::join!(start(primary), shadow);
+        let Self { schema, settings, listen, primary_parameters, shadow_parameters, .. } = self;
+        let (primary, shadow) = tokio::join!(start(self.primary), start(self.shadow));
         for side in [&primary, &shadow] {
             psql(&side.url(DATABASE), &schema).await.must_succeed();
         }
+        let lines = if self.lines {
+            Some(Lines { primary: Line::to(primary.port()).await, shadow: Line::to(shadow.port()).await })
+        } else {
+            None
+        };
+        let (primary_port, shadow_port) = match &lines {
+            Some(lines) => (lines.primary.port(), lines.shadow.port()),
+            None => (primary.port(), shadow.port()),
+        };
+        let shadow_user = self.shadow_user.unwrap_or_else(|| "postgres".to_owned());
         let folder = TempDir::new().expect("a temporary folder");
         let proxy = Proxy::start(Setup {
             executable: PathBuf::from(env!("CARGO_BIN_EXE_crossfade")),
             folder: folder.path().to_owned(),
-            primary: format!("{}?{primary_parameters}", primary.url(DATABASE)),
-            shadow: format!("{}?{shadow_parameters}", shadow.url(DATABASE)),
+            primary: format!("postgres://postgres@127.0.0.1:{primary_port}/{DATABASE}?{primary_parameters}"),
+            shadow: format!("postgres://{shadow_user}@127.0.0.1:{shadow_port}/{DATABASE}?{shadow_parameters}"),
             listen,
             settings: if settings.contains("[check]") { settings } else { format!("{QUIET}\n{settings}") },
         });
         let proxy = proxy.await.unwrap_or_else(|error| panic!("{error}"));
-        Pair { proxy, primary, shadow, _folder: folder }
+        Pair { proxy, lines, primary, shadow, _folder: folder }
     }
 }
 
@@ -93,9 +118,16 @@ async fn start(mut options: Options) -> Cluster {
     started.unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// From the proxy to the servers.
+struct Lines {
+    primary: Line,
+    shadow: Line,
+}
+
 /// Dropped: proxy killed, servers stopped, folders removed; the proxy's log printed if the test failed.
 pub(crate) struct Pair {
     pub(crate) proxy: Proxy,
+    lines: Option<Lines>,
     pub(crate) primary: Cluster,
     pub(crate) shadow: Cluster,
     _folder: TempDir,
@@ -125,6 +157,34 @@ impl Pair {
     /// Straight to the shadow.
     pub(crate) fn shadow_url(&self) -> String {
         self.shadow.url(DATABASE)
+    }
+
+    /// From the proxy to the primary, if it was made with [`Recipe::lines`].
+    pub(crate) fn primary_line(&self) -> &Line {
+        &self.lines.as_ref().expect("a recipe with lines").primary
+    }
+
+    /// From the proxy to the shadow, if it was made with [`Recipe::lines`].
+    pub(crate) fn shadow_line(&self) -> &Line {
+        &self.lines.as_ref().expect("a recipe with lines").shadow
+    }
+
+    /// The folder of the ledger.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.proxy.config_file().with_file_name("crossfade-data")
+    }
+
+    /// The ledger's segments, in order.
+    pub(crate) fn segments(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.journal()).expect("the journal").map(|file| file.expect("a file").path());
+        let mut segments: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
+        segments.sort();
+        segments
+    }
+
+    /// The size of the segments.
+    pub(crate) fn journal_bytes(&self) -> u64 {
+        self.segments().iter().map(|path| fs::metadata(path).map_or(0, |file| file.len())).sum()
     }
 
     pub(crate) fn admin(&self) -> &Admin {
@@ -206,7 +266,8 @@ impl Drop for Pair {
     }
 }
 
-fn send(signal: &str, pid: u32) {
+/// A signal by name.
+pub(crate) fn send(signal: &str, pid: u32) {
     // A child may have ended since it was seen.
     let _ = std::process::Command::new("kill").args([format!("-{signal}"), pid.to_string()]).output();
 }

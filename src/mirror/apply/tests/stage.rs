@@ -142,6 +142,15 @@ impl Source for MemorySource {
         self.0.state.lock().oldest_ticket.unwrap_or(u64::MAX)
     }
 
+    fn newest_ticket(&self) -> u64 {
+        self.0.state.lock().oldest_ticket.unwrap_or(0)
+    }
+
+    fn outstanding(&self) -> u64 {
+        let state = self.0.state.lock();
+        state.last - state.settled.len() as u64
+    }
+
     fn last(&self) -> Seq {
         Seq(self.0.state.lock().last)
     }

@@ -100,15 +100,32 @@ async fn rule_04_segments_stay_while_a_late_arrival_may_have_to_be_measured_agai
     }
     let written = segments();
     assert!(written > 2, "{written}");
-    assert!(feed.oldest_ticket() <= 1);
+    assert!(mirror.shared.horizon() <= 1);
     // The late one arrives: as long as it is not applied, nothing goes.
     mirror.submit(transaction(600, vec![wide(0)]), Some(open_ticket)).unwrap();
     let late = take(&mut feed, 1).await.remove(0);
-    assert!(feed.oldest_ticket() <= 1);
+    assert!(mirror.shared.horizon() <= 1);
     assert_eq!(segments(), written);
     feed.settle(&late, Outcome::Applied);
     eventually("removed", || segments() == 1).await;
-    assert_eq!(feed.oldest_ticket(), 602);
+    assert_eq!(mirror.shared.horizon(), 602);
+}
+
+#[tokio::test]
+async fn rule_20_what_is_not_settled_holds_no_ticket_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mirror, mut feed) = open_small(folder.path(), 4 << 20, 64 << 20);
+    for n in 0..3 {
+        let ticket = mirror.enter(&Touched::Tables(vec![T]));
+        mirror.submit(transaction(n, vec![wide(n)]), Some(ticket)).unwrap();
+    }
+    // A refused one is not settled before the tickets of its time are resolved.
+    take(&mut feed, 3).await;
+    assert_eq!((feed.oldest_ticket(), feed.newest_ticket(), feed.outstanding()), (4, 3, 3));
+    let open_ticket = mirror.enter(&Touched::Tables(vec![T]));
+    assert_eq!((feed.oldest_ticket(), feed.newest_ticket()), (4, 4));
+    drop(open_ticket);
+    assert_eq!(feed.oldest_ticket(), 5);
 }
 
 fn log_files(folder: &std::path::Path) -> usize {

@@ -37,7 +37,7 @@ async fn rule_22_a_closed_ledger_goes_on_where_it_was() {
     assert_eq!(mirror.suspect_keys()[0].keys, [key("a"), key("b")]);
     assert_eq!((mirror.applied(), mirror.last()), (Seq(4), Seq(10)));
     assert_eq!(seqs(&feed.history()), [1, 2, 3, 4]);
-    assert_eq!(feed.oldest_ticket(), 0, "what is pending may be late against what is applied");
+    assert_eq!(mirror.shared.horizon(), 0, "what is pending may be late against what is applied");
     feed.resume_behind(Seq(4));
     assert_eq!(mirror.submit(transaction(11, vec![row(T, "11", 11)]), None), Some(Seq(11)));
     let entries = take(&mut feed, 7).await;
@@ -45,7 +45,7 @@ async fn rule_22_a_closed_ledger_goes_on_where_it_was() {
     for entry in &entries {
         feed.settle(entry, Outcome::Applied);
     }
-    assert_eq!(feed.oldest_ticket(), 11);
+    assert_eq!(mirror.shared.horizon(), 11);
     assert!(mirror.is_fresh(&[T]));
 }
 
