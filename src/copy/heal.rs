@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::read::{Counted, Extent, Limit, Rows, read, read_share};
+use super::read::{Counted, Extent, Limit, Lines, Rows, read, read_lines, read_share};
 use crate::catalog::{Bound, Chunk, Pace, ProbeError, Share, Sides};
-use crate::effect::{Key, Seq, TableId};
-use crate::mirror::{Mirror, Refresh, Scope, Window};
+use crate::effect::{Key, Seq, TableId, line_key, lines};
+use crate::mirror::{Fill, Mirror, Refresh, Scope, Voided, Window};
 use crate::report::job::Progress;
 
 /// Rows of one refresh by key.
@@ -96,7 +96,7 @@ impl<'a> Healing<'a> {
             let reading = self.read(&Chunk::Range { after: after.clone(), upto: upto.clone() }, limit).await?;
             let reached = reading.rows.covered(limit, upto);
             let scope = Scope::Range { after: after.clone(), upto: reached.clone() };
-            if self.place(reading, scope, Existing::Replaced).await? {
+            if self.place(reading, scope).await? {
                 if reached == *upto {
                     return Ok(());
                 }
@@ -105,19 +105,25 @@ impl<'a> Healing<'a> {
         }
     }
 
-    /// Fills a table that was found empty, in the order of the primary's key.
-    pub(super) async fn fill(&mut self) -> Result<(), HealError> {
-        let mut after = None;
+    /// Copies the keys `> after`, of which the shadow was found to have none, in the order of the primary's key.
+    pub(super) async fn fill(&mut self, mut after: Bound) -> Result<(), HealError> {
+        let mut size = Size::default();
         loop {
-            let limit = Limit { rows: self.pace.rows(), bytes: BYTES_AT_ONCE };
-            let reading = self.read(&Chunk::Range { after: after.clone(), upto: None }, limit).await?;
-            let reached = reading.rows.covered(limit, &None);
-            let scope = Scope::Keys(reading.rows.rows.iter().map(|(key, _)| key.clone()).collect());
-            if self.place(reading, scope, Existing::Kept).await? {
-                if reached.is_none() {
-                    return Ok(());
+            let window = self.mirror.open_window(self.table());
+            let limit = Limit { rows: size.rows_in(BYTES_AT_ONCE).min(self.pace.rows()), bytes: BYTES_AT_ONCE };
+            let begun = Instant::now();
+            let Lines { snapshot, text, rows, extent } = read_lines(&self.sides.primary, &after, limit).await?;
+            self.pace.took(rows, begun.elapsed());
+            size = Size::of(text.len(), rows);
+            self.mirror.fence(self.table()).await;
+            let shape = Arc::clone(self.sides.shape());
+            let reached = lines(&text).next_back().and_then(|line| line_key(&shape, line));
+            let fill = Fill { shape, lines: text.into() };
+            if self.placed(self.mirror.place_fill(window, &snapshot, fill), rows).await? {
+                match (extent, reached) {
+                    (Extent::Cut, Some(reached)) => after = Some(reached),
+                    _ => return Ok(()),
                 }
-                after = reached;
             }
         }
     }
@@ -131,7 +137,7 @@ impl<'a> Healing<'a> {
             let reading = self.read(&Chunk::Keys(batch.clone()), limit).await?;
             let beyond: HashSet<Key> = reading.rows.beyond.iter().cloned().collect();
             let scope = Scope::Keys(batch.iter().filter(|key| !beyond.contains(*key)).cloned().collect());
-            if self.place(reading, scope, Existing::Replaced).await? {
+            if self.place(reading, scope).await? {
                 left.drain(..batch.len());
                 left.extend(beyond);
             }
@@ -153,7 +159,7 @@ impl<'a> Healing<'a> {
             }
             self.mirror.fence(self.table()).await;
             let reading = Reading { window, rows };
-            if !self.place(reading, Scope::Multiset { share, counts }, Existing::Replaced).await? {
+            if !self.place(reading, Scope::Multiset { share, counts }).await? {
                 left.push(share);
             }
         }
@@ -169,21 +175,19 @@ impl<'a> Healing<'a> {
         Ok(Reading { window, rows })
     }
 
-    /// False: something was written that names no key, so nothing was placed; to be read again, less at once.
-    async fn place(&mut self, reading: Reading, scope: Scope, existing: Existing) -> Result<bool, HealError> {
+    async fn place(&mut self, reading: Reading, scope: Scope) -> Result<bool, HealError> {
         let Reading { window, rows: Rows { snapshot, rows, .. } } = reading;
         let count = match &scope {
             Scope::Multiset { counts, .. } => counts.iter().sum(),
             Scope::Keys(_) | Scope::Range { .. } => rows.len() as u64,
         };
-        let refresh = Refresh {
-            shape: Arc::clone(self.sides.shape()),
-            scope,
-            rows,
-            newer: HashSet::new(),
-            insert_if_absent: existing == Existing::Kept,
-        };
-        let Ok(seq) = self.mirror.place(window, &snapshot, refresh) else {
+        let refresh = Refresh { shape: Arc::clone(self.sides.shape()), scope, rows, newer: HashSet::new() };
+        self.placed(self.mirror.place(window, &snapshot, refresh), count).await
+    }
+
+    /// False: something was written that names no key, so nothing was placed; to be read again, less at once.
+    async fn placed(&mut self, placed: Result<Seq, Voided>, rows: u64) -> Result<bool, HealError> {
+        let Ok(seq) = placed else {
             self.voided += 1;
             if self.voided > TRIES {
                 return Err(HealError::Voided);
@@ -193,7 +197,7 @@ impl<'a> Healing<'a> {
             return Ok(false);
         };
         self.voided = 0;
-        self.done(count);
+        self.done(rows);
         self.placed.push_back(seq);
         if self.placed.len() > OUTSTANDING
             && let Some(oldest) = self.placed.pop_front()
@@ -211,9 +215,20 @@ struct Reading {
     rows: Rows,
 }
 
-/// What becomes of rows that the shadow has already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Existing {
-    Replaced,
-    Kept,
+/// How large rows are, as the last chunk had them.
+#[derive(Debug, Default, Clone, Copy)]
+struct Size {
+    bytes: u64,
+    rows: u64,
+}
+
+impl Size {
+    fn of(bytes: usize, rows: u64) -> Self {
+        Self { bytes: bytes as u64, rows }
+    }
+
+    /// How many fit into so many bytes.
+    fn rows_in(self, bytes: u64) -> u64 {
+        if self.bytes == 0 { u64::MAX } else { (bytes.saturating_mul(self.rows) / self.bytes).max(1) }
+    }
 }

@@ -17,9 +17,8 @@ const MOST_SHARES: u32 = 1 << 16;
 pub(super) async fn heal_table(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(), HealError> {
     // Behind a fence: rows that are on their way must not be taken for rows that were never there (rule 27).
     healing.catch_up().await;
-    let keyed = healing.sides.pair().key_kind != KeyKind::None;
-    if keyed && healing.sides.shadow.is_empty().await? {
-        healing.fill().await?;
+    if is_fillable(healing) && healing.sides.shadow.is_empty_behind(&None).await? {
+        healing.fill(None).await?;
     } else {
         match Way::of(healing.sides.pair()) {
             Way::Ranges => heal_ranges(healing).await?,
@@ -31,6 +30,12 @@ pub(super) async fn heal_table(healing: &mut Healing<'_>, rows_estimate: u64) ->
     Ok(())
 }
 
+/// Whether lines of its rows bear their keys, and both sides tell rows apart by them.
+fn is_fillable(healing: &Healing<'_>) -> bool {
+    let mut key = healing.sides.shape().key_columns();
+    healing.sides.pair().key_kind != KeyKind::None && key.all(|column| !column.generated)
+}
+
 async fn heal_ranges(healing: &mut Healing<'_>) -> Result<(), HealError> {
     let mut after = None;
     loop {
@@ -38,6 +43,10 @@ async fn heal_ranges(healing: &mut Healing<'_>) -> Result<(), HealError> {
         let upto = healing.sides.primary.next_bound(&after, rows).await?;
         match healing.is_equal(&Chunk::Range { after: after.clone(), upto: upto.clone() }).await? {
             Some(rows) => healing.done(rows),
+            // As where a backfill was cut short.
+            None if is_fillable(healing) && healing.sides.shadow.is_empty_behind(&after).await? => {
+                return healing.fill(after).await;
+            }
             None => healing.range(after, &upto).await?,
         }
         if upto.is_none() {

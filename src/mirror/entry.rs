@@ -35,6 +35,8 @@ pub(super) enum Item {
     Transaction(Transaction),
     /// Rows read back from the primary.
     Refresh(Refresh),
+    /// Rows of the primary for where the shadow has none.
+    Fill(Fill),
 }
 
 impl Item {
@@ -42,6 +44,7 @@ impl Item {
     pub(super) fn touched(&self) -> Touched {
         match self {
             Self::Refresh(refresh) => Touched::Tables(vec![refresh.shape.table]),
+            Self::Fill(fill) => Touched::Tables(vec![fill.shape.table]),
             Self::Transaction(transaction) => {
                 let mut tables = Vec::new();
                 for change in &transaction.changes {
@@ -77,6 +80,7 @@ impl Item {
                     let rows = refresh.rows.iter().map(|(key, row)| PART + key.as_bytes().len() + row.len());
                     scope + keys_bytes(refresh.newer.iter()) + rows.sum::<usize>()
                 }
+                Self::Fill(fill) => fill.lines.len(),
             }
     }
 }
@@ -111,8 +115,17 @@ pub struct Refresh {
     pub rows: Vec<(Key, Box<str>)>,
     /// Keys of which the ledger already holds something that the rows' snapshot did not see: left untouched.
     pub newer: HashSet<Key>,
-    /// Only for a table found empty on the shadow: rows that are there already stay (rule 27), nothing is deleted.
-    pub insert_if_absent: bool,
+}
+
+/// Rows read from the primary for a table, or for the end of its key's order, that was found empty on the shadow: those
+/// that are there when it is applied stay, nothing is deleted (rule 27). Like a refresh it bears no stamp.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// The columns under which `lines` were printed; it has a key.
+    pub shape: Arc<Shape>,
+    /// As COPY prints the written columns, in text format. Rows are left out of which the ledger already holds
+    /// something that their snapshot did not see.
+    pub lines: Box<str>,
 }
 
 /// What a refresh speaks for.
