@@ -8,7 +8,6 @@ import time
 import urllib.request
 
 from load import spread
-from raw import Connection
 from stage import contenders, cpu_seconds, resident_mib, run
 
 TABLE = "CREATE TABLE copied (id bigint PRIMARY KEY, account int, amount numeric(12,2), at timestamptz, note text)"
@@ -40,9 +39,7 @@ def copy_rows(root, primary, shadow, options):
 
 
 def query(port, sql):
-    connection = Connection(port)
-    connection.query(sql)
-    connection.close()
+    run(["psql", "-X", "-q", "-h", "127.0.0.1", "-U", "postgres", "-d", "postgres", "-c", sql, "-p", str(port)])
 
 
 def cpu(primary, shadow, pid):

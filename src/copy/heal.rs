@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::read::{Counted, Extent, Limit, Lines, Rows, read, read_lines, read_share};
+use super::throttle::Throttle;
 use crate::catalog::{Bound, Chunk, Pace, ProbeError, Share, Sides};
 use crate::effect::{Key, Seq, TableId, line_key, lines};
 use crate::mirror::{Fill, Mirror, Refresh, Scope, Voided, Window};
@@ -19,7 +20,7 @@ const BYTES_AT_ONCE: u64 = 4 << 20;
 /// Bounds on a share, which is read in one statement: twice what a share has on average.
 const SHARE: Limit = Limit { rows: 40_000, bytes: BYTES_AT_ONCE };
 /// Refreshes placed and not yet applied.
-const OUTSTANDING: usize = 4;
+const OUTSTANDING: usize = 2;
 /// Windows of one chunk that may be voided before the table is put off.
 const TRIES: u32 = 8;
 
@@ -41,6 +42,7 @@ pub(super) struct Healing<'a> {
     pub(super) sides: Sides<'a>,
     pub(super) progress: Option<Progress>,
     placed: VecDeque<Seq>,
+    throttle: Throttle,
     pace: Pace,
     /// Windows voided one after the other.
     voided: u32,
@@ -49,7 +51,7 @@ pub(super) struct Healing<'a> {
 impl<'a> Healing<'a> {
     pub(super) fn new(mirror: &'a Mirror, sides: Sides<'a>, progress: Option<Progress>) -> Self {
         let pace = Pace::new(1000, 20_000, Duration::from_millis(200));
-        Self { mirror, sides, progress, placed: VecDeque::new(), pace, voided: 0 }
+        Self { mirror, sides, progress, placed: VecDeque::new(), throttle: Throttle::default(), pace, voided: 0 }
     }
 
     pub(super) fn table(&self) -> TableId {
@@ -73,6 +75,17 @@ impl<'a> Healing<'a> {
         self.mirror.wait_applied(seq).await;
     }
 
+    /// Rests where the primary answers slowly, or the mirror is behind.
+    async fn rest(&mut self) -> Result<(), HealError> {
+        let begun = Instant::now();
+        self.sides.primary.query("SELECT 1").await?;
+        let rest = self.throttle.rest(begun.elapsed(), self.mirror.lag());
+        if !rest.is_zero() {
+            tokio::time::sleep(rest).await;
+        }
+        Ok(())
+    }
+
     /// Waits until everything that was placed is on the shadow: then marks may be cleared.
     pub(super) async fn settle(&mut self) {
         if let Some(last) = self.placed.drain(..).next_back() {
@@ -92,6 +105,7 @@ impl<'a> Healing<'a> {
     /// Reads back the keys `> after` and `<= upto`, in as many steps as their size takes.
     pub(super) async fn range(&mut self, mut after: Bound, upto: &Bound) -> Result<(), HealError> {
         loop {
+            self.rest().await?;
             let limit = Limit { rows: self.pace.rows(), bytes: BYTES_AT_ONCE };
             let reading = self.read(&Chunk::Range { after: after.clone(), upto: upto.clone() }, limit).await?;
             let reached = reading.rows.covered(limit, upto);
@@ -109,6 +123,7 @@ impl<'a> Healing<'a> {
     pub(super) async fn fill(&mut self, mut after: Bound) -> Result<(), HealError> {
         let mut size = Size::default();
         loop {
+            self.rest().await?;
             let window = self.mirror.open_window(self.table());
             let limit = Limit { rows: size.rows_in(BYTES_AT_ONCE).min(self.pace.rows()), bytes: BYTES_AT_ONCE };
             let begun = Instant::now();
