@@ -211,10 +211,16 @@ impl Side<'_> {
         Ok((snapshot, rows))
     }
 
-    /// Whether there is a row with a key `> after`.
-    pub async fn is_empty_behind(&self, after: &Bound) -> Result<bool, ProbeError> {
-        let behind = predicate(self.shape(), &Chunk::Range { after: after.clone(), upto: None });
-        Ok(self.query(&format!("SELECT 1 FROM {} AS t WHERE {behind} LIMIT 1", self.source())).await?.is_empty())
+    /// Whether the table has no row at all.
+    pub async fn is_empty(&self) -> Result<bool, ProbeError> {
+        Ok(self.query(&format!("SELECT 1 FROM {} LIMIT 1", self.source())).await?.is_empty())
+    }
+
+    /// How many rows have a key `> after` and `<= upto`.
+    pub async fn count(&self, after: &Bound, upto: &Bound) -> Result<u64, ProbeError> {
+        let range = predicate(self.shape(), &Chunk::Range { after: after.clone(), upto: upto.clone() });
+        let sql = format!("SELECT pg_catalog.count(*) FROM {} AS t WHERE {range}", self.source());
+        number(self.query(&sql).await?.first().ok_or(ProbeError::Malformed("a count"))?, 0)
     }
 
     /// What `COPY … TO STDOUT` prints, a line a message.

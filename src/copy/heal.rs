@@ -10,7 +10,7 @@ use super::read::{Counted, Extent, Limit, Lines, Rows, read, read_lines, read_sh
 use super::throttle::Throttle;
 use crate::catalog::{Bound, Chunk, Pace, ProbeError, Share, Sides};
 use crate::effect::{Key, Seq, TableId, line_key, lines};
-use crate::mirror::{Fill, Mirror, Refresh, Scope, Voided, Window};
+use crate::mirror::{Existing, Fill, Mirror, Refresh, Scope, Voided, Window};
 use crate::report::job::Progress;
 
 /// Rows of one refresh by key.
@@ -93,13 +93,17 @@ impl<'a> Healing<'a> {
         }
     }
 
-    /// Whether the shadow's rows of a chunk are the primary's; also how many there are. Equal sums need no window:
+    /// How the shadow's rows of a chunk stand to the primary's. Equal sums need no window:
     /// they say that the chunk stood as the primary's snapshot saw it, and what came later is in the ledger.
-    pub(super) async fn is_equal(&self, chunk: &Chunk) -> Result<Option<u64>, HealError> {
+    pub(super) async fn compare(&self, chunk: &Chunk) -> Result<Comparison, HealError> {
         let (_, ours) = self.sides.primary.sums(chunk).await?;
         self.catch_up().await;
         let (_, theirs) = self.sides.shadow.sums(chunk).await?;
-        Ok((ours == theirs).then_some(ours.rows))
+        Ok(match ours == theirs {
+            true => Comparison::Equal(ours.rows),
+            false if is_sparse(theirs.rows, ours.rows) => Comparison::Sparse,
+            false => Comparison::Different,
+        })
     }
 
     /// Reads back the keys `> after` and `<= upto`, in as many steps as their size takes.
@@ -119,8 +123,9 @@ impl<'a> Healing<'a> {
         }
     }
 
-    /// Copies the keys `> after`, of which the shadow was found to have none, in the order of the primary's key.
-    pub(super) async fn fill(&mut self, mut after: Bound) -> Result<(), HealError> {
+    /// Copies the keys `> after`, in the order of the primary's key, to the end of the table, or of the part of which
+    /// the shadow has few; how far it came.
+    pub(super) async fn fill(&mut self, mut after: Bound, found: Found) -> Result<Bound, HealError> {
         let mut size = Size::default();
         loop {
             self.rest().await?;
@@ -133,12 +138,21 @@ impl<'a> Healing<'a> {
             self.mirror.fence(self.table()).await;
             let shape = Arc::clone(self.sides.shape());
             let reached = lines(&text).next_back().and_then(|line| line_key(&shape, line));
-            let fill = Fill { shape, lines: text.into() };
-            if self.placed(self.mirror.place_fill(window, &snapshot, fill), rows).await? {
-                match (extent, reached) {
-                    (Extent::Cut, Some(reached)) => after = Some(reached),
-                    _ => return Ok(()),
+            let upto = reached.filter(|_| extent == Extent::Cut);
+            let (existing, goes_on) = match found {
+                Found::Empty => (Existing::Kept, true),
+                Found::Sparse => {
+                    let there = self.sides.shadow.count(&after, &upto).await?;
+                    let (after, upto) = (after.clone(), upto.clone());
+                    (Existing::Replaced { after, upto, newer: HashSet::new() }, is_sparse(there, rows))
                 }
+            };
+            let fill = Fill { shape, lines: text.into(), existing };
+            if self.placed(self.mirror.place_fill(window, &snapshot, fill), rows).await? {
+                if upto.is_none() || !goes_on {
+                    return Ok(upto);
+                }
+                after = upto;
             }
         }
     }
@@ -228,6 +242,30 @@ impl<'a> Healing<'a> {
 struct Reading {
     window: Window,
     rows: Rows,
+}
+
+/// How the shadow's rows of a chunk stand to the primary's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// The same, so many.
+    Equal(u64),
+    /// Few are there: it is quicker to copy all than to find out which.
+    Sparse,
+    /// Others.
+    Different,
+}
+
+/// Why rows are copied unseen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The shadow had none (rule 27).
+    Empty,
+    /// It has few, as where a backfill was cut short, or the application has written before it began.
+    Sparse,
+}
+
+fn is_sparse(theirs: u64, ours: u64) -> bool {
+    theirs < ours / 2
 }
 
 /// How large rows are, as the last chunk had them.

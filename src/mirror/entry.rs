@@ -80,7 +80,13 @@ impl Item {
                     let rows = refresh.rows.iter().map(|(key, row)| PART + key.as_bytes().len() + row.len());
                     scope + keys_bytes(refresh.newer.iter()) + rows.sum::<usize>()
                 }
-                Self::Fill(fill) => fill.lines.len(),
+                Self::Fill(fill) => {
+                    let keys = match &fill.existing {
+                        Existing::Kept => 0,
+                        Existing::Replaced { after, upto, newer } => keys_bytes(after.iter().chain(upto).chain(newer)),
+                    };
+                    keys + fill.lines.len()
+                }
             }
     }
 }
@@ -117,8 +123,7 @@ pub struct Refresh {
     pub newer: HashSet<Key>,
 }
 
-/// Rows read from the primary for a table, or for the end of its key's order, that was found empty on the shadow: those
-/// that are there when it is applied stay, nothing is deleted (rule 27). Like a refresh it bears no stamp.
+/// Rows read from the primary for where the shadow has none, or few. Like a refresh it bears no stamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fill {
     /// The columns under which `lines` were printed; it has a key.
@@ -126,6 +131,24 @@ pub struct Fill {
     /// As COPY prints the written columns, in text format. Rows are left out of which the ledger already holds
     /// something that their snapshot did not see.
     pub lines: Box<str>,
+    /// What becomes of rows that are there.
+    pub existing: Existing,
+}
+
+/// What becomes of rows that the shadow has where others are copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Existing {
+    /// They stay: right for a table, or an end of its key's order, that was found empty (rule 27).
+    Kept,
+    /// Those of keys `> after` and `<= upto` go, as in a refresh.
+    Replaced {
+        /// Excluded; `None` is infinity.
+        after: Option<Key>,
+        /// Included.
+        upto: Option<Key>,
+        /// These stay: the ledger holds something of them that the lines' snapshot did not see.
+        newer: HashSet<Key>,
+    },
 }
 
 /// What a refresh speaks for.

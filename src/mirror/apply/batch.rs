@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::memory::Verdict;
 use super::writes::{Place, WriteSet};
 use crate::effect::{Change, Replay, RowChange, Seq, Shape, TableId};
-use crate::mirror::entry::{Entry, Fill, Item, Refresh};
+use crate::mirror::entry::{Entry, Existing, Fill, Item, Refresh};
 
 /// An entry with what is to be done about it.
 #[derive(Debug, Clone)]
@@ -125,7 +125,10 @@ impl Task {
             Item::Fill(fill) => {
                 touch(&fill.shape, &mut writes);
                 writes.add_whole(Place::Table(fill.shape.table));
-                if standing(&fill.shape).types_agree {
+                let Standing { types_agree, entangled, .. } = standing(&fill.shape);
+                // Where foreign keys are checked a delete acts on other rows: what can stay is updated.
+                let deletes = fill.existing != Existing::Kept && entangled == Entangled::ForeignKeys;
+                if types_agree && !deletes {
                     filling = Filling::Copy;
                 }
             }

@@ -15,8 +15,8 @@ use super::compact::Group;
 use super::outcome::{INVALID_TEXT, Refusal, Trouble, UNIQUE_VIOLATION};
 use super::sql::{self, Bounds, Conflict};
 use crate::catalog::Share;
-use crate::effect::{Key, Shape, TableId, fields, line_fields, lines};
-use crate::mirror::entry::{Fill, Refresh, Scope};
+use crate::effect::{Key, Shape, TableId, fields, line_fields, line_key, lines};
+use crate::mirror::entry::{Existing, Fill, Refresh, Scope};
 use crate::server::Client;
 
 /// Past so many prepared statements all are let go.
@@ -115,8 +115,20 @@ impl Rows {
         self.execute(false, &bound).await
     }
 
-    /// Inserts the rows that are not there, inside the open transaction. Mostly none is there.
-    pub(super) async fn fill(&mut self, fill: &Fill, filling: Filling) -> Result<(), Trouble> {
+    /// Puts rows where there are none or few, inside the open transaction.
+    pub(super) async fn fill(&mut self, fill: &Fill, filling: Filling, form: Form) -> Result<(), Trouble> {
+        match &fill.existing {
+            Existing::Kept => self.add(fill, filling).await,
+            Existing::Replaced { after, upto, newer } => {
+                let form = if filling == Filling::Copy { Form::Replace } else { form };
+                let bounds = (after.as_ref(), upto.as_ref());
+                self.replace(fill, filling, form, bounds, newer).await
+            }
+        }
+    }
+
+    /// Adds the rows that are not there. Mostly none is there.
+    async fn add(&mut self, fill: &Fill, filling: Filling) -> Result<(), Trouble> {
         if filling == Filling::Copy {
             self.client.batch_execute("SAVEPOINT fill").await?;
             match self.copy_in(fill).await {
@@ -129,6 +141,31 @@ impl Rows {
         let arrays = line_columns(&fill.shape, &fill.lines)?;
         let inserted = self.insert(&fill.shape, Conflict::Nothing, arrays).await?;
         self.execute(false, inserted.as_slice()).await
+    }
+
+    /// Puts the rows in place of those in their range.
+    async fn replace(
+        &mut self,
+        fill: &Fill,
+        filling: Filling,
+        form: Form,
+        (after, upto): (Option<&Key>, Option<&Key>),
+        newer: &HashSet<Key>,
+    ) -> Result<(), Trouble> {
+        let shape = &*fill.shape;
+        let keys: Vec<Key> = match form {
+            Form::Upsert => lines(&fill.lines).filter_map(|line| line_key(shape, line)).collect(),
+            Form::Replace => Vec::new(),
+        };
+        let kept: Vec<&Key> = newer.iter().chain(&keys).collect();
+        let mut bound = vec![self.delete_range(shape, &kept, after, upto).await?];
+        if filling == Filling::Copy {
+            self.execute(false, &bound).await?;
+            return self.copy_in(fill).await;
+        }
+        let arrays = line_columns(shape, &fill.lines)?;
+        bound.extend(self.insert(shape, conflict(form), arrays).await?);
+        self.execute(false, &bound).await
     }
 
     async fn copy_in(&self, fill: &Fill) -> Result<(), Trouble> {

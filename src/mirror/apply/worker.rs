@@ -106,7 +106,7 @@ impl Worker {
                 }
                 Step::Fill(fill, filling) => {
                     self.begin(begun).await?;
-                    self.rows.fill(fill, filling).await?;
+                    self.rows.fill(fill, filling, batch.form_for(fill.shape.table)).await?;
                 }
             }
             begun = true;

@@ -97,7 +97,7 @@ pub(super) fn open(folder: &Path) -> (Mirror, Feed) {
 pub(super) mod strategy {
     use super::*;
     use crate::catalog::Share;
-    use crate::mirror::entry::{Fill, Item};
+    use crate::mirror::entry::{Existing, Fill, Item};
     use proptest::prelude::*;
 
     fn any_shape() -> impl Strategy<Value = Arc<Shape>> {
@@ -139,7 +139,11 @@ pub(super) mod strategy {
     }
 
     fn any_fill() -> impl Strategy<Value = Item> {
-        (any_shape(), ".*").prop_map(|(shape, lines)| Item::Fill(Fill { shape, lines: lines.into() }))
+        let bounds = (prop::option::of(any_key()), prop::option::of(any_key()));
+        let replaced = (bounds, prop::collection::hash_set(any_key(), 0..3))
+            .prop_map(|((after, upto), newer)| Existing::Replaced { after, upto, newer });
+        (any_shape(), ".*", prop_oneof![Just(Existing::Kept), replaced])
+            .prop_map(|(shape, lines, existing)| Item::Fill(Fill { shape, lines: lines.into(), existing }))
     }
 
     pub(in crate::mirror::ledger) fn item() -> impl Strategy<Value = Item> {

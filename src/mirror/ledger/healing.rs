@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 use thiserror::Error;
 
 use crate::effect::{Key, Reason, Seq, Snapshot, TableId, without_keys};
-use crate::mirror::entry::{Fill, Item, Refresh, Scope};
+use crate::mirror::entry::{Existing, Fill, Item, Refresh, Scope};
 
 use super::Mirror;
 use super::placement::Placement;
@@ -90,10 +90,13 @@ impl Mirror {
         })
     }
 
-    /// The same for rows that go where the shadow has none.
+    /// The same for rows that go where the shadow has none or few.
     pub fn place_fill(&self, window: Window, snapshot: &Snapshot, mut fill: Fill) -> Result<Seq, Voided> {
         let leave_out = |fill: &mut Fill, keys: &HashSet<Key>| {
             fill.lines = without_keys(&fill.shape, &fill.lines, keys).into_boxed_str();
+            if let Existing::Replaced { newer, .. } = &mut fill.existing {
+                newer.extend(keys.iter().cloned());
+            }
         };
         // Most is done before sessions have to wait for the lock.
         let early = window.newer(snapshot)?;

@@ -7,7 +7,7 @@ use crate::catalog::Share;
 use crate::effect::{
     Change, Column, Epoch, Key, Lsn, Replay, RowChange, Seq, Shape, Stamp, TableId, Touched, Transaction, Xid,
 };
-use crate::mirror::entry::{Entry, Fill, Item, Refresh, Scope};
+use crate::mirror::entry::{Entry, Existing, Fill, Item, Refresh, Scope};
 
 use super::codec::{Decoder, Encoder, Malformed};
 
@@ -87,6 +87,7 @@ pub(super) fn encode(entry: &Entry, shapes: &mut WrittenShapes, mut frame: impl 
         Item::Fill(fill) => {
             encoder.number(number(&fill.shape));
             encoder.text(&fill.lines);
+            encode_existing(&mut encoder, &fill.existing);
         }
     }
     frame(&payload);
@@ -107,7 +108,7 @@ pub(super) fn decode(payload: &[u8], shapes: &[Arc<Shape>]) -> Result<Record, Ma
         REFRESH => Item::Refresh(decode_refresh(&mut decoder, shapes)?),
         FILL => {
             let shape = shape_numbered(decoder.number()?, shapes)?;
-            Item::Fill(Fill { shape, lines: decoder.text()?.into() })
+            Item::Fill(Fill { shape, lines: decoder.text()?.into(), existing: decode_existing(&mut decoder)? })
         }
         _ => return Err(Malformed),
     };
@@ -259,6 +260,27 @@ fn decode_refresh(decoder: &mut Decoder<'_>, shapes: &[Arc<Shape>]) -> Result<Re
     let rows = decoder.list(|decoder| Ok((decode_key(decoder)?, Box::from(decoder.text()?))))?;
     let newer = decoder.list(decode_key)?.into_iter().collect();
     Ok(Refresh { shape, scope, rows, newer })
+}
+
+fn encode_existing(encoder: &mut Encoder<'_>, existing: &Existing) {
+    let key = |encoder: &mut Encoder<'_>, key: &Key| encoder.bytes(key.as_bytes());
+    match existing {
+        Existing::Kept => encoder.number(0),
+        Existing::Replaced { after, upto, newer } => {
+            encoder.number(1);
+            encoder.option(after.as_ref(), key);
+            encoder.option(upto.as_ref(), key);
+            encoder.list(newer.iter(), key);
+        }
+    }
+}
+
+fn decode_existing(decoder: &mut Decoder<'_>) -> Result<Existing, Malformed> {
+    if !decoder.flag()? {
+        return Ok(Existing::Kept);
+    }
+    let (after, upto) = (decoder.option(decode_key)?, decoder.option(decode_key)?);
+    Ok(Existing::Replaced { after, upto, newer: decoder.list(decode_key)?.into_iter().collect() })
 }
 
 fn decode_key(decoder: &mut Decoder<'_>) -> Result<Key, Malformed> {
