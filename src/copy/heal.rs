@@ -282,6 +282,6 @@ impl Size {
 
     /// How many fit into so many bytes.
     fn rows_in(self, bytes: u64) -> u64 {
-        if self.bytes == 0 { u64::MAX } else { (bytes.saturating_mul(self.rows) / self.bytes).max(1) }
+        bytes.saturating_mul(self.rows).checked_div(self.bytes).map_or(u64::MAX, |rows| rows.max(1))
     }
 }

@@ -26,10 +26,8 @@ impl Throttle {
         let quickest = self.quickest.map_or(answer, |quickest| quickest.min(answer));
         self.quickest = Some(quickest);
         let slow = answer > (quickest * SLOWER).max(QUICK);
-        self.resting = match slow || lag > MOST_LAG {
-            true => (self.resting * 2).clamp(FIRST_REST, LONGEST_REST),
-            false => Duration::ZERO,
-        };
+        self.resting =
+            if slow || lag > MOST_LAG { (self.resting * 2).clamp(FIRST_REST, LONGEST_REST) } else { Duration::ZERO };
         self.resting
     }
 }

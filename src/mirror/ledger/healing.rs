@@ -93,7 +93,7 @@ impl Mirror {
     /// The same for rows that go where the shadow has none or few.
     pub fn place_fill(&self, window: Window, snapshot: &Snapshot, mut fill: Fill) -> Result<Seq, Voided> {
         let leave_out = |fill: &mut Fill, keys: &HashSet<Key>| {
-            fill.lines = without_keys(&fill.shape, &fill.lines, keys).into_boxed_str();
+            fill.lines = without_keys(&fill.shape, &fill.lines, |key| keys.contains(key)).into_boxed_str();
             if let Existing::Replaced { newer, .. } = &mut fill.existing {
                 newer.extend(keys.iter().cloned());
             }
