@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn work_is_told_in_words() {
-        assert_eq!(line(&job()), "backfill 3: 1040 of about 2000 rows, 10 rows/s, 96 seconds left, at public.orders");
+        assert_eq!(line(&job()), "backfill 3: 1040 of about 2000 rows, 10 rows/s, 2 minutes left, at public.orders");
         assert_eq!(summary(&job()), "backfill 3 is done: 1040 rows in 2 tables\n");
         let finding = |severity, what: &str| Finding { table: "public.t".into(), severity, what: what.into() };
         let found = vec![finding(Severity::Refused, "it is missing"), finding(Severity::Warning, "it has no key")];
