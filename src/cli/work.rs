@@ -139,7 +139,8 @@ fn line(job: &Job) -> String {
 /// Rows a second of the tables at work, and how long the rest takes at that speed.
 fn speed(job: &Job) -> String {
     let (done, estimated) = rows(job);
-    let per_second: f64 = at_work_on(job).map(|table| table.rows_per_s).sum();
+    // An empty sum of floats is minus zero.
+    let per_second = at_work_on(job).fold(0.0, |sum, table| sum + table.rows_per_s);
     let left = estimated.saturating_sub(done);
     if per_second < 1.0 || left == 0 {
         return format!("{per_second:.0} rows/s");
