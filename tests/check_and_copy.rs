@@ -11,7 +11,7 @@ use crossfade::copy::Healer;
 use crossfade::demo::{Cluster, Options};
 use crossfade::effect::{Change, Key, Lsn, Mark, Reason, RowChange, Stamp, TableId, Touched, Transaction, Xid};
 use crossfade::mirror::{Appliers, ApplySettings, Identity, LedgerSettings, Mirror};
-use crossfade::report::job::{JobKind, Progress};
+use crossfade::report::job::{JobKind, Progress, Schema};
 use crossfade::report::{DifferenceKind, TableReport, TableStatus};
 use crossfade::server::{Client, Purpose, connect};
 
@@ -252,7 +252,7 @@ async fn marks_are_healed_in_full_tables_and_empty_ones() {
     assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [1, 2, 99, 100]);
 
     let progress = Progress::begin(1, JobKind::Check);
-    rig.healer.backfill(Some(vec!["public.untouched".into()]), progress.clone()).await.unwrap();
+    rig.healer.backfill(Some(vec!["public.untouched".into()]), Schema::Present, progress.clone()).await.unwrap();
     assert!(rig.same_rows("untouched").await);
     assert_eq!(progress.job().tables[0].rows_done, 100);
 }
@@ -264,8 +264,11 @@ async fn a_table_the_shadow_lacks_is_not_healed_and_says_why() {
     while !rig.catalog.get().tables.values().any(|table| table.shape.name == "fresh") {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let error =
-        rig.healer.backfill(Some(vec!["public.fresh".into()]), Progress::begin(1, JobKind::Check)).await.unwrap_err();
+    let error = rig
+        .healer
+        .backfill(Some(vec!["public.fresh".into()]), Schema::Present, Progress::begin(1, JobKind::Check))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("missing on the shadow"), "{error}");
     let report = &rig.report()["public.fresh"];
     assert_eq!((report.status, report.reason.as_deref()), (TableStatus::Diverged, Some("missing on the shadow")));

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use thiserror::Error;
 
 use crate::config::{Problems, ReloadOutcome};
-use crate::report::job::{Job, JobKind};
+use crate::report::job::{Job, JobKind, Schema};
 use crate::report::{Report, Status};
 
 /// Whether samples show the values of rows.
@@ -61,8 +61,8 @@ pub trait Control: Send + Sync + 'static {
     /// Reads the configuration again. May read files.
     fn reload(&self) -> Result<ReloadOutcome, Problems>;
 
-    /// Starts work on these tables, or on all.
-    fn start_job(&self, kind: JobKind, tables: Option<Vec<String>>) -> Result<Job, ControlError>;
+    /// Starts work on these tables, or on all; only a backfill creates a schema.
+    fn start_job(&self, kind: JobKind, tables: Option<Vec<String>>, schema: Schema) -> Result<Job, ControlError>;
 
     /// How a job stands.
     fn job(&self, id: u64) -> Result<Job, ControlError>;

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::answer::Failure;
 use super::{Control, Token, Values};
 use crate::config::ReloadOutcome;
-use crate::report::job::{Job, JobKind};
+use crate::report::job::{Job, JobKind, Schema};
 use crate::report::{Report, Status};
 
 /// More than a list of every table's name needs.
@@ -132,15 +132,23 @@ async fn ramp(State(proxy): Proxy, body: Body) -> Answer<Json<Status>> {
 #[serde(deny_unknown_fields)]
 struct TablesBody {
     tables: Option<Vec<String>>,
+    create_schema: Option<bool>,
 }
 
 fn start(State(proxy): Proxy, kind: JobKind, body: Body) -> Answer<(StatusCode, Json<Job>)> {
     let body = body?;
-    let TablesBody { tables } = if body.is_empty() { TablesBody::default() } else { parse(&body)? };
+    let TablesBody { tables, create_schema } = if body.is_empty() { TablesBody::default() } else { parse(&body)? };
     if tables.as_ref().is_some_and(Vec::is_empty) {
         return Err(Failure::bad_request("tables: the list is empty; leave it out to mean all tables"));
     }
-    Ok((StatusCode::ACCEPTED, Json(proxy.start_job(kind, tables)?)))
+    let schema = match create_schema {
+        Some(_) if kind != JobKind::Backfill => {
+            return Err(Failure::bad_request("create_schema: only a backfill creates a schema"));
+        }
+        Some(true) => Schema::Created,
+        Some(false) | None => Schema::Present,
+    };
+    Ok((StatusCode::ACCEPTED, Json(proxy.start_job(kind, tables, schema)?)))
 }
 
 async fn job(State(proxy): Proxy, id: JobId) -> Answer<Json<Job>> {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, CopyOutStream, SimpleQueryMessage, SimpleQueryRow};
 
 use super::{Bound, Chunk, KeyKind, Pair, Table, hash_row, hash_sums, key_after, key_texts, predicate};
 use super::{share_number, whole_text};
@@ -198,11 +198,6 @@ impl Side<'_> {
         rows.first().map(|row| key(row, 0, self.shape().key.len())).transpose()
     }
 
-    /// Whether the table has no row at all.
-    pub async fn is_empty(&self) -> Result<bool, ProbeError> {
-        Ok(self.query(&format!("SELECT 1 FROM {} LIMIT 1", self.source())).await?.is_empty())
-    }
-
     /// The rows of `inner` behind the snapshot they were seen under, which is column 0 of each. The first column of
     /// `inner` must never be NULL: that is how no rows show.
     pub async fn snapshot_rows(&self, inner: &str) -> Result<(Snapshot, Vec<SimpleQueryRow>), ProbeError> {
@@ -214,6 +209,23 @@ impl Side<'_> {
         let snapshot = snapshot(rows.first().ok_or(ProbeError::Malformed("a snapshot"))?)?;
         rows.retain(|row| row.try_get(1).is_ok_and(|column| column.is_some()));
         Ok((snapshot, rows))
+    }
+
+    /// Whether the table has no row at all.
+    pub async fn is_empty(&self) -> Result<bool, ProbeError> {
+        Ok(self.query(&format!("SELECT 1 FROM {} LIMIT 1", self.source())).await?.is_empty())
+    }
+
+    /// How many rows have a key `> after` and `<= upto`.
+    pub async fn count(&self, after: &Bound, upto: &Bound) -> Result<u64, ProbeError> {
+        let range = predicate(self.shape(), &Chunk::Range { after: after.clone(), upto: upto.clone() });
+        let sql = format!("SELECT pg_catalog.count(*) FROM {} AS t WHERE {range}", self.source());
+        number(self.query(&sql).await?.first().ok_or(ProbeError::Malformed("a count"))?, 0)
+    }
+
+    /// What `COPY … TO STDOUT` prints, a line a message.
+    pub async fn copy_out(&self, sql: &str) -> Result<CopyOutStream, ProbeError> {
+        Ok(self.client.copy_out(sql).await?)
     }
 
     /// The rows of one statement, as text.

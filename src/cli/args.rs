@@ -67,8 +67,14 @@ pub(super) enum Talk {
     },
     /// Compare tables now, and report; exit code 1 when they diverged
     Check(Work),
-    /// Fill the shadow from the primary
-    Backfill(Work),
+    /// Fill the shadow from the primary, while the application writes
+    Backfill {
+        /// First bring the primary's schema to the empty shadow, by `pg_dump` and `psql` where the proxy runs
+        #[arg(long)]
+        create_schema: bool,
+        #[command(flatten)]
+        work: Work,
+    },
     /// Heal confirmed differences
     Repair(Work),
     /// Read the configuration again
@@ -141,6 +147,7 @@ mod tests {
             "ramp 12.5 --admin 127.0.0.1:1",
             "check public.a public.b",
             "backfill",
+            "backfill public.a --create-schema",
             "repair --token-file t",
             "reload",
             "pause",

@@ -9,7 +9,7 @@ use super::client::{Answer, Client, percent_encoded};
 use super::exit::{Exit, Failure};
 use super::{render, work};
 use crate::config::ReloadOutcome;
-use crate::report::job::JobKind;
+use crate::report::job::{JobKind, Schema};
 use crate::report::{Report, Status, Verdict};
 
 /// Carries the command out against the running proxy.
@@ -21,9 +21,12 @@ pub(super) async fn talk(command: Talk) -> Result<Exit, Failure> {
         }
         Talk::Report { table, values, target } => report(table.as_deref(), values, &target).await,
         Talk::Ramp { percent, target } => ramp(percent, &target).await,
-        Talk::Check(args) => work::work(JobKind::Check, args).await,
-        Talk::Backfill(args) => work::work(JobKind::Backfill, args).await,
-        Talk::Repair(args) => work::work(JobKind::Repair, args).await,
+        Talk::Check(args) => work::work(JobKind::Check, args, Schema::Present).await,
+        Talk::Backfill { create_schema, work: args } => {
+            let schema = if create_schema { Schema::Created } else { Schema::Present };
+            work::work(JobKind::Backfill, args, schema).await
+        }
+        Talk::Repair(args) => work::work(JobKind::Repair, args, Schema::Present).await,
         Talk::Reload { target } => {
             let answer = Client::new(&target)?.post("/reload", None).await?;
             show(&target, &answer, &render::reload(&answer.parse::<ReloadOutcome>()?));

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -12,7 +12,7 @@ use super::client::Client;
 use super::exit::{Exit, Failure};
 use super::render;
 use super::talk::{exit_of, say};
-use crate::report::job::{Job, JobKind, JobState};
+use crate::report::job::{Finding, Job, JobKind, JobState, JobTable, Schema, Severity};
 use crate::report::{Report, TableReport};
 
 /// Between two looks at the job.
@@ -21,13 +21,28 @@ const LOOK: Duration = Duration::from_millis(250);
 const LINE: Duration = Duration::from_secs(5);
 
 /// Starts the work and stays with it. Ctrl-c ends the following, not the work.
-pub(super) async fn work(kind: JobKind, args: Work) -> Result<Exit, Failure> {
+pub(super) async fn work(kind: JobKind, args: Work, schema: Schema) -> Result<Exit, Failure> {
     let Work { tables, target } = args;
     let client = Client::new(&target)?;
-    let body = (!tables.is_empty()).then(|| json!({"tables": tables}));
+    let mut body = serde_json::Map::new();
+    if !tables.is_empty() {
+        body.insert("tables".into(), json!(tables));
+    }
+    if schema == Schema::Created {
+        body.insert("create_schema".into(), json!(true));
+    }
+    let body = (!body.is_empty()).then(|| body.into());
     let started: Job = client.post(&format!("/{kind}"), body).await?.parse()?;
     let job = follow(&client, &started).await?;
+    let _ = write!(std::io::stderr(), "{}", findings(&job));
     match (job.state, &job.error) {
+        (JobState::Failed, _) if target.json => {
+            say(&json_line(&job));
+            return Ok(Exit::Bad);
+        }
+        (JobState::Failed, _) if job.findings.iter().any(|finding| finding.severity == Severity::Refused) => {
+            return Err(Failure::new(Exit::Bad, format!("{kind} refused: nothing was copied")));
+        }
         (JobState::Failed, Some(error)) => return Err(Failure::new(Exit::Bad, format!("{kind} failed: {error}"))),
         (JobState::Failed, None) => return Err(Failure::new(Exit::Bad, format!("{kind} failed"))),
         (JobState::Cancelled, _) => return Err(Failure::new(Exit::Bad, format!("{kind} was cancelled"))),
@@ -83,7 +98,7 @@ impl Display {
         if !std::io::stderr().is_terminal() {
             return Self::Lines { last: Instant::now() };
         }
-        let template = "{bar:30} {percent:>3} %  {human_pos} of about {human_len} rows, {per_sec}  {msg}";
+        let template = "{bar:30} {percent:>3} %  {human_pos} of about {human_len} rows, {msg}";
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         Self::Bar(ProgressBar::new(0).with_style(style))
     }
@@ -94,7 +109,7 @@ impl Display {
             Self::Bar(bar) => {
                 bar.set_length(estimated.max(done));
                 bar.set_position(done);
-                bar.set_message(job.tables.last().map(|table| table.table.clone()).unwrap_or_default());
+                bar.set_message(format!("{}{}", speed(job), at_work(job)));
             }
             Self::Lines { last } if last.elapsed() >= LINE => {
                 *last = Instant::now();
@@ -112,14 +127,48 @@ impl Display {
 }
 
 fn rows(job: &Job) -> (u64, u64) {
-    let sum = |of: fn(&crate::report::job::JobTable) -> u64| job.tables.iter().map(of).sum();
+    let sum = |of: fn(&JobTable) -> u64| job.tables.iter().map(of).sum();
     (sum(|table| table.rows_done), sum(|table| table.rows_estimated))
 }
 
 fn line(job: &Job) -> String {
     let (done, estimated) = rows(job);
-    let at = job.tables.last().map(|table| format!(", at {}", table.table)).unwrap_or_default();
-    format!("{} {}: {done} of about {} rows{at}", job.kind, job.id, estimated.max(done))
+    format!("{} {}: {done} of about {} rows, {}{}", job.kind, job.id, estimated.max(done), speed(job), at_work(job))
+}
+
+/// Rows a second of the tables at work, and how long the rest takes at that speed.
+fn speed(job: &Job) -> String {
+    let (done, estimated) = rows(job);
+    // An empty sum of floats is minus zero.
+    let per_second = at_work_on(job).fold(0.0, |sum, table| sum + table.rows_per_s);
+    let left = estimated.saturating_sub(done);
+    if per_second < 1.0 || left == 0 {
+        return format!("{per_second:.0} rows/s");
+    }
+    let seconds = Duration::from_secs((left as f64 / per_second) as u64);
+    format!("{per_second:.0} rows/s, {} left", HumanDuration(seconds))
+}
+
+/// Those of which rows are missing still; their order is that in which they were begun.
+fn at_work_on(job: &Job) -> impl Iterator<Item = &JobTable> {
+    job.tables.iter().filter(|table| table.rows_done > 0 && table.rows_done < table.rows_estimated)
+}
+
+fn at_work(job: &Job) -> String {
+    let names: Vec<_> = at_work_on(job).map(|table| table.table.as_str()).take(2).collect();
+    if names.is_empty() { String::new() } else { format!(", at {}", names.join(" and ")) }
+}
+
+/// What was found before the first row, a line each.
+fn findings(job: &Job) -> String {
+    let line = |finding: &Finding| {
+        let word = match finding.severity {
+            Severity::Refused => "refused",
+            Severity::Warning => "warning",
+        };
+        format!("{word}: {}: {}\n", finding.table, finding.what)
+    };
+    job.findings.iter().map(line).collect()
 }
 
 fn summary(job: &Job) -> String {
@@ -136,20 +185,23 @@ fn summary(job: &Job) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::job::JobTable;
 
     fn job() -> Job {
         let table =
             |name: &str, rows_done| JobTable { table: name.into(), rows_done, rows_estimated: 1000, rows_per_s: 10.0 };
         let tables = vec![table("public.items", 1000), table("public.orders", 40)];
-        Job { id: 3, kind: JobKind::Backfill, state: JobState::Running, tables, error: None }
+        Job { id: 3, kind: JobKind::Backfill, state: JobState::Running, tables, error: None, findings: Vec::new() }
     }
 
     #[test]
     fn work_is_told_in_words() {
-        assert_eq!(line(&job()), "backfill 3: 1040 of about 2000 rows, at public.orders");
+        assert_eq!(line(&job()), "backfill 3: 1040 of about 2000 rows, 10 rows/s, 2 minutes left, at public.orders");
         assert_eq!(summary(&job()), "backfill 3 is done: 1040 rows in 2 tables\n");
+        let finding = |severity, what: &str| Finding { table: "public.t".into(), severity, what: what.into() };
+        let found = vec![finding(Severity::Refused, "it is missing"), finding(Severity::Warning, "it has no key")];
+        let told = findings(&Job { findings: found, ..job() });
+        assert_eq!(told, "refused: public.t: it is missing\nwarning: public.t: it has no key\n");
         let begun = Job { tables: Vec::new(), ..job() };
-        assert_eq!(line(&begun), "backfill 3: 0 of about 0 rows");
+        assert_eq!(line(&begun), "backfill 3: 0 of about 0 rows, 0 rows/s");
     }
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::read::{Counted, Extent, Limit, Rows, read, read_share};
+use super::read::{Counted, Extent, Limit, Lines, Rows, read, read_lines, read_share};
+use super::throttle::Throttle;
 use crate::catalog::{Bound, Chunk, Pace, ProbeError, Share, Sides};
-use crate::effect::{Key, Seq, TableId};
-use crate::mirror::{Mirror, Refresh, Scope, Window};
+use crate::effect::{Key, Seq, TableId, line_key, lines};
+use crate::mirror::{Existing, Fill, Mirror, Refresh, Scope, Voided, Window};
 use crate::report::job::Progress;
 
 /// Rows of one refresh by key.
@@ -19,7 +20,7 @@ const BYTES_AT_ONCE: u64 = 4 << 20;
 /// Bounds on a share, which is read in one statement: twice what a share has on average.
 const SHARE: Limit = Limit { rows: 40_000, bytes: BYTES_AT_ONCE };
 /// Refreshes placed and not yet applied.
-const OUTSTANDING: usize = 4;
+const OUTSTANDING: usize = 2;
 /// Windows of one chunk that may be voided before the table is put off.
 const TRIES: u32 = 8;
 
@@ -41,6 +42,7 @@ pub(super) struct Healing<'a> {
     pub(super) sides: Sides<'a>,
     pub(super) progress: Option<Progress>,
     placed: VecDeque<Seq>,
+    throttle: Throttle,
     pace: Pace,
     /// Windows voided one after the other.
     voided: u32,
@@ -49,7 +51,7 @@ pub(super) struct Healing<'a> {
 impl<'a> Healing<'a> {
     pub(super) fn new(mirror: &'a Mirror, sides: Sides<'a>, progress: Option<Progress>) -> Self {
         let pace = Pace::new(1000, 20_000, Duration::from_millis(200));
-        Self { mirror, sides, progress, placed: VecDeque::new(), pace, voided: 0 }
+        Self { mirror, sides, progress, placed: VecDeque::new(), throttle: Throttle::default(), pace, voided: 0 }
     }
 
     pub(super) fn table(&self) -> TableId {
@@ -73,6 +75,17 @@ impl<'a> Healing<'a> {
         self.mirror.wait_applied(seq).await;
     }
 
+    /// Rests where the primary answers slowly, or the mirror is behind.
+    async fn rest(&mut self) -> Result<(), HealError> {
+        let begun = Instant::now();
+        self.sides.primary.query("SELECT 1").await?;
+        let rest = self.throttle.rest(begun.elapsed(), self.mirror.lag());
+        if !rest.is_zero() {
+            tokio::time::sleep(rest).await;
+        }
+        Ok(())
+    }
+
     /// Waits until everything that was placed is on the shadow: then marks may be cleared.
     pub(super) async fn settle(&mut self) {
         if let Some(last) = self.placed.drain(..).next_back() {
@@ -80,23 +93,28 @@ impl<'a> Healing<'a> {
         }
     }
 
-    /// Whether the shadow's rows of a chunk are the primary's; also how many there are. Equal sums need no window:
+    /// How the shadow's rows of a chunk stand to the primary's. Equal sums need no window:
     /// they say that the chunk stood as the primary's snapshot saw it, and what came later is in the ledger.
-    pub(super) async fn is_equal(&self, chunk: &Chunk) -> Result<Option<u64>, HealError> {
+    pub(super) async fn compare(&self, chunk: &Chunk) -> Result<Comparison, HealError> {
         let (_, ours) = self.sides.primary.sums(chunk).await?;
         self.catch_up().await;
         let (_, theirs) = self.sides.shadow.sums(chunk).await?;
-        Ok((ours == theirs).then_some(ours.rows))
+        Ok(match ours == theirs {
+            true => Comparison::Equal(ours.rows),
+            false if is_sparse(theirs.rows, ours.rows) => Comparison::Sparse,
+            false => Comparison::Different,
+        })
     }
 
     /// Reads back the keys `> after` and `<= upto`, in as many steps as their size takes.
     pub(super) async fn range(&mut self, mut after: Bound, upto: &Bound) -> Result<(), HealError> {
         loop {
+            self.rest().await?;
             let limit = Limit { rows: self.pace.rows(), bytes: BYTES_AT_ONCE };
             let reading = self.read(&Chunk::Range { after: after.clone(), upto: upto.clone() }, limit).await?;
             let reached = reading.rows.covered(limit, upto);
             let scope = Scope::Range { after: after.clone(), upto: reached.clone() };
-            if self.place(reading, scope, Existing::Replaced).await? {
+            if self.place(reading, scope).await? {
                 if reached == *upto {
                     return Ok(());
                 }
@@ -105,19 +123,36 @@ impl<'a> Healing<'a> {
         }
     }
 
-    /// Fills a table that was found empty, in the order of the primary's key.
-    pub(super) async fn fill(&mut self) -> Result<(), HealError> {
-        let mut after = None;
+    /// Copies the keys `> after`, in the order of the primary's key, to the end of the table, or of the part of which
+    /// the shadow has few; how far it came.
+    pub(super) async fn fill(&mut self, mut after: Bound, found: Found) -> Result<Bound, HealError> {
+        let mut size = Size::default();
         loop {
-            let limit = Limit { rows: self.pace.rows(), bytes: BYTES_AT_ONCE };
-            let reading = self.read(&Chunk::Range { after: after.clone(), upto: None }, limit).await?;
-            let reached = reading.rows.covered(limit, &None);
-            let scope = Scope::Keys(reading.rows.rows.iter().map(|(key, _)| key.clone()).collect());
-            if self.place(reading, scope, Existing::Kept).await? {
-                if reached.is_none() {
-                    return Ok(());
+            self.rest().await?;
+            let window = self.mirror.open_window(self.table());
+            let limit = Limit { rows: size.rows_in(BYTES_AT_ONCE).min(self.pace.rows()), bytes: BYTES_AT_ONCE };
+            let begun = Instant::now();
+            let Lines { snapshot, text, rows, extent } = read_lines(&self.sides.primary, &after, limit).await?;
+            self.pace.took(rows, begun.elapsed());
+            size = Size::of(text.len(), rows);
+            self.mirror.fence(self.table()).await;
+            let shape = Arc::clone(self.sides.shape());
+            let reached = lines(&text).next_back().and_then(|line| line_key(&shape, line));
+            let upto = reached.filter(|_| extent == Extent::Cut);
+            let (existing, goes_on) = match found {
+                Found::Empty => (Existing::Kept, true),
+                Found::Sparse => {
+                    let there = self.sides.shadow.count(&after, &upto).await?;
+                    let (after, upto) = (after.clone(), upto.clone());
+                    (Existing::Replaced { after, upto, newer: HashSet::new() }, is_sparse(there, rows))
                 }
-                after = reached;
+            };
+            let fill = Fill { shape, lines: text.into(), existing };
+            if self.placed(self.mirror.place_fill(window, &snapshot, fill), rows).await? {
+                if upto.is_none() || !goes_on {
+                    return Ok(upto);
+                }
+                after = upto;
             }
         }
     }
@@ -131,7 +166,7 @@ impl<'a> Healing<'a> {
             let reading = self.read(&Chunk::Keys(batch.clone()), limit).await?;
             let beyond: HashSet<Key> = reading.rows.beyond.iter().cloned().collect();
             let scope = Scope::Keys(batch.iter().filter(|key| !beyond.contains(*key)).cloned().collect());
-            if self.place(reading, scope, Existing::Replaced).await? {
+            if self.place(reading, scope).await? {
                 left.drain(..batch.len());
                 left.extend(beyond);
             }
@@ -153,7 +188,7 @@ impl<'a> Healing<'a> {
             }
             self.mirror.fence(self.table()).await;
             let reading = Reading { window, rows };
-            if !self.place(reading, Scope::Multiset { share, counts }, Existing::Replaced).await? {
+            if !self.place(reading, Scope::Multiset { share, counts }).await? {
                 left.push(share);
             }
         }
@@ -169,21 +204,19 @@ impl<'a> Healing<'a> {
         Ok(Reading { window, rows })
     }
 
-    /// False: something was written that names no key, so nothing was placed; to be read again, less at once.
-    async fn place(&mut self, reading: Reading, scope: Scope, existing: Existing) -> Result<bool, HealError> {
+    async fn place(&mut self, reading: Reading, scope: Scope) -> Result<bool, HealError> {
         let Reading { window, rows: Rows { snapshot, rows, .. } } = reading;
         let count = match &scope {
             Scope::Multiset { counts, .. } => counts.iter().sum(),
             Scope::Keys(_) | Scope::Range { .. } => rows.len() as u64,
         };
-        let refresh = Refresh {
-            shape: Arc::clone(self.sides.shape()),
-            scope,
-            rows,
-            newer: HashSet::new(),
-            insert_if_absent: existing == Existing::Kept,
-        };
-        let Ok(seq) = self.mirror.place(window, &snapshot, refresh) else {
+        let refresh = Refresh { shape: Arc::clone(self.sides.shape()), scope, rows, newer: HashSet::new() };
+        self.placed(self.mirror.place(window, &snapshot, refresh), count).await
+    }
+
+    /// False: something was written that names no key, so nothing was placed; to be read again, less at once.
+    async fn placed(&mut self, placed: Result<Seq, Voided>, rows: u64) -> Result<bool, HealError> {
+        let Ok(seq) = placed else {
             self.voided += 1;
             if self.voided > TRIES {
                 return Err(HealError::Voided);
@@ -193,7 +226,7 @@ impl<'a> Healing<'a> {
             return Ok(false);
         };
         self.voided = 0;
-        self.done(count);
+        self.done(rows);
         self.placed.push_back(seq);
         if self.placed.len() > OUTSTANDING
             && let Some(oldest) = self.placed.pop_front()
@@ -211,9 +244,44 @@ struct Reading {
     rows: Rows,
 }
 
-/// What becomes of rows that the shadow has already.
+/// How the shadow's rows of a chunk stand to the primary's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Existing {
-    Replaced,
-    Kept,
+pub(super) enum Comparison {
+    /// The same, so many.
+    Equal(u64),
+    /// Few are there: it is quicker to copy all than to find out which.
+    Sparse,
+    /// Others.
+    Different,
+}
+
+/// Why rows are copied unseen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The shadow had none (rule 27).
+    Empty,
+    /// It has few, as where a backfill was cut short, or the application has written before it began.
+    Sparse,
+}
+
+fn is_sparse(theirs: u64, ours: u64) -> bool {
+    theirs < ours / 2
+}
+
+/// How large rows are, as the last chunk had them.
+#[derive(Debug, Default, Clone, Copy)]
+struct Size {
+    bytes: u64,
+    rows: u64,
+}
+
+impl Size {
+    fn of(bytes: usize, rows: u64) -> Self {
+        Self { bytes: bytes as u64, rows }
+    }
+
+    /// How many fit into so many bytes.
+    fn rows_in(self, bytes: u64) -> u64 {
+        bytes.saturating_mul(self.rows).checked_div(self.bytes).map_or(u64::MAX, |rows| rows.max(1))
+    }
 }

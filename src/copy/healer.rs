@@ -10,18 +10,22 @@ use tracing::{debug, warn};
 
 use super::board::{self, Board};
 use super::heal::{HealError, Healing};
+use super::preflight::preflight;
 use super::schedule::{Ended, Schedule, Work};
+use super::schema::{SchemaError, create_schema};
 use super::walk::heal_table;
 use crate::catalog::{Handle, Pair, ProbeError, Sides, Way};
 use crate::config::{Live, Repair};
 use crate::effect::{Mark, Reason, TableId, Touched};
 use crate::mirror::Mirror;
-use crate::report::job::Progress;
+use crate::report::job::{Finding, Progress, Schema, Severity};
 use crate::server::{Both, ConnectError, Purpose};
 
 /// While something is suspect and waits, how often it is looked whether its time has come.
 const TICK: Duration = Duration::from_millis(50);
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(5);
+/// A schema that was brought over is seen in the catalog by then.
+const SCHEMA_SEEN: Duration = Duration::from_secs(30);
 
 /// Why tables were not read back.
 #[derive(Debug, Error)]
@@ -37,6 +41,26 @@ pub enum CopyError {
         /// What happened.
         why: String,
     },
+    /// Nothing was begun.
+    #[error("nothing was copied: {0}")]
+    Refused(String),
+    /// The schema was not brought over.
+    #[error("{0}")]
+    Schema(#[from] SchemaError),
+    /// A server could not be reached.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    /// A server could not be asked.
+    #[error("{0}")]
+    Probe(#[from] ProbeError),
+}
+
+impl CopyError {
+    fn refused(findings: &[Finding]) -> Self {
+        let refused = findings.iter().filter(|finding| finding.severity == Severity::Refused);
+        let list: Vec<_> = refused.map(|finding| format!("{}: {}", finding.table, finding.what)).collect();
+        Self::Refused(list.join("; "))
+    }
 }
 
 /// The running healer.
@@ -65,22 +89,70 @@ impl Healer {
     }
 
     /// Reads whole tables back (`schema.table`; all if `None`), and returns when that is done: a table that is empty
-    /// on the shadow is filled. Dropped before: it goes on, unwatched.
-    pub async fn backfill(&self, tables: Option<Vec<String>>, progress: Progress) -> Result<(), CopyError> {
-        let Shared { mirror, board, .. } = &*self.shared;
+    /// on the shadow is filled. Before the first row it looks at both sides' definitions, and tells what it finds in
+    /// `progress`. Dropped before its end: what was begun goes on, unwatched.
+    pub async fn backfill(
+        &self,
+        tables: Option<Vec<String>>,
+        schema: Schema,
+        progress: Progress,
+    ) -> Result<(), CopyError> {
+        let both = self.shared.connect(None).await?;
+        if schema == Schema::Created {
+            self.create_schema(&both, &progress).await?;
+        }
         let chosen = self.shared.choose(tables)?;
-        for (table, name, rows) in &chosen {
+        let pairs: Vec<Pair> = chosen.iter().filter_map(|(table, ..)| self.shared.pair(*table)).collect();
+        let preflight = preflight(&both, &pairs).await.map_err(ProbeError::from)?;
+        drop(both);
+        progress.found(preflight.findings.clone());
+        if preflight.refuses() {
+            return Err(CopyError::refused(&preflight.findings));
+        }
+        for step in &preflight.steps {
+            let names: Vec<&str> = step.iter().map(|&place| pairs[place].name.as_str()).collect();
+            let step = chosen.iter().filter(|(_, name, _)| names.contains(&name.as_str())).collect();
+            self.copy(step, &progress).await?;
+        }
+        Ok(())
+    }
+
+    /// These tables at once, to their end.
+    async fn copy(&self, tables: Vec<&Chosen>, progress: &Progress) -> Result<(), CopyError> {
+        let Shared { mirror, board, .. } = &*self.shared;
+        for (table, name, rows) in &tables {
             progress.begin_table(name, *rows);
             board.watch(*table, progress.clone());
         }
-        let ids: Vec<TableId> = chosen.iter().map(|(table, ..)| *table).collect();
-        mirror.mark(&Mark::Tables { touched: Touched::Tables(ids.clone()), reason: Reason::Backfill });
+        let ids: Vec<TableId> = tables.iter().map(|(table, ..)| *table).collect();
+        mirror.mark(&Mark::Tables { touched: Touched::Tables(ids), reason: Reason::Backfill });
         let suspects = mirror.suspect_tables();
-        for (id, table, _) in chosen {
+        for (id, table, _) in tables {
             // Not suspect any more: healed since.
-            let Some(suspect) = suspects.iter().find(|suspect| suspect.table == id) else { continue };
-            let healed = board.wait_healed(id, suspect.generation).await;
-            healed.map_err(|why| CopyError::Failed { table, why })?;
+            let Some(suspect) = suspects.iter().find(|suspect| suspect.table == *id) else { continue };
+            let healed = board.wait_healed(*id, suspect.generation).await;
+            healed.map_err(|why| CopyError::Failed { table: table.clone(), why })?;
+            progress.end_table(table);
+        }
+        Ok(())
+    }
+
+    /// Brings the schema over, and waits until it was seen there.
+    async fn create_schema(&self, both: &Both, progress: &Progress) -> Result<(), CopyError> {
+        let settings = self.shared.live.get();
+        let left_out = create_schema(&settings.primary.url, &settings.shadow.url, both).await?;
+        let finding = |what| Finding { table: "(database)".into(), severity: Severity::Warning, what };
+        progress.found(left_out.map(finding).into_iter().collect());
+        let Shared { primary, shadow, .. } = &*self.shared;
+        let seen = || {
+            let (ours, theirs) = (primary.get(), shadow.get());
+            let there = |name: String| theirs.tables.values().any(|table| table.shape.display_name() == name);
+            ours.tables.values().all(|table| there(table.shape.display_name()))
+        };
+        let deadline = Instant::now() + SCHEMA_SEEN;
+        while !seen() && Instant::now() < deadline {
+            shadow.reload();
+            tokio::time::sleep(TICK).await;
         }
         Ok(())
     }
@@ -97,14 +169,20 @@ impl Healer {
     }
 }
 
+/// Id, name and estimated rows of a table of the primary.
+type Chosen = (TableId, String, u64);
+
 impl Shared {
-    /// Id, name and estimated rows of these tables of the primary.
-    fn choose(&self, names: Option<Vec<String>>) -> Result<Vec<(TableId, String, u64)>, CopyError> {
+    fn choose(&self, names: Option<Vec<String>>) -> Result<Vec<Chosen>, CopyError> {
         let catalog = self.primary.get();
         let all = || {
             catalog.tables.values().map(|table| (table.shape.table, table.shape.display_name(), table.rows_estimate))
         };
-        let Some(names) = names else { return Ok(all().collect()) };
+        let Some(names) = names else {
+            let mut chosen: Vec<Chosen> = all().collect();
+            chosen.sort_unstable_by(|one, other| one.1.cmp(&other.1));
+            return Ok(chosen);
+        };
         let find = |name: String| all().find(|(_, found, _)| *found == name).ok_or(CopyError::UnknownTable(name));
         names.into_iter().map(find).collect()
     }

@@ -8,8 +8,12 @@
 mod board;
 mod heal;
 mod healer;
+mod preflight;
 mod read;
 mod schedule;
+mod schema;
+mod throttle;
 mod walk;
 
 pub use healer::{CopyError, Healer};
+pub use schema::SchemaError;

@@ -1,5 +1,9 @@
 //! Reading rows of the primary, with the snapshot they were seen under, in one statement bounded in rows and bytes.
 
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
+
 use crate::catalog::{Bound, Chunk, ProbeError, Share, Side, key, key_texts, predicate, record_text, whole_text};
 use crate::effect::{Key, Snapshot, quote_ident};
 
@@ -93,6 +97,63 @@ fn share_statement(side: &Side<'_>, share: Share, limit: Limit) -> String {
         table = side.source(),
         condition = predicate(shape, &Chunk::Share(share)),
         text = whole_text(shape),
+    )
+}
+
+/// Rows as COPY prints them, in the order of the key.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// Under this snapshot.
+    pub(super) snapshot: Snapshot,
+    /// Of the written columns.
+    pub(super) text: String,
+    /// How many.
+    pub(super) rows: u64,
+    /// Of the chunk that was asked for.
+    pub(super) extent: Extent,
+}
+
+/// Reads rows behind `after` for where the shadow has none. What comes behind the limit in bytes is thrown away, so
+/// that a table whose rows are larger than was thought takes time instead of memory.
+pub(super) async fn read_lines(side: &Side<'_>, after: &Bound, limit: Limit) -> Result<Lines, ProbeError> {
+    let mut stream = pin!(side.copy_out(&lines_statement(side, after, limit)).await?);
+    let (mut snapshot, mut text, mut rows, mut extent) = (None, Vec::new(), 0, Extent::Whole);
+    while let Some(line) = stream.try_next().await? {
+        match line.strip_prefix(b"\\N\t") {
+            None => snapshot = Some(snapshot_line(&line)?),
+            Some(line) if rows == 0 || (text.len() + line.len()) as u64 <= limit.bytes => {
+                text.extend_from_slice(line);
+                rows += 1;
+            }
+            Some(_) => extent = Extent::Cut,
+        }
+    }
+    if rows >= limit.rows {
+        extent = Extent::Cut;
+    }
+    let text = String::from_utf8(text).map_err(|_| ProbeError::Malformed("UTF-8"))?;
+    Ok(Lines { snapshot: snapshot.ok_or(ProbeError::Malformed("a snapshot"))?, text, rows, extent })
+}
+
+fn snapshot_line(line: &[u8]) -> Result<Snapshot, ProbeError> {
+    let text = line.split(|byte| *byte == b'\t').next().and_then(|field| std::str::from_utf8(field).ok());
+    text.and_then(|text| text.trim_end().parse().ok()).ok_or(ProbeError::Malformed("a snapshot"))
+}
+
+/// One row with the snapshot in the first column, and behind it the rows, whose first column is NULL.
+fn lines_statement(side: &Side<'_>, after: &Bound, limit: Limit) -> String {
+    let shape = side.shape();
+    let written: Vec<String> = shape.written().map(|(_, column)| format!("t.{}", quote_ident(&column.name))).collect();
+    let key: Vec<String> = shape.key_columns().map(|column| format!("t.{}", quote_ident(&column.name))).collect();
+    format!(
+        "COPY (SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text{nulls} UNION ALL \
+         (SELECT NULL, {written} FROM {table} AS t WHERE {condition} ORDER BY {key} LIMIT {rows})) TO STDOUT",
+        nulls = ", NULL".repeat(written.len()),
+        written = written.join(", "),
+        table = side.source(),
+        condition = predicate(shape, &Chunk::Range { after: after.clone(), upto: None }),
+        key = key.join(", "),
+        rows = limit.rows,
     )
 }
 

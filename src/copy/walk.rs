@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::heal::{HealError, Healing};
+use super::heal::{Comparison, Found, HealError, Healing};
 use crate::catalog::{Chunk, KeyKind, RowHash, Share, ShareSums, Way};
 use crate::effect::Key;
 
@@ -17,9 +17,8 @@ const MOST_SHARES: u32 = 1 << 16;
 pub(super) async fn heal_table(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(), HealError> {
     // Behind a fence: rows that are on their way must not be taken for rows that were never there (rule 27).
     healing.catch_up().await;
-    let keyed = healing.sides.pair().key_kind != KeyKind::None;
-    if keyed && healing.sides.shadow.is_empty().await? {
-        healing.fill().await?;
+    if is_fillable(healing) && healing.sides.shadow.is_empty().await? {
+        healing.fill(None, Found::Empty).await?;
     } else {
         match Way::of(healing.sides.pair()) {
             Way::Ranges => heal_ranges(healing).await?,
@@ -31,19 +30,32 @@ pub(super) async fn heal_table(healing: &mut Healing<'_>, rows_estimate: u64) ->
     Ok(())
 }
 
+/// Whether lines of its rows bear their keys, and both sides tell rows apart by them.
+fn is_fillable(healing: &Healing<'_>) -> bool {
+    let mut key = healing.sides.shape().key_columns();
+    healing.sides.pair().key_kind != KeyKind::None && key.all(|column| !column.generated)
+}
+
 async fn heal_ranges(healing: &mut Healing<'_>) -> Result<(), HealError> {
     let mut after = None;
     loop {
         let rows = healing.rows_at_once();
         let upto = healing.sides.primary.next_bound(&after, rows).await?;
-        match healing.is_equal(&Chunk::Range { after: after.clone(), upto: upto.clone() }).await? {
-            Some(rows) => healing.done(rows),
-            None => healing.range(after, &upto).await?,
-        }
-        if upto.is_none() {
+        let reached = match healing.compare(&Chunk::Range { after: after.clone(), upto: upto.clone() }).await? {
+            Comparison::Equal(rows) => {
+                healing.done(rows);
+                upto
+            }
+            Comparison::Sparse if is_fillable(healing) => healing.fill(after, Found::Sparse).await?,
+            Comparison::Sparse | Comparison::Different => {
+                healing.range(after, &upto).await?;
+                upto
+            }
+        };
+        if reached.is_none() {
             return Ok(());
         }
-        after = upto;
+        after = reached;
     }
 }
 
@@ -51,7 +63,7 @@ async fn heal_buckets(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(
     let of = u32::try_from(rows_estimate / BUCKET).unwrap_or(u32::MAX).saturating_add(1);
     for number in 0..of {
         let chunk = Chunk::Bucket { number, of };
-        if let Some(rows) = healing.is_equal(&chunk).await? {
+        if let Comparison::Equal(rows) = healing.compare(&chunk).await? {
             healing.done(rows);
             continue;
         }

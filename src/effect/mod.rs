@@ -4,6 +4,7 @@
 //! mirror; copy and check speak of the same [`Key`]s and [`Snapshot`]s. Nothing here does I/O or knows who uses it.
 
 mod key;
+mod lines;
 mod record;
 mod shape;
 mod snapshot;
@@ -11,6 +12,7 @@ mod stamp;
 mod transaction;
 
 pub use key::Key;
+pub use lines::{line_fields, line_key, lines, without_keys};
 pub use record::{MalformedRecord, fields};
 pub use shape::{Column, Shape, TableId, quote_ident};
 pub use snapshot::{MalformedSnapshot, Snapshot};

@@ -47,6 +47,11 @@ impl Shape {
     pub fn key_columns(&self) -> impl ExactSizeIterator<Item = &Column> {
         self.key.iter().map(|&index| &self.columns[index])
     }
+
+    /// The columns that are written, with their indexes: all but generated ones.
+    pub fn written(&self) -> impl Iterator<Item = (usize, &Column)> {
+        self.columns.iter().enumerate().filter(|(_, column)| !column.generated)
+    }
 }
 
 /// An identifier quoted for SQL, whatever is in it.

@@ -35,6 +35,8 @@ pub(super) enum Item {
     Transaction(Transaction),
     /// Rows read back from the primary.
     Refresh(Refresh),
+    /// Rows of the primary for where the shadow has none.
+    Fill(Fill),
 }
 
 impl Item {
@@ -42,6 +44,7 @@ impl Item {
     pub(super) fn touched(&self) -> Touched {
         match self {
             Self::Refresh(refresh) => Touched::Tables(vec![refresh.shape.table]),
+            Self::Fill(fill) => Touched::Tables(vec![fill.shape.table]),
             Self::Transaction(transaction) => {
                 let mut tables = Vec::new();
                 for change in &transaction.changes {
@@ -77,6 +80,13 @@ impl Item {
                     let rows = refresh.rows.iter().map(|(key, row)| PART + key.as_bytes().len() + row.len());
                     scope + keys_bytes(refresh.newer.iter()) + rows.sum::<usize>()
                 }
+                Self::Fill(fill) => {
+                    let keys = match &fill.existing {
+                        Existing::Kept => 0,
+                        Existing::Replaced { after, upto, newer } => keys_bytes(after.iter().chain(upto).chain(newer)),
+                    };
+                    keys + fill.lines.len()
+                }
             }
     }
 }
@@ -111,8 +121,34 @@ pub struct Refresh {
     pub rows: Vec<(Key, Box<str>)>,
     /// Keys of which the ledger already holds something that the rows' snapshot did not see: left untouched.
     pub newer: HashSet<Key>,
-    /// Only for a table found empty on the shadow: rows that are there already stay (rule 27), nothing is deleted.
-    pub insert_if_absent: bool,
+}
+
+/// Rows read from the primary for where the shadow has none, or few. Like a refresh it bears no stamp.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// The columns under which `lines` were printed; it has a key.
+    pub shape: Arc<Shape>,
+    /// As COPY prints the written columns, in text format. Rows are left out of which the ledger already holds
+    /// something that their snapshot did not see.
+    pub lines: Box<str>,
+    /// What becomes of rows that are there.
+    pub existing: Existing,
+}
+
+/// What becomes of rows that the shadow has where others are copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Existing {
+    /// They stay: right for a table, or an end of its key's order, that was found empty (rule 27).
+    Kept,
+    /// Those of keys `> after` and `<= upto` go, as in a refresh.
+    Replaced {
+        /// Excluded; `None` is infinity.
+        after: Option<Key>,
+        /// Included.
+        upto: Option<Key>,
+        /// These stay: the ledger holds something of them that the lines' snapshot did not see.
+        newer: HashSet<Key>,
+    },
 }
 
 /// What a refresh speaks for.

@@ -9,7 +9,7 @@ mod entry;
 mod ledger;
 
 pub use apply::{Appliers, ApplySettings};
-pub use entry::{Refresh, Scope};
+pub use entry::{Existing, Fill, Refresh, Scope};
 #[cfg(feature = "fuzzing")]
 pub use ledger::fuzzing;
 pub use ledger::{

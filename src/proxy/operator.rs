@@ -13,7 +13,7 @@ use crate::effect::TableId;
 use crate::mirror::{Appliers, Mirror};
 use crate::net::Gate;
 use crate::reads::Router;
-use crate::report::job::{Job, JobKind, Progress};
+use crate::report::job::{Job, JobKind, Progress, Schema};
 use crate::report::{MirrorReport, ReadsReport, Report, ServerState, Status, TableReport, rfc3339};
 use crate::telemetry::{Metrics, publish};
 
@@ -145,14 +145,14 @@ impl Control for Operator {
         self.reloader.reload()
     }
 
-    fn start_job(&self, kind: JobKind, tables: Option<Vec<String>>) -> Result<Job, ControlError> {
+    fn start_job(&self, kind: JobKind, tables: Option<Vec<String>>, schema: Schema) -> Result<Job, ControlError> {
         self.known(tables.as_deref().unwrap_or_default())?;
         let progress = self.jobs.begin(kind)?;
         let (checker, healer) = (Arc::clone(&self.checker), Arc::clone(&self.healer));
         let job = progress.job();
         self.runtime.spawn(async move {
             let ended = tokio::select! {
-                ended = work(kind, tables, &checker, &healer, progress.clone()) => ended,
+                ended = work(kind, tables, schema, &checker, &healer, progress.clone()) => ended,
                 () = progress.cancelled() => Ok(()),
             };
             progress.end(ended);
@@ -184,6 +184,7 @@ impl Control for Operator {
 async fn work(
     kind: JobKind,
     tables: Option<Vec<String>>,
+    schema: Schema,
     checker: &Checker,
     healer: &Healer,
     progress: Progress,
@@ -191,6 +192,6 @@ async fn work(
     match kind {
         JobKind::Check => checker.check(tables, progress).await.map_err(|error| error.to_string()),
         JobKind::Repair => checker.repair(tables, progress).await.map_err(|error| error.to_string()),
-        JobKind::Backfill => healer.backfill(tables, progress).await.map_err(|error| error.to_string()),
+        JobKind::Backfill => healer.backfill(tables, schema, progress).await.map_err(|error| error.to_string()),
     }
 }

@@ -57,6 +57,37 @@ pub struct JobTable {
     pub rows_per_s: f64,
 }
 
+/// What a finding leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing was begun because of it.
+    Refused,
+    /// The work goes on.
+    Warning,
+}
+
+/// What was found in the definitions before the work began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// `schema.table`, or `(database)`.
+    pub table: String,
+    /// What it leads to.
+    pub severity: Severity,
+    /// In words, with what to do.
+    pub what: String,
+}
+
+/// What a backfill does about the shadow's schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Schema {
+    /// It is there.
+    #[default]
+    Present,
+    /// It is brought over first.
+    Created,
+}
+
 /// A job as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -70,6 +101,9 @@ pub struct Job {
     pub tables: Vec<JobTable>,
     /// Why it failed.
     pub error: Option<String>,
+    /// What was found before it began; left out if nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// A job under way. Clones speak of the same one; who works updates it, who watches takes [`Progress::job`].
@@ -89,6 +123,7 @@ struct Stand {
     state: JobState,
     error: Option<String>,
     tables: Vec<Counted>,
+    findings: Vec<Finding>,
 }
 
 #[derive(Debug)]
@@ -103,7 +138,8 @@ struct Counted {
 impl Progress {
     /// A job that begins now.
     pub fn begin(id: u64, kind: JobKind) -> Self {
-        let stand = Mutex::new(Stand { state: JobState::Running, error: None, tables: Vec::new() });
+        let stand =
+            Mutex::new(Stand { state: JobState::Running, error: None, tables: Vec::new(), findings: Vec::new() });
         Self(Arc::new(Inner { id, kind, cancelled: watch::Sender::new(false), stand }))
     }
 
@@ -113,6 +149,11 @@ impl Progress {
         stand.tables.retain(|counted| counted.table != table);
         let table = table.to_owned();
         stand.tables.push(Counted { table, rows_done: 0, rows_estimated, begun: Instant::now(), took: None });
+    }
+
+    /// What was found before the first row.
+    pub fn found(&self, findings: Vec<Finding>) {
+        self.0.stand.lock().findings.extend(findings);
     }
 
     /// So many more rows of a table that was begun.
@@ -168,7 +209,8 @@ impl Progress {
     pub fn job(&self) -> Job {
         let stand = self.0.stand.lock();
         let tables = stand.tables.iter().map(Counted::now).collect();
-        Job { id: self.0.id, kind: self.0.kind, state: stand.state, tables, error: stand.error.clone() }
+        let (error, findings) = (stand.error.clone(), stand.findings.clone());
+        Job { id: self.0.id, kind: self.0.kind, state: stand.state, tables, error, findings }
     }
 }
 

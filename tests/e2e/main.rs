@@ -2,6 +2,7 @@
 //!
 //! One binary with a module per promise, so that it links once. Every test makes what it needs and leaves nothing.
 
+mod backfill;
 mod bulk;
 mod cancel;
 mod check;

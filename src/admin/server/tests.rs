@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::admin::{ControlError, Jobs, Values};
 use crate::config::{Place, Problem, Problems, ReloadOutcome};
-use crate::report::job::{Job, JobKind};
+use crate::report::job::{Job, JobKind, Schema};
 use crate::report::{MirrorReport, ReadsReport, Report, Status};
 
 #[derive(Default)]
@@ -86,8 +86,9 @@ impl Control for Fake {
         Ok(ReloadOutcome { changed: vec!["reads.percent".into()], generation: 2, ..ReloadOutcome::default() })
     }
 
-    fn start_job(&self, kind: JobKind, tables: Option<Vec<String>>) -> Result<Job, ControlError> {
-        self.tell(format!("{kind} {tables:?}"));
+    fn start_job(&self, kind: JobKind, tables: Option<Vec<String>>, schema: Schema) -> Result<Job, ControlError> {
+        let created = if schema == Schema::Created { " with its schema" } else { "" };
+        self.tell(format!("{kind} {tables:?}{created}"));
         self.jobs.begin(kind).map(|progress| progress.job())
     }
 
@@ -208,8 +209,10 @@ async fn jobs_are_started_watched_and_cancelled() {
     assert_eq!(job, json!({"id": 1, "kind": "check", "state": "running", "tables": [], "error": null}));
     let (code, _) = proxy.json("POST", "/check", "{\"tables\": [\"public.orders\"]}").await;
     assert_eq!(code, 409, "one of a kind at a time");
-    assert_eq!(proxy.json("POST", "/backfill", "{\"tables\": [\"public.orders\"]}").await.0, 202);
+    let body = "{\"tables\": [\"public.orders\"], \"create_schema\": true}";
+    assert_eq!(proxy.json("POST", "/backfill", body).await.0, 202);
     assert_eq!(proxy.json("POST", "/repair", "{}").await.0, 202);
+    assert_eq!(proxy.json("POST", "/check", "{\"create_schema\": true}").await.0, 400);
     assert_eq!(proxy.json("GET", "/jobs/2", "").await.1["kind"], "backfill");
     assert_eq!(proxy.json("DELETE", "/jobs/2", "").await.0, 200);
     assert_eq!(
@@ -217,7 +220,7 @@ async fn jobs_are_started_watched_and_cancelled() {
         [
             "check None",
             "check Some([\"public.orders\"])",
-            "backfill Some([\"public.orders\"])",
+            "backfill Some([\"public.orders\"]) with its schema",
             "repair None",
             "cancel 2"
         ]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::memory::Verdict;
 use super::writes::{Place, WriteSet};
 use crate::effect::{Change, Replay, RowChange, Seq, Shape, TableId};
-use crate::mirror::entry::{Entry, Item, Refresh};
+use crate::mirror::entry::{Entry, Existing, Fill, Item, Refresh};
 
 /// An entry with what is to be done about it.
 #[derive(Debug, Clone)]
@@ -17,6 +17,16 @@ pub(super) struct Task {
     pub(super) writes: WriteSet,
     /// Tables whose rows are deleted and inserted instead of updated.
     replaced: HashSet<TableId>,
+    filling: Filling,
+}
+
+/// How rows are put where the shadow has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filling {
+    /// By COPY; if one is there already, as by insert.
+    Copy,
+    /// By INSERT, each value cast to the shadow's type.
+    Insert,
 }
 
 /// What the shadow says of a table.
@@ -25,6 +35,8 @@ pub(super) struct Standing {
     pub(super) entangled: Entangled,
     /// A column beside the key is GENERATED ALWAYS AS IDENTITY: an UPDATE of it is refused (rule 10).
     pub(super) always_identity: bool,
+    /// Its columns have the types of the shape: it reads what the primary's COPY printed.
+    pub(super) types_agree: bool,
 }
 
 /// Whether rows of a table depend on others than those with their key.
@@ -78,6 +90,7 @@ pub(super) enum Step<'a> {
     Rows(Vec<&'a RowChange>),
     Replay(&'a Replay),
     Refresh(&'a Refresh),
+    Fill(&'a Fill, Filling),
 }
 
 impl Task {
@@ -88,6 +101,7 @@ impl Task {
         standing: impl Fn(&Shape) -> Standing,
     ) -> Self {
         let (mut admitted, mut writes, mut replaced) = (Vec::new(), WriteSet::default(), HashSet::new());
+        let mut filling = Filling::Insert;
         let mut touch = |shape: &Shape, writes: &mut WriteSet| {
             let standing = standing(shape);
             match standing.entangled {
@@ -108,6 +122,16 @@ impl Task {
                 touch(&refresh.shape, &mut writes);
                 writes.add_whole(Place::Table(refresh.shape.table));
             }
+            Item::Fill(fill) => {
+                touch(&fill.shape, &mut writes);
+                writes.add_whole(Place::Table(fill.shape.table));
+                let Standing { types_agree, entangled, .. } = standing(&fill.shape);
+                // Where foreign keys are checked a delete acts on other rows: what can stay is updated.
+                let deletes = fill.existing != Existing::Kept && entangled == Entangled::ForeignKeys;
+                if types_agree && !deletes {
+                    filling = Filling::Copy;
+                }
+            }
             Item::Transaction(transaction) => {
                 for (index, change) in transaction.changes.iter().enumerate() {
                     match change {
@@ -125,7 +149,7 @@ impl Task {
                 }
             }
         }
-        Self { entry, admitted, writes, replaced }
+        Self { entry, admitted, writes, replaced, filling }
     }
 
     pub(super) fn seq(&self) -> Seq {
@@ -143,14 +167,15 @@ impl Task {
         self.admitted.len()
     }
 
-    /// Whether it shares no transaction of the shadow with others: a replayed statement or a refresh.
+    /// Whether it shares no transaction of the shadow with others: a replayed statement, a refresh or a fill.
     pub(super) fn is_single(&self) -> bool {
-        matches!(self.writes, WriteSet::Everything) || matches!(self.entry.item, Item::Refresh(_))
+        matches!(self.writes, WriteSet::Everything) || !matches!(self.entry.item, Item::Transaction(_))
     }
 
     fn steps(&self) -> Vec<Step<'_>> {
         let transaction = match &self.entry.item {
             Item::Refresh(refresh) => return vec![Step::Refresh(refresh)],
+            Item::Fill(fill) => return vec![Step::Fill(fill, self.filling)],
             Item::Transaction(transaction) => transaction,
         };
         let mut steps = Vec::new();

@@ -12,11 +12,11 @@ pub(super) enum Told<'a> {
     Replay(&'a Replay),
 }
 
-/// What the transaction at `entry` tells, in order; nothing of a refresh.
+/// What the transaction at `entry` tells, in order; nothing of rows read back.
 pub(super) fn changes(entry: &Entry) -> impl Iterator<Item = Told<'_>> {
     let changes = match &entry.item {
         Item::Transaction(transaction) => &transaction.changes[..],
-        Item::Refresh(_) => &[],
+        Item::Refresh(_) | Item::Fill(_) => &[],
     };
     changes.iter().filter_map(|change| match change {
         Change::Row(row) => Some(Told::Row(row)),
@@ -27,15 +27,16 @@ pub(super) fn changes(entry: &Entry) -> impl Iterator<Item = Told<'_>> {
 
 /// The shapes under which the rows of `entry` were printed; one may come several times.
 pub(super) fn shapes(entry: &Entry) -> impl Iterator<Item = &Arc<Shape>> {
-    let refresh = match &entry.item {
+    let read_back = match &entry.item {
         Item::Refresh(refresh) => Some(&refresh.shape),
+        Item::Fill(fill) => Some(&fill.shape),
         Item::Transaction(_) => None,
     };
     let rows = changes(entry).filter_map(|told| match told {
         Told::Row(row) => Some(&row.shape),
         Told::Replay(_) => None,
     });
-    refresh.into_iter().chain(rows)
+    read_back.into_iter().chain(rows)
 }
 
 /// Keys whose order of writes is not known (rules 4 and 6).
@@ -57,11 +58,13 @@ pub(super) fn quarantined(entry: &Entry) -> Vec<Mark> {
 }
 
 /// What rows read back spoke for, when the shadow refused them.
-pub(super) fn refresh_refused(refresh: &Refresh) -> Mark {
-    let (table, reason) = (refresh.shape.table, Reason::Quarantine);
-    match &refresh.scope {
-        Scope::Keys(keys) => Mark::Keys { table, keys: keys.clone(), reason },
-        Scope::Range { .. } | Scope::Multiset { .. } => Mark::Tables { touched: Touched::Tables(vec![table]), reason },
+pub(super) fn read_back_refused(item: &Item) -> Mark {
+    let reason = Reason::Quarantine;
+    match item {
+        Item::Refresh(Refresh { shape, scope: Scope::Keys(keys), .. }) => {
+            Mark::Keys { table: shape.table, keys: keys.clone(), reason }
+        }
+        _ => Mark::Tables { touched: item.touched(), reason },
     }
 }
 

@@ -2,23 +2,27 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 
-use futures_util::FutureExt;
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
+use futures_util::{FutureExt, SinkExt};
 use tokio_postgres::Statement;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::batch::Form;
+use super::batch::{Filling, Form};
 use super::compact::Group;
-use super::outcome::{INVALID_TEXT, Refusal, Trouble};
+use super::outcome::{INVALID_TEXT, Refusal, Trouble, UNIQUE_VIOLATION};
 use super::sql::{self, Bounds, Conflict};
 use crate::catalog::Share;
-use crate::effect::{Key, Shape, TableId, fields};
-use crate::mirror::entry::{Refresh, Scope};
+use crate::effect::{Key, Shape, TableId, fields, line_fields, line_key, lines};
+use crate::mirror::entry::{Existing, Fill, Refresh, Scope};
 use crate::server::Client;
 
 /// Past so many prepared statements all are let go.
 const MAX_STATEMENTS: usize = 256;
+/// Sent as one message of a COPY.
+const COPY_BYTES: usize = 64 << 10;
 
 /// A connection and its prepared statements, by their text.
 #[derive(Debug)]
@@ -90,7 +94,6 @@ impl Rows {
         let mut bound = Vec::new();
         match &refresh.scope {
             Scope::Multiset { share, counts } => return self.make_equal(shape, *share, counts, images).await,
-            _ if refresh.insert_if_absent => bound.extend(self.upsert(shape, Conflict::Nothing, images).await?),
             Scope::Keys(keys) => {
                 let there: HashSet<&Key> = match form {
                     Form::Upsert => refresh.rows.iter().map(|(key, _)| key).collect(),
@@ -110,6 +113,70 @@ impl Rows {
             }
         }
         self.execute(false, &bound).await
+    }
+
+    /// Puts rows where there are none or few, inside the open transaction.
+    pub(super) async fn fill(&mut self, fill: &Fill, filling: Filling, form: Form) -> Result<(), Trouble> {
+        match &fill.existing {
+            Existing::Kept => self.add(fill, filling).await,
+            Existing::Replaced { after, upto, newer } => {
+                let form = if filling == Filling::Copy { Form::Replace } else { form };
+                let bounds = (after.as_ref(), upto.as_ref());
+                self.replace(fill, filling, form, bounds, newer).await
+            }
+        }
+    }
+
+    /// Adds the rows that are not there. Mostly none is there.
+    async fn add(&mut self, fill: &Fill, filling: Filling) -> Result<(), Trouble> {
+        if filling == Filling::Copy {
+            self.client.batch_execute("SAVEPOINT fill").await?;
+            match self.copy_in(fill).await {
+                Err(Trouble::Refused(refusal)) if refusal.sqlstate == UNIQUE_VIOLATION => {
+                    self.client.batch_execute("ROLLBACK TO SAVEPOINT fill").await?;
+                }
+                copied => return copied,
+            }
+        }
+        let arrays = line_columns(&fill.shape, &fill.lines)?;
+        let inserted = self.insert(&fill.shape, Conflict::Nothing, arrays).await?;
+        self.execute(false, inserted.as_slice()).await
+    }
+
+    /// Puts the rows in place of those in their range.
+    async fn replace(
+        &mut self,
+        fill: &Fill,
+        filling: Filling,
+        form: Form,
+        (after, upto): (Option<&Key>, Option<&Key>),
+        newer: &HashSet<Key>,
+    ) -> Result<(), Trouble> {
+        let shape = &*fill.shape;
+        let keys: Vec<Key> = match form {
+            Form::Upsert => lines(&fill.lines).filter_map(|line| line_key(shape, line)).collect(),
+            Form::Replace => Vec::new(),
+        };
+        let kept: Vec<&Key> = newer.iter().chain(&keys).collect();
+        let mut bound = vec![self.delete_range(shape, &kept, after, upto).await?];
+        if filling == Filling::Copy {
+            self.execute(false, &bound).await?;
+            return self.copy_in(fill).await;
+        }
+        let arrays = line_columns(shape, &fill.lines)?;
+        bound.extend(self.insert(shape, conflict(form), arrays).await?);
+        self.execute(false, &bound).await
+    }
+
+    async fn copy_in(&self, fill: &Fill) -> Result<(), Trouble> {
+        let about = |error: tokio_postgres::Error| Trouble::from(error).about(|| fill.shape.display_name());
+        let sink = self.client.copy_in::<_, Bytes>(&sql::copy_in(&fill.shape)).await.map_err(about)?;
+        let mut sink = pin!(sink);
+        for part in fill.lines.as_bytes().chunks(COPY_BYTES) {
+            sink.feed(Bytes::copy_from_slice(part)).await.map_err(about)?;
+        }
+        sink.finish().await.map_err(about)?;
+        Ok(())
     }
 
     /// Makes a share of the shadow's rows equal to these, of each so many.
@@ -146,12 +213,20 @@ impl Rows {
         &mut self,
         shape: &Shape,
         conflict: Conflict,
-        images: impl ExactSizeIterator<Item = &'a str>,
+        images: impl Iterator<Item = &'a str>,
     ) -> Result<Option<Bound<'a>>, Trouble> {
-        if images.len() == 0 {
+        self.insert(shape, conflict, columns(shape, images)?).await
+    }
+
+    async fn insert<'a>(
+        &mut self,
+        shape: &Shape,
+        conflict: Conflict,
+        arrays: Vec<Array<'a>>,
+    ) -> Result<Option<Bound<'a>>, Trouble> {
+        if arrays.first().is_none_or(Vec::is_empty) {
             return Ok(None);
         }
-        let arrays = columns(shape, images)?;
         let statement = self.prepare(shape, sql::upsert(shape, conflict), arrays.len(), 0).await?;
         Ok(Some(Bound { statement, arrays, texts: Vec::new() }))
     }
@@ -209,14 +284,29 @@ fn conflict(form: Form) -> Conflict {
 
 /// Images turned into one array per written column.
 fn columns<'a>(shape: &Shape, images: impl Iterator<Item = &'a str>) -> Result<Vec<Array<'a>>, Trouble> {
-    let mut arrays: Vec<Array<'a>> = sql::written(shape).map(|_| Vec::new()).collect();
+    let mut arrays: Vec<Array<'a>> = shape.written().map(|_| Vec::new()).collect();
     for image in images {
         let mut fields = fields(image).map_err(|error| unreadable(shape, &error.to_string()))?;
         if fields.len() != shape.columns.len() {
             return Err(unreadable(shape, "the row image has another number of columns than its table"));
         }
-        for (array, (index, _)) in arrays.iter_mut().zip(sql::written(shape)) {
+        for (array, (index, _)) in arrays.iter_mut().zip(shape.written()) {
             array.push(fields[index].take());
+        }
+    }
+    Ok(arrays)
+}
+
+/// Lines turned into one array per written column.
+fn line_columns<'a>(shape: &Shape, text: &'a str) -> Result<Vec<Array<'a>>, Trouble> {
+    let mut arrays: Vec<Array<'a>> = shape.written().map(|_| Vec::new()).collect();
+    for line in lines(text) {
+        let mut fields = line_fields(line);
+        for array in &mut arrays {
+            array.push(fields.next().ok_or_else(|| unreadable(shape, "a line has fewer fields than its table"))?);
+        }
+        if fields.next().is_some() {
+            return Err(unreadable(shape, "a line has more fields than its table"));
         }
     }
     Ok(arrays)

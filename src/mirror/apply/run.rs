@@ -27,7 +27,7 @@ use super::worker::{Turn, Worker};
 use super::writes::{Place, WriteSet};
 use super::{marks, marks::shapes};
 use crate::effect::{Key, Mark, Reason, Seq, TableId, Touched};
-use crate::mirror::entry::{Entry, Item};
+use crate::mirror::entry::{Entry, Fill, Item, Refresh};
 use crate::mirror::ledger::Outcome;
 use crate::report::Quarantined;
 
@@ -420,9 +420,9 @@ impl<S: Source> Run<S> {
         };
         self.health.refused(tables(batch), &refusal.to_string());
         match (&task.entry.item, batch.trial) {
-            (Item::Refresh(refresh), _) => {
-                tracing::warn!("the shadow refuses rows read back for {}: {refusal}", refresh.shape.display_name());
-                self.source.mark(&marks::refresh_refused(refresh));
+            (item @ (Item::Refresh(Refresh { shape, .. }) | Item::Fill(Fill { shape, .. })), _) => {
+                tracing::warn!("the shadow refuses rows read back for {}: {refusal}", shape.display_name());
+                self.source.mark(&marks::read_back_refused(item));
                 self.decided(task.seq(), Outcome::Applied);
             }
             // What waits is passed by rows read back: an image by key may come behind them, a row without key would

@@ -32,7 +32,8 @@ const TRIGGERS_FIRE: &str = "triggers and foreign keys fire on the shadow: \
     GRANT SET ON PARAMETER session_replication_role to the user of `shadow.url`";
 
 /// Of the table `$1.$2` with the key columns `$3`, sorted, and of its partitions: has it unique indexes besides the
-/// key or exclusion constraints, foreign keys or triggers, identity columns besides the key that refuse an UPDATE?
+/// key or exclusion constraints, foreign keys or triggers, identity columns besides the key that refuse an UPDATE; and
+/// have all the columns `$4` the types `$5`?
 const STANDING: &str = r#"
     WITH target AS (
         SELECT c.oid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -53,7 +54,14 @@ const STANDING: &str = r#"
         OR EXISTS (SELECT FROM pg_catalog.pg_trigger AS g JOIN family ON g.tgrelid = family.oid
             WHERE NOT g.tgisinternal AND g.tgenabled <> 'D'),
         EXISTS (SELECT FROM pg_catalog.pg_attribute AS a JOIN target ON a.attrelid = target.oid
-            WHERE a.attidentity = 'a' AND NOT a.attisdropped AND a.attname::pg_catalog.text <> ALL ($3))
+            WHERE a.attidentity = 'a' AND NOT a.attisdropped AND a.attname::pg_catalog.text <> ALL ($3)),
+        NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($4::pg_catalog.text[]),
+                pg_catalog.unnest($5::pg_catalog.text[])) AS w(name, type)
+            WHERE NOT EXISTS (SELECT FROM target JOIN pg_catalog.pg_attribute AS a ON a.attrelid = target.oid
+                JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+                JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+                WHERE a.attname::pg_catalog.text = w.name AND a.attnum > 0 AND NOT a.attisdropped
+                AND pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname) = w.type))
 "#;
 
 impl Shadow {
@@ -112,14 +120,16 @@ impl Shadow {
     async fn ask(&self, shape: &Shape) -> Result<Standing, Trouble> {
         let mut key: Vec<&str> = shape.key_columns().map(|column| column.name.as_str()).collect();
         key.sort_unstable();
-        let row = self.control.query_one(STANDING, &[&shape.schema, &shape.name, &key]).await?;
+        let (names, types): (Vec<&str>, Vec<&str>) =
+            shape.written().map(|(_, column)| (column.name.as_str(), column.type_name.as_str())).unzip();
+        let row = self.control.query_one(STANDING, &[&shape.schema, &shape.name, &key, &names, &types]).await?;
         let (unique, acts): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
         let entangled = match (unique, acts && !self.replica) {
             (_, true) => Entangled::ForeignKeys,
             (true, false) => Entangled::Itself,
             (false, false) => Entangled::No,
         };
-        Ok(Standing { entangled, always_identity: row.try_get(2)? })
+        Ok(Standing { entangled, always_identity: row.try_get(2)?, types_agree: row.try_get(3)? })
     }
 }
 

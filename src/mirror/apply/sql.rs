@@ -22,14 +22,9 @@ pub(super) struct Bounds {
     pub(super) upto: bool,
 }
 
-/// The columns that are written: all but generated ones.
-pub(super) fn written(shape: &Shape) -> impl Iterator<Item = (usize, &Column)> {
-    shape.columns.iter().enumerate().filter(|(_, column)| !column.generated)
-}
-
 /// Inserts rows; one parameter per written column.
 pub(super) fn upsert(shape: &Shape, conflict: Conflict) -> String {
-    let columns: Vec<&Column> = written(shape).map(|(_, column)| column).collect();
+    let columns: Vec<&Column> = shape.written().map(|(_, column)| column).collect();
     format!(
         "INSERT INTO {table} AS t ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {rows}{conflict}",
         table = shape.sql_name(),
@@ -40,13 +35,19 @@ pub(super) fn upsert(shape: &Shape, conflict: Conflict) -> String {
     )
 }
 
+/// Inserts rows that come as lines of the written columns.
+pub(super) fn copy_in(shape: &Shape) -> String {
+    let columns: Vec<&Column> = shape.written().map(|(_, column)| column).collect();
+    format!("COPY {} ({}) FROM STDIN", shape.sql_name(), list(&columns, |_, column| quote_ident(&column.name)))
+}
+
 fn on_conflict(shape: &Shape, conflict: Conflict) -> String {
     if conflict == Conflict::Raise || shape.key.is_empty() {
         return String::new();
     }
     let key: Vec<&Column> = shape.key_columns().collect();
     let rest: Vec<&Column> =
-        written(shape).filter(|(index, _)| !shape.key.contains(index)).map(|(_, column)| column).collect();
+        shape.written().filter(|(index, _)| !shape.key.contains(index)).map(|(_, column)| column).collect();
     let target = list(&key, |_, column| quote_ident(&column.name));
     if conflict == Conflict::Nothing || rest.is_empty() {
         return format!(" ON CONFLICT ({target}) DO NOTHING");
@@ -107,7 +108,7 @@ pub(super) fn lock(shape: &Shape) -> String {
 /// often each row is there, and number and count of the share. Rows are compared by their text: not every type has an
 /// equality.
 pub(super) fn delete_surplus(shape: &Shape) -> String {
-    let columns: Vec<&Column> = written(shape).map(|(_, column)| column).collect();
+    let columns: Vec<&Column> = shape.written().map(|(_, column)| column).collect();
     format!(
         "WITH wanted AS (SELECT {wanted} AS image, pg_catalog.sum({times}) AS number FROM {rows} GROUP BY 1), \
          present AS (SELECT p.*, pg_catalog.row_number() OVER (PARTITION BY p.image) AS number FROM {present}) \
@@ -125,7 +126,7 @@ pub(super) fn delete_surplus(shape: &Shape) -> String {
 /// Inserts the whole rows of which the shadow has fewer in a share than the parameters say, which are those of
 /// [`delete_surplus`].
 pub(super) fn insert_missing(shape: &Shape) -> String {
-    let columns: Vec<&Column> = written(shape).map(|(_, column)| column).collect();
+    let columns: Vec<&Column> = shape.written().map(|(_, column)| column).collect();
     format!(
         "WITH present AS (SELECT p.image, pg_catalog.count(*) AS number FROM {present} GROUP BY 1), \
          wanted AS (SELECT w.*, pg_catalog.sum(w.number) OVER (PARTITION BY w.image ROWS UNBOUNDED PRECEDING)\

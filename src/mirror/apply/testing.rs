@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::effect::{Change, Column, Epoch, Key, Lsn, RowChange, Seq, Shape, Stamp, TableId, Transaction, Xid};
-use crate::mirror::entry::{Entry, Item, Refresh};
+use crate::mirror::entry::{Entry, Fill, Item, Refresh};
 
 /// A table of schema `public` whose columns are written `name` (an int4) or `name type`; `=` in front: generated.
 pub(super) fn shape(table: u32, name: &str, columns: &[&str], key: &[usize]) -> Arc<Shape> {
@@ -38,4 +38,8 @@ pub(super) fn entry(seq: u64, changes: Vec<Change>) -> Arc<Entry> {
 
 pub(super) fn refresh(seq: u64, refresh: Refresh) -> Arc<Entry> {
     Arc::new(Entry { seq: Seq(seq), horizon: seq, item: Item::Refresh(refresh), bytes: 100 })
+}
+
+pub(super) fn fill(seq: u64, fill: Fill) -> Arc<Entry> {
+    Arc::new(Entry { seq: Seq(seq), horizon: seq, item: Item::Fill(fill), bytes: 100 })
 }

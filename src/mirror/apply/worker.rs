@@ -104,6 +104,10 @@ impl Worker {
                     self.begin(begun).await?;
                     self.rows.refresh(refresh, batch.form_for(refresh.shape.table)).await?;
                 }
+                Step::Fill(fill, filling) => {
+                    self.begin(begun).await?;
+                    self.rows.fill(fill, filling, batch.form_for(fill.shape.table)).await?;
+                }
             }
             begun = true;
         }

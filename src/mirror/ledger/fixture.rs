@@ -71,7 +71,6 @@ pub(super) fn refresh(table: TableId, ids: &[&str]) -> Refresh {
         scope: Scope::Range { after: None, upto: None },
         rows: ids.iter().map(|id| (key(id), format!("({id},old,)").into())).collect(),
         newer: HashSet::new(),
-        insert_if_absent: false,
     }
 }
 
@@ -98,7 +97,7 @@ pub(super) fn open(folder: &Path) -> (Mirror, Feed) {
 pub(super) mod strategy {
     use super::*;
     use crate::catalog::Share;
-    use crate::mirror::entry::Item;
+    use crate::mirror::entry::{Existing, Fill, Item};
     use proptest::prelude::*;
 
     fn any_shape() -> impl Strategy<Value = Arc<Shape>> {
@@ -135,11 +134,16 @@ pub(super) mod strategy {
             range.prop_map(|(after, upto)| Scope::Range { after, upto })
         ];
         let rows = prop::collection::vec((any_key(), ".*".prop_map(String::into_boxed_str)), 0..3);
-        (any_shape(), scope, rows, prop::collection::hash_set(any_key(), 0..3), any::<bool>()).prop_map(
-            |(shape, scope, rows, newer, insert_if_absent)| {
-                Item::Refresh(Refresh { shape, scope, rows, newer, insert_if_absent })
-            },
-        )
+        (any_shape(), scope, rows, prop::collection::hash_set(any_key(), 0..3))
+            .prop_map(|(shape, scope, rows, newer)| Item::Refresh(Refresh { shape, scope, rows, newer }))
+    }
+
+    fn any_fill() -> impl Strategy<Value = Item> {
+        let bounds = (prop::option::of(any_key()), prop::option::of(any_key()));
+        let replaced = (bounds, prop::collection::hash_set(any_key(), 0..3))
+            .prop_map(|((after, upto), newer)| Existing::Replaced { after, upto, newer });
+        (any_shape(), ".*", prop_oneof![Just(Existing::Kept), replaced])
+            .prop_map(|(shape, lines, existing)| Item::Fill(Fill { shape, lines: lines.into(), existing }))
     }
 
     pub(in crate::mirror::ledger) fn item() -> impl Strategy<Value = Item> {
@@ -147,6 +151,6 @@ pub(super) mod strategy {
         let transaction = (prop::option::of(any::<u64>()), any::<u64>(), changes).prop_map(|(xid, ms, changes)| {
             Item::Transaction(Transaction { xid: xid.map(Xid), committed_ms: ms, changes })
         });
-        prop_oneof![transaction, any_refresh()]
+        prop_oneof![transaction, any_refresh(), any_fill()]
     }
 }

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
 use thiserror::Error;
 
-use crate::effect::{Key, Reason, Seq, Snapshot, TableId};
-use crate::mirror::entry::{Item, Refresh, Scope};
+use crate::effect::{Key, Reason, Seq, Snapshot, TableId, without_keys};
+use crate::mirror::entry::{Existing, Fill, Item, Refresh, Scope};
 
 use super::Mirror;
+use super::placement::Placement;
 use super::shared::Shared;
 use super::suspects::{Suspect, SuspectKeys};
 
@@ -75,17 +77,50 @@ impl Mirror {
     /// events bear no key any event voids.
     pub fn place(&self, window: Window, snapshot: &Snapshot, mut refresh: Refresh) -> Result<Seq, Voided> {
         let keyless = refresh.shape.key.is_empty() || matches!(refresh.scope, Scope::Multiset { .. });
-        let mut placement = self.shared.placement.lock();
+        let placement = self.shared.placement.lock();
         if keyless && !placement.windows.is_quiet(window.table, window.id) {
             return Err(Voided);
         }
-        let newer = placement.windows.newer(window.table, window.id, snapshot);
-        let placed = newer.and_then(|newer| {
+        self.place_in(placement, window, snapshot, |newer| {
             refresh.newer.extend(newer);
             if !keyless {
                 refresh.rows.retain(|(key, _)| !refresh.newer.contains(key));
             }
-            let item = Item::Refresh(refresh);
+            Item::Refresh(refresh)
+        })
+    }
+
+    /// The same for rows that go where the shadow has none or few.
+    pub fn place_fill(&self, window: Window, snapshot: &Snapshot, mut fill: Fill) -> Result<Seq, Voided> {
+        let leave_out = |fill: &mut Fill, keys: &HashSet<Key>| {
+            fill.lines = without_keys(&fill.shape, &fill.lines, |key| keys.contains(key)).into_boxed_str();
+            if let Existing::Replaced { newer, .. } = &mut fill.existing {
+                newer.extend(keys.iter().cloned());
+            }
+        };
+        // Most is done before sessions have to wait for the lock.
+        let early = window.newer(snapshot)?;
+        if !early.is_empty() {
+            leave_out(&mut fill, &early);
+        }
+        self.place_in(self.shared.placement.lock(), window, snapshot, |newer| {
+            if newer.len() > early.len() {
+                leave_out(&mut fill, &newer);
+            }
+            Item::Fill(fill)
+        })
+    }
+
+    fn place_in(
+        &self,
+        mut placement: MutexGuard<'_, Placement>,
+        window: Window,
+        snapshot: &Snapshot,
+        item: impl FnOnce(HashSet<Key>) -> Item,
+    ) -> Result<Seq, Voided> {
+        let newer = placement.windows.newer(window.table, window.id, snapshot);
+        let placed = newer.and_then(|newer| {
+            let item = item(newer);
             if !self.shared.admits_refresh(&placement, item.bytes()) {
                 return Err(Voided);
             }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::stage::Stage;
 use crate::catalog::Share;
-use crate::effect::{Key, Mark, Reason, Shape, TableId};
+use crate::effect::{Key, Mark, Reason, Shape, TableId, Touched};
 use crate::mirror::apply::testing::shape;
-use crate::mirror::entry::{Refresh, Scope};
+use crate::mirror::entry::{Existing, Fill, Refresh, Scope};
 
 fn refresh(shape: &Arc<Shape>, scope: Scope, rows: &[(&[&str], &str)]) -> Refresh {
     Refresh {
@@ -15,7 +15,6 @@ fn refresh(shape: &Arc<Shape>, scope: Scope, rows: &[(&[&str], &str)]) -> Refres
         scope,
         rows: rows.iter().map(|(key, image)| (Key::new(key.iter().copied()), (*image).into())).collect(),
         newer: HashSet::new(),
-        insert_if_absent: false,
     }
 }
 
@@ -86,14 +85,83 @@ async fn keys_are_upserted_deleted_or_left_if_newer() {
 }
 
 #[tokio::test]
-async fn rule_27_insert_if_absent_leaves_what_is_there() {
+async fn rule_27_a_fill_leaves_what_is_there() {
     let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'live')").await;
     let t = shape(1, "t", &["id", "v pg_catalog.text"], &[0]);
-    let rows: &[(&[&str], &str)] = &[(&["1"], "(1,copied)"), (&["2"], "(2,copied)")];
-    let scope = Scope::Range { after: None, upto: Some(key(&["2"])) };
-    stage.ledger.refresh(Refresh { insert_if_absent: true, ..refresh(&t, scope, rows) });
+    stage.ledger.fill(Fill {
+        shape: t.clone(),
+        lines: "1\tcopied\n2\t\\N\n3\ta\\tb\\\\N\n".into(),
+        existing: Existing::Kept,
+    });
+    stage.ledger.fill(Fill {
+        shape: t.clone(),
+        lines: "4\tcopied\n5\t\\N\n6\ta\\tb\\\\N\n".into(),
+        existing: Existing::Kept,
+    });
+    stage.ledger.fill(Fill { shape: t, lines: "".into(), existing: Existing::Kept });
     stage.ledger.settle().await;
-    assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, ["1|live", "2|copied"]);
+    let rows = stage.query("SELECT * FROM t ORDER BY 1").await;
+    assert_eq!(rows, ["1|live", "2|∅", "3|a\tb\\N", "4|copied", "5|∅", "6|a\tb\\N"]);
+    assert!(stage.ledger.marks().is_empty());
+}
+
+#[tokio::test]
+async fn a_fill_of_columns_with_other_types_is_cast_as_an_insert_would() {
+    // COPY would refuse 1.5 for an integer, and read a time with a zone as one without.
+    let stage = Stage::new("CREATE TABLE t (id bigint PRIMARY KEY, n int, at timestamp)").await;
+    let t = shape(1, "t", &["id", "n pg_catalog.float8", "at pg_catalog.timestamptz"], &[0]);
+    stage.ledger.fill(Fill { shape: t, lines: "1\t1.6\t2026-01-01 00:00:00+01\n".into(), existing: Existing::Kept });
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM t").await, ["1|2|2025-12-31 23:00:00"]);
+}
+
+#[tokio::test]
+async fn generated_columns_are_computed_and_identities_kept_by_a_fill() {
+    let stage = Stage::new(
+        "CREATE TABLE t (g int GENERATED ALWAYS AS (n * 2) STORED, id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int)",
+    )
+    .await;
+    let mut t = Shape::clone(&shape(1, "t", &["g", "id", "n"], &[1]));
+    t.columns[0].generated = true;
+    stage.ledger.fill(Fill { shape: Arc::new(t), lines: "7\t1\n".into(), existing: Existing::Kept });
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM t").await, ["2|7|1"]);
+}
+
+#[tokio::test]
+async fn a_fill_that_another_unique_index_refuses_marks_its_table() {
+    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, v text UNIQUE); INSERT INTO t VALUES (9, 'a')").await;
+    let t = shape(1, "t", &["id", "v pg_catalog.text"], &[0]);
+    stage.ledger.fill(Fill { shape: t, lines: "1\ta\n".into(), existing: Existing::Kept });
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM t").await, ["9|a"]);
+    let touched = Touched::Tables(vec![TableId(1)]);
+    assert_eq!(stage.ledger.marks(), [Mark::Tables { touched, reason: Reason::Quarantine }]);
+}
+
+#[tokio::test]
+async fn rule_27_a_fill_of_a_range_replaces_what_is_there_but_what_is_newer() {
+    let rows = "INSERT INTO NAME SELECT i, 'shadow' FROM generate_series(1, 9) i;";
+    let stage = Stage::new(&format!(
+        "CREATE TABLE same (id int PRIMARY KEY, v text); {} CREATE TABLE cast_ (id bigint PRIMARY KEY, v text); {}",
+        rows.replace("NAME", "same"),
+        rows.replace("NAME", "cast_")
+    ))
+    .await;
+    for (table, name) in [(1, "same"), (2, "cast_")] {
+        let existing = Existing::Replaced {
+            after: Some(key(&["2"])),
+            upto: Some(key(&["8"])),
+            newer: HashSet::from([key(&["5"]), key(&["6"])]),
+        };
+        let shape = shape(table, name, &["id", "v pg_catalog.text"], &[0]);
+        stage.ledger.fill(Fill { shape, lines: "3\tprimary\n8\tprimary\n".into(), existing });
+    }
+    stage.ledger.settle().await;
+    let expected = ["1|shadow", "2|shadow", "3|primary", "5|shadow", "6|shadow", "8|primary", "9|shadow"];
+    assert_eq!(stage.query("SELECT * FROM same ORDER BY 1").await, expected);
+    assert_eq!(stage.query("SELECT * FROM cast_ ORDER BY 1").await, expected);
+    assert!(stage.ledger.marks().is_empty());
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::super::{Appliers, ApplySettings};
 use crate::config::PgUrl;
 use crate::demo::{Cluster, Options};
 use crate::effect::{Change, Mark, Seq};
-use crate::mirror::entry::{Entry, Refresh};
+use crate::mirror::entry::{Entry, Fill, Refresh};
 use crate::mirror::ledger::Outcome;
 use crate::report::Quarantined;
 
@@ -58,6 +58,10 @@ impl Ledger {
 
     pub(super) fn refresh(&self, refresh: Refresh) -> u64 {
         self.push(|seq| testing::refresh(seq, refresh))
+    }
+
+    pub(super) fn fill(&self, fill: Fill) -> u64 {
+        self.push(|seq| testing::fill(seq, fill))
     }
 
     /// While set, a commit with this ticket is in flight.

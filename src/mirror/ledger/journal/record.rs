@@ -7,13 +7,14 @@ use crate::catalog::Share;
 use crate::effect::{
     Change, Column, Epoch, Key, Lsn, Replay, RowChange, Seq, Shape, Stamp, TableId, Touched, Transaction, Xid,
 };
-use crate::mirror::entry::{Entry, Item, Refresh, Scope};
+use crate::mirror::entry::{Entry, Existing, Fill, Item, Refresh, Scope};
 
 use super::codec::{Decoder, Encoder, Malformed};
 
 const SHAPE: u64 = 1;
 const TRANSACTION: u64 = 2;
 const REFRESH: u64 = 3;
+const FILL: u64 = 4;
 
 /// One record.
 #[derive(Debug)]
@@ -75,6 +76,7 @@ pub(super) fn encode(entry: &Entry, shapes: &mut WrittenShapes, mut frame: impl 
     let kind = match &entry.item {
         Item::Transaction(_) => TRANSACTION,
         Item::Refresh(_) => REFRESH,
+        Item::Fill(_) => FILL,
     };
     encoder.number(kind);
     encoder.number(entry.seq.0);
@@ -82,6 +84,11 @@ pub(super) fn encode(entry: &Entry, shapes: &mut WrittenShapes, mut frame: impl 
     match &entry.item {
         Item::Transaction(transaction) => encode_transaction(&mut encoder, transaction, &mut number),
         Item::Refresh(refresh) => encode_refresh(&mut encoder, refresh, &mut number),
+        Item::Fill(fill) => {
+            encoder.number(number(&fill.shape));
+            encoder.text(&fill.lines);
+            encode_existing(&mut encoder, &fill.existing);
+        }
     }
     frame(&payload);
 }
@@ -99,6 +106,10 @@ pub(super) fn decode(payload: &[u8], shapes: &[Arc<Shape>]) -> Result<Record, Ma
     let item = match kind {
         TRANSACTION => Item::Transaction(decode_transaction(&mut decoder, shapes)?),
         REFRESH => Item::Refresh(decode_refresh(&mut decoder, shapes)?),
+        FILL => {
+            let shape = shape_numbered(decoder.number()?, shapes)?;
+            Item::Fill(Fill { shape, lines: decoder.text()?.into(), existing: decode_existing(&mut decoder)? })
+        }
         _ => return Err(Malformed),
     };
     decoder.end()?;
@@ -233,7 +244,6 @@ fn encode_refresh(encoder: &mut Encoder<'_>, refresh: &Refresh, number: Numbers<
         encoder.text(row);
     });
     encoder.list(refresh.newer.iter(), key);
-    encoder.number(refresh.insert_if_absent.into());
 }
 
 fn decode_refresh(decoder: &mut Decoder<'_>, shapes: &[Arc<Shape>]) -> Result<Refresh, Malformed> {
@@ -249,7 +259,28 @@ fn decode_refresh(decoder: &mut Decoder<'_>, shapes: &[Arc<Shape>]) -> Result<Re
     };
     let rows = decoder.list(|decoder| Ok((decode_key(decoder)?, Box::from(decoder.text()?))))?;
     let newer = decoder.list(decode_key)?.into_iter().collect();
-    Ok(Refresh { shape, scope, rows, newer, insert_if_absent: decoder.flag()? })
+    Ok(Refresh { shape, scope, rows, newer })
+}
+
+fn encode_existing(encoder: &mut Encoder<'_>, existing: &Existing) {
+    let key = |encoder: &mut Encoder<'_>, key: &Key| encoder.bytes(key.as_bytes());
+    match existing {
+        Existing::Kept => encoder.number(0),
+        Existing::Replaced { after, upto, newer } => {
+            encoder.number(1);
+            encoder.option(after.as_ref(), key);
+            encoder.option(upto.as_ref(), key);
+            encoder.list(newer.iter(), key);
+        }
+    }
+}
+
+fn decode_existing(decoder: &mut Decoder<'_>) -> Result<Existing, Malformed> {
+    if !decoder.flag()? {
+        return Ok(Existing::Kept);
+    }
+    let (after, upto) = (decoder.option(decode_key)?, decoder.option(decode_key)?);
+    Ok(Existing::Replaced { after, upto, newer: decoder.list(decode_key)?.into_iter().collect() })
 }
 
 fn decode_key(decoder: &mut Decoder<'_>) -> Result<Key, Malformed> {
@@ -282,10 +313,9 @@ mod tests {
             (Item::Transaction(left), Item::Transaction(right)) => left == right,
             (Item::Refresh(left), Item::Refresh(right)) => {
                 let parts = |refresh: &Refresh| (refresh.shape.clone(), refresh.rows.clone(), refresh.newer.clone());
-                parts(left) == parts(right)
-                    && left.insert_if_absent == right.insert_if_absent
-                    && format!("{:?}", left.scope) == format!("{:?}", right.scope)
+                parts(left) == parts(right) && format!("{:?}", left.scope) == format!("{:?}", right.scope)
             }
+            (Item::Fill(left), Item::Fill(right)) => left == right,
             _ => false,
         };
         items && left.seq == right.seq && left.horizon == right.horizon && left.bytes == right.bytes

@@ -179,7 +179,7 @@ impl Scan {
         }
         self.placement.recover(entry);
         match entry.item {
-            Item::Refresh(_) => {}
+            Item::Refresh(_) | Item::Fill(_) => {}
             Item::Transaction(_) if entry.seq <= self.saved_last => self.known += 1,
             Item::Transaction(_) => self.unknown += 1,
         }

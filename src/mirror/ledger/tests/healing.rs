@@ -1,11 +1,13 @@
 //! Windows, fence and refreshes together, and what becomes of marks.
 
+use std::collections::HashSet;
+
 use futures_util::FutureExt;
 
 use super::take;
 use crate::catalog::Share;
 use crate::effect::{Key, Reason, Seq, Touched};
-use crate::mirror::entry::{Item, Scope};
+use crate::mirror::entry::{Existing, Fill, Item, Scope};
 use crate::mirror::ledger::Outcome;
 use crate::mirror::ledger::fixture::{
     T, U, key, keyless, mark_tables, open, refresh, refusal, row, shape, snapshot, transaction,
@@ -33,6 +35,26 @@ async fn rule_25_a_refresh_leaves_out_what_its_snapshot_did_not_see() {
         feed.settle(entry, Outcome::Applied);
     }
     assert!(mirror.wait_applied(seq).now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn rule_25_a_fill_leaves_out_what_its_snapshot_did_not_see() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mirror, mut feed) = open(folder.path());
+    let lines = "seen\told\nnewer\told\nother\told\n";
+    let existing = || Existing::Replaced { after: None, upto: None, newer: HashSet::new() };
+    let fill = || Fill { shape: shape(T, true), lines: lines.into(), existing: existing() };
+    let window = mirror.open_window(T);
+    mirror.submit(transaction(5, vec![row(T, "seen", 1)]), None);
+    mirror.submit(transaction(12, vec![row(T, "newer", 2)]), None);
+    mirror.place_fill(window, &snapshot("10:10:"), fill()).unwrap();
+    let window = mirror.open_window(T);
+    mirror.mark(&mark_tables(&[T], Reason::InDoubt));
+    assert!(mirror.place_fill(window, &snapshot("10:10:"), fill()).is_err());
+    let entries = take(&mut feed, 3).await;
+    let Item::Fill(placed) = &entries[2].item else { panic!("{entries:?}") };
+    assert_eq!(&*placed.lines, "seen\told\nother\told\n");
+    assert_eq!(placed.existing, Existing::Replaced { after: None, upto: None, newer: [key("newer")].into() });
 }
 
 #[tokio::test]
