@@ -40,10 +40,10 @@ fn run(bytes: &[u8]) {
     let _ = sql::redact(text);
     for (index, statement) in script.statements.iter().enumerate() {
         assert!(bytes.get(statement.span.clone()).is_some());
-        if let Kind::Write(write) = &statement.kind
+        if let Kind::Write(write) = &*statement.kind
             && !write.unusual
         {
-            for image in [Image::Row, Image::Columns(&["k", "K\"2"])] {
+            for image in [Image::Whole, Image::Row, Image::Columns(&["k", "K\"2"])] {
                 rewritten(text, index, statement, write, image);
             }
         }

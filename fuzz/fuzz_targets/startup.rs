@@ -54,7 +54,7 @@ fn login(bytes: &[u8]) {
 fn spoken(text: &str) {
     let error = wire::error_response(Severity::Fatal, "08P01", text);
     assert_eq!(size(&error), error.len());
-    let parse = wire::parse_message(text, &[23]);
+    let parse = wire::parse_message(b"s", text.as_bytes(), &[23]);
     assert_eq!(size(&parse), parse.len());
 }
 

@@ -11,7 +11,7 @@ use super::outstanding::{Request, Steps};
 use super::plan::{Plan, Step};
 use super::prepared::{Portal, Prepared, RowFormat};
 use super::splice::Splice;
-use crate::sql::{APPENDED_COLUMNS, Script};
+use crate::sql::{APPENDED_COLUMNS, Kind, Script};
 use crate::wire::{self, HEADER, Header, Malformed, Target};
 
 /// A longer message is not held whole: its names are looked at, and the rest passes.
@@ -149,7 +149,7 @@ impl Session {
         let text = std::str::from_utf8(text).unwrap_or_default();
         let mut steps = VecDeque::new();
         for index in 0..script.statements.len() {
-            steps.push_back(self.planner(env).step(&script, index, text));
+            steps.push_back(self.executing(self.planner(env).step(&script, index, text)));
         }
         if steps.iter().all(Step::is_quiet) {
             self.outstanding.push(Request::Query(Steps::Quiet));
@@ -167,6 +167,16 @@ impl Session {
     /// What is said of a text, if the server reads it as we do.
     fn analyze(&self, text: &[u8], env: &Env<'_>) -> Arc<Script> {
         if self.reads_alike(text) { env.cache.analyze(text) } else { Arc::new(Script::opaque(text)) }
+    }
+
+    /// An SQL EXECUTE of a statement that was prepared by the protocol runs it as it was rewritten.
+    fn executing(&self, step: Step) -> Step {
+        let Kind::Execute { name } = step.kind() else { return step };
+        let prepared = self.names.statements.get(name.as_bytes());
+        match prepared.and_then(|prepared| prepared.capture()) {
+            Some(capture) => step.captured_before(capture),
+            None => step,
+        }
     }
 
     fn parse(&mut self, message: &Message<'_>, env: &Env<'_>, splice: &mut Splice) -> Result<(), Malformed> {

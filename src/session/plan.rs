@@ -38,7 +38,7 @@ pub(super) enum Plan {
 }
 
 /// How a statement is captured.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Capture {
     pub(super) verb: Verb,
     /// The table it names.
@@ -91,6 +91,12 @@ impl Step {
             Kind::Read(read) | Kind::CopyTo(read) if changes_session(read) => true,
             _ => matches!(&self.plan, Plan::Marked(marking) if marking.reason == Reason::Opaque),
         }
+    }
+
+    /// The same statement, which runs another whose text was rewritten when it was prepared.
+    pub(super) fn captured_before(self, capture: &Capture) -> Self {
+        let rewrite = sql::Rewrite { at: 0, insert: String::new() };
+        Self { plan: Plan::Captured(Arc::new(Capture { rewrite, ..capture.clone() })), ..self }
     }
 
     /// The same statement, where it stays in the client's own form though it could be captured.

@@ -201,6 +201,27 @@ fn error_positions_are_those_of_the_text_the_client_sent() {
 }
 
 #[test]
+fn an_sql_execute_of_what_the_protocol_prepared_is_captured_as_that_was_rewritten() {
+    for (sql, columns, told, own) in [
+        (INSERT.to_owned(), 4, told_row("(1,a)"), Vec::new()),
+        (
+            format!("{INSERT} returning id"),
+            5,
+            row(&["1", "(1,a)", "100", "7", "0/10"]),
+            [description(1), row(&["1"])].concat(),
+        ),
+    ] {
+        let mut stage = Stage::new();
+        stage.client(&[parse("s", &sql), sync()].concat());
+        stage.server(&[message(b'1', b""), ready(b'I')].concat());
+        assert_eq!(stage.client(&query("execute s")), query("execute s"));
+        let seen = stage.server(&[description(columns), told, complete("INSERT 0 1"), ready(b'I')].concat());
+        assert_eq!(seen, [&own[..], &complete("INSERT 0 1"), &ready(b'I')].concat(), "{sql}");
+        assert_eq!(stage.commits(), [["t 1 (1,a)"]]);
+    }
+}
+
+#[test]
 fn rule_23_a_row_too_large_to_be_kept_is_not_held() {
     let image = format!("(1,{})", "x".repeat(9 << 20));
     let (alone, behind_own) = (told_row(&image), row(&["1", &image, "100", "7", "0/10"]));
