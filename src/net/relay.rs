@@ -247,8 +247,9 @@ impl Relay {
                 return self.poll_told(cx);
             }
             let mut drawn = None;
+            let may_draw = self.downward.is_flushed();
             let look = |input: &[u8], splice: &mut Splice| {
-                drawn = self.observer.drawn(input);
+                drawn = may_draw.then(|| self.observer.drawn(input)).flatten();
                 if drawn.is_some() { Ok(Look::Keep) } else { self.observer.up(input, splice) }
             };
             match self.upward.poll_pass(cx, &mut self.client, Some(&mut self.primary), look, &mut self.splice) {
@@ -289,9 +290,11 @@ impl Relay {
         }
     }
 
-    /// Shows what the client sent and nobody saw yet; or the read in front of it is drawn.
+    /// Shows what the client sent and nobody saw yet; or the read in front of it is drawn, unless the client has not taken
+    /// all of the answers before: they come first.
     fn show_up(&mut self) -> Result<Option<Box<Drawn>>, SessionError> {
         if self.input == Input::New
+            && self.downward.is_flushed()
             && let Some(drawn) = self.observer.drawn(self.upward.unseen())
         {
             return Ok(Some(drawn));
@@ -314,6 +317,10 @@ impl Relay {
             if !self.client_is_gone && self.client.write_all(&bytes).await.is_err() {
                 self.client_is_gone = true;
             }
+        }
+        // TLS may hold back what the socket did not take.
+        if !self.client_is_gone && self.client.flush().await.is_err() {
+            self.client_is_gone = true;
         }
         self.observer.between_messages = true;
         self.upward.take(drawn.size);
