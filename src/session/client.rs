@@ -12,7 +12,7 @@ use super::plan::{Plan, Step};
 use super::prepared::{Portal, Prepared, RowFormat};
 use super::splice::Splice;
 use crate::sql::{APPENDED_COLUMNS, Kind, Script};
-use crate::wire::{self, HEADER, Header, Malformed, Target};
+use crate::wire::{self, HEADER, Header, Malformed, Passing, Target};
 
 /// A longer message is not held whole: its names are looked at, and the rest passes.
 const HELD: usize = 1 << 20;
@@ -67,15 +67,11 @@ impl Session {
         }
         let mut at = 0;
         loop {
-            let pass = self.client_passes.min(input.len() - at);
-            self.client_passes -= pass;
-            at += pass;
-            let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Client)? else {
-                return Ok(at);
-            };
+            let header = self.client_passes.next(input, &mut at).map_err(SessionError::Client)?;
+            let Some(Header { tag, size }) = header else { return Ok(at) };
             let there = input.len() - at;
             if !matches!(tag, b'Q' | b'P' | b'B' | b'E' | b'D' | b'C' | b'S' | b'H' | b'F' | b'c' | b'f' | b'X') {
-                self.client_passes = size;
+                self.client_passes = Passing::over(size);
                 continue;
             }
             if there < size.min(HELD) {
@@ -90,7 +86,7 @@ impl Session {
                 // The server refuses it in its own words, as it refuses an unknown portal.
                 self.outstanding.push(Request::Execute { portal: None });
             }
-            self.client_passes = size;
+            self.client_passes = Passing::over(size);
         }
     }
 

@@ -15,7 +15,7 @@ use super::transaction::{Sealed, Transaction};
 use crate::catalog::Catalog;
 use crate::effect::{Change, Mark, Touched};
 use crate::sql::Kind;
-use crate::wire::{Malformed, Startup, TransactionStatus};
+use crate::wire::{Malformed, Passing, Startup, TransactionStatus};
 
 /// Why a session cannot go on.
 #[derive(Debug, Error)]
@@ -64,8 +64,8 @@ pub struct Session {
     /// The message at the front of the client's input waits for answers (`names.rs`).
     pub(super) waits: bool,
     /// Bytes of the message under way that pass unread, from the client and from the server.
-    pub(super) client_passes: usize,
-    pub(super) server_passes: usize,
+    pub(super) client_passes: Passing,
+    pub(super) server_passes: Passing,
     /// Those from the server are dropped.
     pub(super) server_drops: bool,
     pub(super) cancel_key: Option<Vec<u8>>,
@@ -114,8 +114,8 @@ impl Session {
             skipping: false,
             copying: false,
             waits: false,
-            client_passes: 0,
-            server_passes: 0,
+            client_passes: Passing::default(),
+            server_passes: Passing::default(),
             server_drops: false,
             cancel_key: None,
             group: None,
@@ -138,7 +138,7 @@ impl Session {
         self.status == Some(TransactionStatus::Idle)
             && self.outstanding.is_empty()
             && !self.skipping
-            && self.client_passes == 0
+            && self.client_passes.is_between_messages()
     }
 
     /// Whether one side has said that the session ends, so that the client needs no word of ours.
@@ -153,7 +153,7 @@ impl Session {
 
     /// Whether what the server sent so far, and was let through, ends with a whole message.
     pub fn is_between_answers(&self) -> bool {
-        self.server_passes == 0
+        self.server_passes.is_between_messages()
     }
 
     /// Whether the server will read a text as we do. What is on its way to change that has told nothing yet.

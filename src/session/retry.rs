@@ -147,7 +147,11 @@ impl Session {
         accounts: &mut impl Accounts,
     ) -> Result<bool, Malformed> {
         let Some(group) = self.group.take() else { return Ok(false) };
-        if !self.may_retry || self.farewell || self.client_passes > 0 || self.is_told_by_the_text(&group, capture) {
+        if !self.may_retry
+            || self.farewell
+            || !self.client_passes.is_between_messages()
+            || self.is_told_by_the_text(&group, capture)
+        {
             return Ok(false);
         }
         let mut again = Vec::new();

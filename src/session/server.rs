@@ -10,7 +10,7 @@ use super::prepared::{Outcome, RowFormat};
 use super::splice::Splice;
 use crate::effect::{Change, Mark, Reason, Touched};
 use crate::sql::{APPENDED_COLUMNS, Kind};
-use crate::wire::{self, HEADER, Header, Malformed, TransactionStatus};
+use crate::wire::{self, HEADER, Header, Malformed, Passing, TransactionStatus};
 
 impl Session {
     /// Takes what the primary answered. Gives how many bytes of it are for the client, with `splice` applied; the rest is
@@ -28,18 +28,16 @@ impl Session {
         }
         let mut at = 0;
         loop {
-            let pass = self.server_passes.min(input.len() - at);
-            self.server_passes -= pass;
+            let passed = self.server_passes.advance(input, &mut at);
             if self.server_drops {
-                splice.replace(at, pass, b"");
-                self.server_drops = self.server_passes > 0;
+                splice.replace(at - passed, passed, b"");
+                self.server_drops = !self.server_passes.is_between_messages();
             }
-            at += pass;
             let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Server)? else {
                 return Ok(at);
             };
             if !self.looks_at(tag) {
-                self.server_passes = size;
+                self.server_passes = Passing::over(size);
                 continue;
             }
             if tag == b'D' {
@@ -48,7 +46,7 @@ impl Session {
                     Large::Wait => return Ok(at),
                     Large::Cut(passes) => {
                         at += passes;
-                        self.server_passes = size - passes;
+                        self.server_passes = Passing::over(size - passes);
                         self.server_drops = true;
                         continue;
                     }
@@ -56,7 +54,7 @@ impl Session {
             }
             let Some(message) = input.get(at..at + size) else { return Ok(at) };
             self.answer(message, at, env, accounts, splice).map_err(SessionError::Server)?;
-            self.server_passes = size;
+            self.server_passes = Passing::over(size);
         }
     }
 

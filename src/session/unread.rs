@@ -3,7 +3,7 @@
 
 use super::machine::{Mode, Session, SessionError};
 use super::outstanding::Request;
-use crate::wire::{self, HEADER, Header};
+use crate::wire::{self, HEADER, Header, Passing};
 
 impl Session {
     /// Whether it is one: then it needs to know nothing of what is around it.
@@ -16,18 +16,14 @@ impl Session {
     pub fn pass_up(&mut self, input: &[u8]) -> Result<usize, SessionError> {
         let mut at = 0;
         loop {
-            let pass = self.client_passes.min(input.len() - at);
-            self.client_passes -= pass;
-            at += pass;
-            let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Client)? else {
-                return Ok(at);
-            };
+            let header = self.client_passes.next(input, &mut at).map_err(SessionError::Client)?;
+            let Some(Header { tag, size }) = header else { return Ok(at) };
             match tag {
                 b'Q' | b'S' | b'F' => self.outstanding.push(Request::Sync),
                 b'X' => self.farewell = true,
                 _ => {}
             }
-            self.client_passes = size;
+            self.client_passes = Passing::over(size);
         }
     }
 
@@ -35,12 +31,8 @@ impl Session {
     pub fn pass_down(&mut self, input: &[u8]) -> Result<usize, SessionError> {
         let mut at = 0;
         loop {
-            let pass = self.server_passes.min(input.len() - at);
-            self.server_passes -= pass;
-            at += pass;
-            let Some(Header { tag, size }) = wire::header(&input[at..]).map_err(SessionError::Server)? else {
-                return Ok(at);
-            };
+            let header = self.server_passes.next(input, &mut at).map_err(SessionError::Server)?;
+            let Some(Header { tag, size }) = header else { return Ok(at) };
             if matches!(tag, b'Z' | b'E') {
                 let Some(message) = input.get(at + HEADER..at + size) else { return Ok(at) };
                 if tag == b'E' {
@@ -53,7 +45,7 @@ impl Session {
                     }
                 }
             }
-            self.server_passes = size;
+            self.server_passes = Passing::over(size);
         }
     }
 }

@@ -29,6 +29,36 @@ pub fn header(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     }
 }
 
+/// How much of the message under way, in one direction, still passes without a look.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Passing(usize);
+
+impl Passing {
+    /// This much passes.
+    pub fn over(size: usize) -> Self {
+        Self(size)
+    }
+
+    /// Whether what passed so far ends with a whole message.
+    pub fn is_between_messages(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Moves `at` behind what passes of `input`; gives how many bytes that were.
+    pub fn advance(&mut self, input: &[u8], at: &mut usize) -> usize {
+        let passed = self.0.min(input.len() - *at);
+        self.0 -= passed;
+        *at += passed;
+        passed
+    }
+
+    /// The same, and the header of the message that stands there; `None` while it is not whole.
+    pub fn next(&mut self, input: &[u8], at: &mut usize) -> Result<Option<Header>, Malformed> {
+        self.advance(input, at);
+        header(&input[*at..])
+    }
+}
+
 /// A message of our own, its body in parts.
 pub(super) fn message(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();

@@ -18,7 +18,7 @@ pub use backend::{
     ColumnStrip, TransactionStatus, data_row_fields, error_fields, is_fatal, parameter_status, ready_status,
     strip_columns,
 };
-pub use frame::{HEADER, Header, Malformed, header};
+pub use frame::{HEADER, Header, Malformed, Passing, header};
 pub use frontend::{Bind, Execute, Parse, Target, bind, close_or_describe, cstring, execute, parse};
 pub use reply::{Severity, close_statement_message, error_response, no_data, parse_message};
 pub use startup::{Startup, StartupPacket, startup_packet};
