@@ -53,9 +53,9 @@ pub(super) enum Trouble<E> {
 }
 
 impl Direction {
-    /// With this already read.
+    /// With this already read. What was said before may still be held by the writer.
     pub(super) fn holding(input: BytesMut) -> Self {
-        Self { input, ..Self::default() }
+        Self { input, unflushed: true, ..Self::default() }
     }
 
     /// What was read and not shown yet.

@@ -1,6 +1,7 @@
 //! The ramp: who serves a read, and that nobody can tell.
 
 use std::fs;
+use std::time::Duration;
 
 use crossfade::demo::AdminError;
 use crossfade::report::Status;
@@ -8,6 +9,7 @@ use futures_util::future::BoxFuture;
 use serde_json::json;
 use tokio_postgres::Client;
 
+use crate::support::wire::{Wire, query};
 use crate::support::{Pair, Workers, connect, eventually, psql, same_rows};
 
 const SCHEMA: &str =
@@ -110,6 +112,29 @@ async fn a_verified_table_is_served_by_the_shadow_by_every_protocol() {
     }
     pair.ramp(0.0).await;
     assert_eq!(side(&client).await, "primary", "back at 0 %");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_comes_behind_an_answer_that_the_client_has_not_taken() {
+    let pair = pair_with_a_telling_shadow().await;
+    pair.ramp(100.0).await;
+    served_by_the_shadow(&connect(&pair.url()).await).await;
+    // Nothing is read until more was answered than the sockets hold: somewhere between, the proxy has seen the end of an
+    // answer of the primary's of which the client has taken a part.
+    let mut wire = Wire::session(pair.proxy.port()).await;
+    for number in 0..1200 {
+        wire.send(&query(&format!("select {number}, repeat('x', 6000)"))).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        wire.send(&query("select name from side")).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for number in 0..1200 {
+        let large = wire.until_ready().await;
+        assert_eq!((large.tags().as_str(), &large.values()[0]), ("TDCZ", &number.to_string()));
+        let read = wire.until_ready().await;
+        assert_eq!(read.tags(), "TDCZ", "behind answer {number}");
+        assert!(["primary", "shadow"].contains(&read.values()[0].as_str()), "{read:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
