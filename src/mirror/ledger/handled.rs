@@ -18,17 +18,29 @@ type Deed = (Option<TableId>, Way, Option<Reason>);
 pub(super) struct Handling(Mutex<HashMap<Deed, u64>>);
 
 impl Handling {
-    /// A transaction committed with these.
-    pub(super) fn count(&self, effects: &[Change], marks: &[Mark]) {
+    /// What a transaction wrote is in the journal.
+    pub(super) fn kept(&self, effects: &[Change]) {
         let mut deeds: HashSet<Deed> = HashSet::new();
+        let mut last = None;
         for change in effects {
             match change {
+                Change::Row(row) if last.replace(row.shape.table) == Some(row.shape.table) => {}
                 Change::Row(row) => drop(deeds.insert((Some(row.shape.table), Way::Exact, None))),
                 Change::Replay(replay) => deeds.extend(each(&replay.touched, Way::Replayed, None)),
                 Change::Mark(mark) => deeds.extend(read_back(mark)),
             }
         }
-        marks.iter().for_each(|mark| deeds.extend(read_back(mark)));
+        self.count(deeds);
+    }
+
+    /// What a transaction wrote is marked.
+    pub(super) fn marked(&self, marks: &[Mark]) {
+        if !marks.is_empty() {
+            self.count(marks.iter().flat_map(read_back).collect());
+        }
+    }
+
+    fn count(&self, deeds: HashSet<Deed>) {
         let mut counts = self.0.lock();
         for deed in deeds {
             let is_full = counts.len() >= MOST;
@@ -77,8 +89,8 @@ mod tests {
         let marked = |touched, reason| Mark::Tables { touched, reason };
         let both = marked(Touched::Tables(vec![TableId(1), TableId(2)]), Reason::Copy);
         let keys = Mark::Keys { table: TableId(1), keys: Vec::new(), reason: Reason::Copy };
-        handling.count(&[], &[both.clone(), keys, marked(Touched::All, Reason::Opaque)]);
-        handling.count(&[], &[both]);
+        handling.marked(&[both.clone(), keys, marked(Touched::All, Reason::Opaque)]);
+        handling.marked(&[both]);
         let told = handling.report(&|table| format!("t{}", table.0));
         let told: Vec<_> =
             told.iter().map(|h| (h.table.as_deref(), h.way, h.reason.as_deref(), h.transactions)).collect();

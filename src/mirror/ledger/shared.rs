@@ -69,7 +69,7 @@ impl Shared {
         }
         let xid = transaction.xid;
         let marks = take_marks(&mut transaction.changes);
-        self.handling.count(&transaction.changes, &marks);
+        self.handling.marked(&marks);
 
         let mut placement = self.placement.lock();
         placement.windows.observe(xid, &transaction.changes);
@@ -84,7 +84,7 @@ impl Shared {
         let item = Item::Transaction(transaction);
         let (touched, bytes) = (item.touched(), item.bytes());
         if !self.admits(&mut placement, bytes) {
-            self.suspects.mark(&Mark::Tables { touched, reason: Reason::Overflow });
+            self.overflow(touched);
             placement.books.skip();
             return None;
         }
@@ -161,10 +161,17 @@ impl Shared {
 
     /// The entry cannot be written: its tables are suspect before it stops being pending.
     pub(super) fn lose(&self, entry: &Entry) {
-        self.suspects.mark(&Mark::Tables { touched: entry.item.touched(), reason: Reason::Overflow });
+        self.overflow(entry.item.touched());
         let mut placement = self.placement.lock();
         placement.lose(entry);
         self.announce(&placement);
+    }
+
+    /// What was written to these cannot be kept.
+    fn overflow(&self, touched: Touched) {
+        let mark = Mark::Tables { touched, reason: Reason::Overflow };
+        self.suspects.mark(&mark);
+        self.handling.marked(&[mark]);
     }
 
     fn announce(&self, placement: &Placement) {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::effect::Seq;
-use crate::mirror::entry::Entry;
+use crate::mirror::entry::{Entry, Item};
 
 use super::journal::{Durability, Folder, SegmentFile, SegmentInfo, State, remove_segment};
 use super::placement::Intake;
@@ -117,6 +117,11 @@ impl Writer {
                 self.disk = Disk::Works;
                 self.unsynced = true;
                 self.written = batch.last().map_or(self.written, |entry| entry.seq);
+                for entry in batch {
+                    if let Item::Transaction(transaction) = &entry.item {
+                        self.shared.handling.kept(&transaction.changes);
+                    }
+                }
                 self.shared.backlog.publish(batch);
             }
             Err(error) => {

@@ -6,6 +6,7 @@ use super::{eventually, seqs, take};
 use crate::effect::{Change, Reason, Touched};
 use crate::mirror::ledger::fixture::{T, U, identity, open, refresh, row, settings, snapshot, transaction};
 use crate::mirror::ledger::{Feed, LedgerSettings, Mirror, Outcome};
+use crate::report::Way;
 
 fn wide(n: u64) -> Change {
     row(T, &"x".repeat(1000), n)
@@ -62,6 +63,9 @@ async fn rule_23_past_the_journals_bound_transactions_become_marks_and_a_refresh
     for entry in take(&mut feed, placed as usize + 1).await {
         feed.settle(&entry, Outcome::Applied);
     }
+    let handled = mirror.handled(&|table| table.0.to_string());
+    let handled: Vec<_> = handled.iter().map(|handled| (handled.way, handled.transactions)).collect();
+    assert_eq!(handled, [(Way::Exact, placed), (Way::Refreshed, 1)]);
     eventually("room", || mirror.submit(transaction(1, vec![wide(1)]), None).is_some()).await;
     assert!(mirror.shared.on_disk.load(Ordering::Relaxed) <= JOURNAL);
 }
