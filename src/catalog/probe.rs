@@ -11,11 +11,12 @@ use tokio_postgres::{Client, CopyOutStream, SimpleQueryMessage, SimpleQueryRow};
 use super::{Bound, Chunk, KeyKind, Pair, Table, hash_row, hash_sums, key_after, key_texts, predicate};
 use super::{share_number, whole_text};
 use crate::effect::{Key, Shape, Snapshot};
+use crate::server::without_value;
 
 /// Why a side could not be asked.
 #[derive(Debug, Error)]
 pub enum ProbeError {
-    /// The server refused the query. Its detail is left out: it shows values.
+    /// The server refused the query. Its detail is left out, and what its message quotes: they show values.
     #[error("{message} (SQLSTATE {sqlstate})")]
     Refused {
         /// Five characters.
@@ -39,7 +40,8 @@ impl From<tokio_postgres::Error> for ProbeError {
         match error.as_db_error() {
             Some(refusal) if error.is_closed() || refusal.code().code().starts_with("57P") => Self::Lost(error),
             Some(refusal) => {
-                Self::Refused { sqlstate: refusal.code().code().to_owned(), message: refusal.message().to_owned() }
+                let sqlstate = refusal.code().code().to_owned();
+                Self::Refused { message: without_value(&sqlstate, refusal.message()), sqlstate }
             }
             None => Self::Lost(error),
         }

@@ -124,7 +124,7 @@ impl Results {
     fn suspects(&self, troubles: &HashMap<TableId, String>) -> HashMap<TableId, SuspectTable> {
         let why = |table: TableId, reason: Reason| match troubles.get(&table) {
             Some(trouble) => trouble.clone(),
-            None => format!("to be read back: {}", name(reason)),
+            None => format!("to be read back: {reason}"),
         };
         let mut found = HashMap::new();
         for suspect in self.mirror.suspect_tables() {
@@ -142,12 +142,4 @@ impl Results {
 struct SuspectTable {
     why: String,
     keys: u64,
-}
-
-/// A reason as reports show it.
-fn name(reason: Reason) -> String {
-    match serde_json::to_value(reason) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => format!("{reason:?}"),
-    }
 }

@@ -117,9 +117,9 @@ pub(super) fn report(report: &Report) -> String {
     for handled in &report.mirror.handled {
         let table = handled.table.as_deref().unwrap_or("unknown tables");
         let how = match handled.way {
-            Way::Exact => "applied exactly",
-            Way::Refreshed => "read back",
-            Way::Replayed => "replayed",
+            Way::Exact => "captured exactly",
+            Way::Refreshed => "to be read back",
+            Way::Replayed => "to be replayed",
         };
         let why = handled.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
         let _ = writeln!(text, "{table}: {} transactions {how}{why}", handled.transactions);

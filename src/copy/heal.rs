@@ -95,7 +95,8 @@ impl<'a> Healing<'a> {
 
     /// How the shadow's rows of a chunk stand to the primary's. Equal sums need no window:
     /// they say that the chunk stood as the primary's snapshot saw it, and what came later is in the ledger.
-    pub(super) async fn compare(&self, chunk: &Chunk) -> Result<Comparison, HealError> {
+    pub(super) async fn compare(&mut self, chunk: &Chunk) -> Result<Comparison, HealError> {
+        self.rest().await?;
         let (_, ours) = self.sides.primary.sums(chunk).await?;
         self.catch_up().await;
         let (_, theirs) = self.sides.shadow.sums(chunk).await?;
@@ -144,10 +145,10 @@ impl<'a> Healing<'a> {
                 Found::Sparse => {
                     let there = self.sides.shadow.count(&after, &upto).await?;
                     let (after, upto) = (after.clone(), upto.clone());
-                    (Existing::Replaced { after, upto, newer: HashSet::new() }, is_sparse(there, rows))
+                    (Existing::Replaced { after, upto }, is_sparse(there, rows))
                 }
             };
-            let fill = Fill { shape, lines: text.into(), existing };
+            let fill = Fill { shape, lines: text.into(), newer: HashSet::new(), existing };
             if self.placed(self.mirror.place_fill(window, &snapshot, fill), rows).await? {
                 if upto.is_none() || !goes_on {
                     return Ok(upto);
@@ -161,6 +162,7 @@ impl<'a> Healing<'a> {
     pub(super) async fn keys(&mut self, keys: &[Key]) -> Result<(), HealError> {
         let mut left: VecDeque<Key> = keys.iter().cloned().collect();
         while !left.is_empty() {
+            self.rest().await?;
             let batch: Vec<Key> = left.iter().take(KEYS_AT_ONCE).cloned().collect();
             let limit = Limit { rows: batch.len() as u64, bytes: BYTES_AT_ONCE };
             let reading = self.read(&Chunk::Keys(batch.clone()), limit).await?;
@@ -178,6 +180,7 @@ impl<'a> Healing<'a> {
     pub(super) async fn share(&mut self, share: Share) -> Result<(), HealError> {
         let mut left = vec![share];
         while let Some(share) = left.pop() {
+            self.rest().await?;
             let halves = share.halves();
             let window = self.mirror.open_window(self.table());
             let limit = if halves.is_some() { SHARE } else { Limit::NONE };

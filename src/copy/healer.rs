@@ -14,7 +14,7 @@ use super::preflight::preflight;
 use super::schedule::{Ended, Schedule, Work};
 use super::schema::{SchemaError, create_schema};
 use super::walk::heal_table;
-use crate::catalog::{Handle, Pair, ProbeError, Sides, Way};
+use crate::catalog::{Handle, Pair, Pairs, ProbeError, Sides, Way};
 use crate::config::{Live, Repair};
 use crate::effect::{Mark, Reason, TableId, Touched};
 use crate::mirror::Mirror;
@@ -140,20 +140,23 @@ impl Healer {
     /// Brings the schema over, and waits until it was seen there.
     async fn create_schema(&self, both: &Both, progress: &Progress) -> Result<(), CopyError> {
         let settings = self.shared.live.get();
-        let left_out = create_schema(&settings.primary.url, &settings.shadow.url, both).await?;
-        let finding = |what| Finding { table: "(database)".into(), severity: Severity::Warning, what };
-        progress.found(left_out.map(finding).into_iter().collect());
+        let mut told: Vec<String> =
+            create_schema(&settings.primary.url, &settings.shadow.url, both).await?.into_iter().collect();
         let Shared { primary, shadow, .. } = &*self.shared;
-        let seen = || {
-            let (ours, theirs) = (primary.get(), shadow.get());
-            let there = |name: String| theirs.tables.values().any(|table| table.shape.display_name() == name);
-            ours.tables.values().all(|table| there(table.shape.display_name()))
-        };
+        let unseen = || Pairs::new(&primary.get(), &shadow.get()).all.iter().any(|pair| pair.shadow.is_none());
         let deadline = Instant::now() + SCHEMA_SEEN;
-        while !seen() && Instant::now() < deadline {
+        while unseen() {
+            if Instant::now() > deadline {
+                told.push(
+                    "some tables that were created are not seen on the shadow yet, and not copied now".to_owned(),
+                );
+                break;
+            }
             shadow.reload();
             tokio::time::sleep(TICK).await;
         }
+        let finding = |what| Finding { table: "(database)".into(), severity: Severity::Warning, what };
+        progress.found(told.into_iter().map(finding).collect());
         Ok(())
     }
 

@@ -117,22 +117,45 @@ pub(super) struct Lines {
 /// that a table whose rows are larger than was thought takes time instead of memory.
 pub(super) async fn read_lines(side: &Side<'_>, after: &Bound, limit: Limit) -> Result<Lines, ProbeError> {
     let mut stream = pin!(side.copy_out(&lines_statement(side, after, limit)).await?);
-    let (mut snapshot, mut text, mut rows, mut extent) = (None, Vec::new(), 0, Extent::Whole);
+    let (mut snapshot, mut head) = (None, Head::new(limit));
     while let Some(line) = stream.try_next().await? {
         match line.strip_prefix(b"\\N\t") {
             None => snapshot = Some(snapshot_line(&line)?),
-            Some(line) if rows == 0 || (text.len() + line.len()) as u64 <= limit.bytes => {
-                text.extend_from_slice(line);
-                rows += 1;
-            }
-            Some(_) => extent = Extent::Cut,
+            Some(line) => head.push(line),
         }
     }
-    if rows >= limit.rows {
-        extent = Extent::Cut;
-    }
+    let Head { text, rows, extent, .. } = head;
     let text = String::from_utf8(text).map_err(|_| ProbeError::Malformed("UTF-8"))?;
     Ok(Lines { snapshot: snapshot.ok_or(ProbeError::Malformed("a snapshot"))?, text, rows, extent })
+}
+
+/// The first lines of many, without a gap, as far as a limit allows; one always.
+#[derive(Debug)]
+struct Head {
+    limit: Limit,
+    text: Vec<u8>,
+    rows: u64,
+    extent: Extent,
+}
+
+impl Head {
+    fn new(limit: Limit) -> Self {
+        Self { limit, text: Vec::new(), rows: 0, extent: Extent::Whole }
+    }
+
+    fn push(&mut self, line: &[u8]) {
+        if self.rows > 0 && (self.text.len() + line.len()) as u64 > self.limit.bytes {
+            self.extent = Extent::Cut;
+        }
+        if self.rows > 0 && self.extent == Extent::Cut {
+            return;
+        }
+        self.text.extend_from_slice(line);
+        self.rows += 1;
+        if self.rows >= self.limit.rows {
+            self.extent = Extent::Cut;
+        }
+    }
 }
 
 fn snapshot_line(line: &[u8]) -> Result<Snapshot, ProbeError> {
@@ -197,4 +220,36 @@ fn statement(side: &Side<'_>, chunk: &Chunk, limit: Limit) -> String {
         table = side.source(),
         condition = predicate(shape, chunk),
     )
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(limit: Limit, lines: &[&str]) -> (String, u64, Extent) {
+        let mut head = Head::new(limit);
+        for line in lines {
+            head.push(line.as_bytes());
+        }
+        (String::from_utf8(head.text).unwrap(), head.rows, head.extent)
+    }
+
+    #[test]
+    fn nothing_comes_behind_a_line_that_was_thrown_away() {
+        let limit = Limit { rows: 10, bytes: 8 };
+        assert_eq!(head(limit, &["1\ta\n", "2\tfar too long\n", "3\tb\n"]), ("1\ta\n".to_owned(), 1, Extent::Cut));
+        assert_eq!(head(limit, &["1\ta\n", "2\tb\n"]), ("1\ta\n2\tb\n".to_owned(), 2, Extent::Whole));
+    }
+
+    #[test]
+    fn the_first_line_always_comes_and_alone_when_it_is_long() {
+        let limit = Limit { rows: 10, bytes: 8 };
+        assert_eq!(head(limit, &["1\tfar too long\n"]), ("1\tfar too long\n".to_owned(), 1, Extent::Whole));
+        assert_eq!(head(limit, &["1\tfar too long\n", "2\tb\n"]), ("1\tfar too long\n".to_owned(), 1, Extent::Cut));
+    }
+
+    #[test]
+    fn as_many_rows_as_were_asked_for_may_not_be_all() {
+        let limit = Limit { rows: 2, bytes: 100 };
+        assert_eq!(head(limit, &["1\n", "2\n"]), ("1\n2\n".to_owned(), 2, Extent::Cut));
+    }
 }

@@ -193,3 +193,10 @@ pub enum Reason {
     /// It arrived after its memory was gone (rule 4).
     Late,
 }
+
+impl fmt::Display for Reason {
+    /// As it is serialized.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}

@@ -81,11 +81,11 @@ impl Item {
                     scope + keys_bytes(refresh.newer.iter()) + rows.sum::<usize>()
                 }
                 Self::Fill(fill) => {
-                    let keys = match &fill.existing {
+                    let bounds = match &fill.existing {
                         Existing::Kept => 0,
-                        Existing::Replaced { after, upto, newer } => keys_bytes(after.iter().chain(upto).chain(newer)),
+                        Existing::Replaced { after, upto } => keys_bytes(after.iter().chain(upto)),
                     };
-                    keys + fill.lines.len()
+                    bounds + keys_bytes(fill.newer.iter()) + fill.lines.len()
                 }
             }
     }
@@ -128,9 +128,11 @@ pub struct Refresh {
 pub struct Fill {
     /// The columns under which `lines` were printed; it has a key.
     pub shape: Arc<Shape>,
-    /// As COPY prints the written columns, in text format. Rows are left out of which the ledger already holds
-    /// something that their snapshot did not see.
+    /// As COPY prints the written columns, in text format.
     pub lines: Box<str>,
+    /// Lines of these keys are left out, and rows that are there stay: the ledger holds something of them that the
+    /// lines' snapshot did not see. Left out when they are applied, since sessions wait while an entry is placed.
+    pub newer: HashSet<Key>,
     /// What becomes of rows that are there.
     pub existing: Existing,
 }
@@ -146,8 +148,6 @@ pub enum Existing {
         after: Option<Key>,
         /// Included.
         upto: Option<Key>,
-        /// These stay: the ledger holds something of them that the lines' snapshot did not see.
-        newer: HashSet<Key>,
     },
 }
 

@@ -213,6 +213,11 @@ impl Leg {
         }
     }
 
+    /// Waits until nothing of what it was sent runs any more. Safe to be dropped half-way and called again.
+    pub(super) async fn ends(&mut self) {
+        while !matches!(self.cut().await, Ok(Cut::Message { tag: b'Z', .. }) | Err(_)) {}
+    }
+
     fn compose(&mut self, out: &mut BytesMut, request: &ReadRequest, profile: &Arc<Profile>) -> Sent {
         let parameter_types = request.extended.as_ref().map(|extended| extended.parameter_types.clone());
         let text = Text {

@@ -5,8 +5,10 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 use super::leg::Leg;
 use super::messages;
@@ -16,6 +18,10 @@ use crate::session::Profile;
 
 /// To connect and log in, and to deliver a cancel.
 const CONNECT: Duration = Duration::from_secs(5);
+/// What was given up is asked to stop again after it, then after twice as long.
+const FIRST_PATIENCE: Duration = Duration::from_millis(100);
+/// And closed after it, whatever it does.
+const STOPPING: Duration = Duration::from_secs(10);
 /// An idle connection is closed after it.
 const IDLE: Duration = Duration::from_mins(1);
 /// How often idle connections are looked at.
@@ -67,7 +73,7 @@ impl Pool {
         let mut state = self.state.lock();
         while let Some(mut leg) = state.pop(profile) {
             if leg.is_alive() {
-                return Some(Lease { leg: Some(leg), pool: Arc::clone(self) });
+                return Some(Lease { leg: Some(leg), cancelled: Cancelled::No, pool: Arc::clone(self) });
             }
             state.open -= 1;
         }
@@ -104,29 +110,45 @@ impl Pool {
         }
     }
 
-    /// A lent connection comes back, or is gone: then what it was asked is cancelled.
-    fn end(self: &Arc<Self>, leg: Leg) {
-        if !leg.is_busy() {
+    /// A lent connection comes back. It is closed when a cancel may still be on its way, which would hit the next read.
+    fn end(self: &Arc<Self>, leg: Leg, cancelled: Cancelled) {
+        if leg.is_busy()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(Arc::clone(self).stop(leg));
+        } else if leg.is_busy() || cancelled == Cancelled::Yes {
+            self.state.lock().open -= 1;
+        } else {
             self.state.lock().put_back(leg, self.size());
-            return;
         }
-        self.state.lock().open -= 1;
-        self.cancel(&leg);
     }
 
-    /// Asks the shadow to cancel what `leg` runs. Nobody waits for it.
-    fn cancel(&self, leg: &Leg) {
-        let (url, request) = (self.url.clone(), messages::cancel(leg.cancel_key()));
-        if let Ok(runtime) = tokio::runtime::Handle::try_current()
-            && !leg.cancel_key().is_empty()
-        {
-            runtime.spawn(async move {
-                if !matches!(tokio::time::timeout(CONNECT, send_alone(&url, &request)).await, Ok(Ok(()))) {
-                    tracing::debug!(shadow = %url, "a cancel did not reach the shadow");
+    /// Cancels what `leg` runs until it has ended: a cancel that comes while the server waits for the next message,
+    /// though that is on its way, is dropped by it.
+    async fn stop(self: Arc<Self>, mut leg: Leg) {
+        let stopped = async {
+            let mut patience = FIRST_PATIENCE;
+            loop {
+                deliver(self.url.clone(), messages::cancel(leg.cancel_key())).await;
+                if timeout(patience, leg.ends()).await.is_ok() {
+                    return;
                 }
-            });
+                patience *= 2;
+            }
+        };
+        if timeout(STOPPING, stopped).await.is_err() {
+            tracing::debug!(shadow = %self.url, "a read that was given up does not stop");
         }
+        drop(leg);
+        self.state.lock().open -= 1;
     }
+}
+
+/// Whether a cancel was sent to what a connection ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cancelled {
+    No,
+    Yes,
 }
 
 impl State {
@@ -169,6 +191,12 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
+async fn deliver(url: PgUrl, cancel: Bytes) {
+    if !matches!(timeout(CONNECT, send_alone(&url, &cancel)).await, Ok(Ok(()))) {
+        tracing::debug!(shadow = %url, "a cancel did not reach the shadow");
+    }
+}
+
 async fn send_alone(url: &PgUrl, request: &[u8]) -> Result<(), OpenError> {
     let mut stream = server::open(url, Silence::Impatient).await?;
     stream.write_all(request).await?;
@@ -179,13 +207,15 @@ async fn send_alone(url: &PgUrl, request: &[u8]) -> Result<(), OpenError> {
 #[derive(Debug)]
 pub(super) struct Lease {
     leg: Option<Leg>,
+    cancelled: Cancelled,
     pool: Arc<Pool>,
 }
 
 impl Lease {
-    /// Asks the shadow to cancel what runs.
-    pub(super) fn cancel(&self) {
-        self.pool.cancel(self);
+    /// Asks the shadow to cancel what runs. Nobody waits for it.
+    pub(super) fn cancel(&mut self) {
+        self.cancelled = Cancelled::Yes;
+        tokio::spawn(deliver(self.pool.url.clone(), messages::cancel(self.cancel_key())));
     }
 }
 
@@ -206,7 +236,7 @@ impl DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(leg) = self.leg.take() {
-            self.pool.end(leg);
+            self.pool.end(leg, self.cancelled);
         }
     }
 }

@@ -122,6 +122,8 @@ impl ReadReply for Reply {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::super::leg::Trouble;
     use super::super::pool::Pool;
     use super::super::testing::{self, extended, lease, profile, received, request, rows, tags};
@@ -299,6 +301,42 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(tags(&answer(&pool, &simple("SELECT 1")).await), "TDCZ");
+    }
+
+    #[tokio::test]
+    async fn a_cancel_that_outruns_the_read_it_is_meant_for_is_repeated() {
+        let (cluster, client) = testing::cluster(SCHEMA).await;
+        let (pool, _) = testing::pool(&cluster);
+        let pid = rows(&answer(&pool, &simple("SELECT pg_backend_pid()")).await).remove(0);
+        let signal = |name: &str| assert!(Command::new("kill").arg(name).arg(&pid).status().unwrap().success());
+        // The server gets to the cancel before it reads what it is to run.
+        signal("-STOP");
+        let sleeper = simple("SELECT pg_sleep(600)");
+        let given_up = tokio::time::timeout(Duration::from_millis(200), begin(&pool, &sleeper)).await;
+        assert!(given_up.is_err());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        signal("-CONT");
+        let gone = format!("SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {pid})");
+        let wait = async {
+            while client.query(&gone, &[]).await.unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), wait).await.expect("the read ends");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_cancelled_serves_nobody_else() {
+        let (cluster, _client) = testing::cluster(SCHEMA).await;
+        let (pool, live) = testing::pool(&cluster);
+        let mut one = testing::settings(&cluster);
+        one.reads.pool_size = 1;
+        live.swap(one);
+        let pid = rows(&answer(&pool, &simple("SELECT pg_backend_pid()")).await);
+        let mut cancelled = lease(&pool).await;
+        cancelled.cancel();
+        drop(cancelled);
+        assert_ne!(rows(&answer(&pool, &simple("SELECT pg_backend_pid()")).await), pid);
     }
 
     #[tokio::test]

@@ -165,7 +165,7 @@ pub struct Replayed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Way {
-    /// Its rows are applied as the primary told them.
+    /// Its rows were captured: they are applied as the primary told them.
     Exact,
     /// What it may have written is read back.
     Refreshed,

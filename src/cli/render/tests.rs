@@ -147,8 +147,8 @@ mirror: settled, 0 pending, lag 0 ms, backlog 0 B
         0 captured = 0 applied + 0 pending + 0 quarantined + 0 skipped
 refused by the shadow: public.t, SQLSTATE 23505: duplicate key value (seq 7)
 replayed 3 times: truncate t (whole table)
-public.t: 5 transactions applied exactly
-unknown tables: 5 transactions read back (opaque)
+public.t: 5 transactions captured exactly
+unknown tables: 5 transactions to be read back (opaque)
 "
     );
 }

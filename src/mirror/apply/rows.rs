@@ -15,7 +15,7 @@ use super::compact::Group;
 use super::outcome::{INVALID_TEXT, Refusal, Trouble, UNIQUE_VIOLATION};
 use super::sql::{self, Bounds, Conflict};
 use crate::catalog::Share;
-use crate::effect::{Key, Shape, TableId, fields, line_fields, line_key, lines};
+use crate::effect::{Key, Shape, TableId, fields, line_fields, line_key, lines, without_keys};
 use crate::mirror::entry::{Existing, Fill, Refresh, Scope};
 use crate::server::Client;
 
@@ -117,62 +117,65 @@ impl Rows {
 
     /// Puts rows where there are none or few, inside the open transaction.
     pub(super) async fn fill(&mut self, fill: &Fill, filling: Filling, form: Form) -> Result<(), Trouble> {
+        let mut text = Cow::Borrowed(&*fill.lines);
+        if !fill.newer.is_empty() {
+            text = without_keys(&fill.shape, &text, |key| fill.newer.contains(key)).into();
+        }
         match &fill.existing {
-            Existing::Kept => self.add(fill, filling).await,
-            Existing::Replaced { after, upto, newer } => {
+            Existing::Kept => self.add(&fill.shape, &text, filling).await,
+            Existing::Replaced { after, upto } => {
                 let form = if filling == Filling::Copy { Form::Replace } else { form };
-                let bounds = (after.as_ref(), upto.as_ref());
-                self.replace(fill, filling, form, bounds, newer).await
+                let keys: Vec<Key> = match form {
+                    Form::Upsert => lines(&text).filter_map(|line| line_key(&fill.shape, line)).collect(),
+                    Form::Replace => Vec::new(),
+                };
+                let kept: Vec<&Key> = fill.newer.iter().chain(&keys).collect();
+                let range = self.delete_range(&fill.shape, &kept, after.as_ref(), upto.as_ref()).await?;
+                self.replace(&fill.shape, &text, filling, form, range).await
             }
         }
     }
 
     /// Adds the rows that are not there. Mostly none is there.
-    async fn add(&mut self, fill: &Fill, filling: Filling) -> Result<(), Trouble> {
+    async fn add(&mut self, shape: &Shape, text: &str, filling: Filling) -> Result<(), Trouble> {
         if filling == Filling::Copy {
             self.client.batch_execute("SAVEPOINT fill").await?;
-            match self.copy_in(fill).await {
+            match self.copy_in(shape, text).await {
                 Err(Trouble::Refused(refusal)) if refusal.sqlstate == UNIQUE_VIOLATION => {
                     self.client.batch_execute("ROLLBACK TO SAVEPOINT fill").await?;
                 }
                 copied => return copied,
             }
         }
-        let arrays = line_columns(&fill.shape, &fill.lines)?;
-        let inserted = self.insert(&fill.shape, Conflict::Nothing, arrays).await?;
+        let arrays = line_columns(shape, text)?;
+        let inserted = self.insert(shape, Conflict::Nothing, arrays).await?;
         self.execute(false, inserted.as_slice()).await
     }
 
-    /// Puts the rows in place of those in their range.
+    /// Puts the rows in place of those that `delete` takes away.
     async fn replace(
         &mut self,
-        fill: &Fill,
+        shape: &Shape,
+        text: &str,
         filling: Filling,
         form: Form,
-        (after, upto): (Option<&Key>, Option<&Key>),
-        newer: &HashSet<Key>,
+        delete: Bound<'_>,
     ) -> Result<(), Trouble> {
-        let shape = &*fill.shape;
-        let keys: Vec<Key> = match form {
-            Form::Upsert => lines(&fill.lines).filter_map(|line| line_key(shape, line)).collect(),
-            Form::Replace => Vec::new(),
-        };
-        let kept: Vec<&Key> = newer.iter().chain(&keys).collect();
-        let mut bound = vec![self.delete_range(shape, &kept, after, upto).await?];
         if filling == Filling::Copy {
-            self.execute(false, &bound).await?;
-            return self.copy_in(fill).await;
+            self.execute(false, &[delete]).await?;
+            return self.copy_in(shape, text).await;
         }
-        let arrays = line_columns(shape, &fill.lines)?;
+        let mut bound = vec![delete];
+        let arrays = line_columns(shape, text)?;
         bound.extend(self.insert(shape, conflict(form), arrays).await?);
         self.execute(false, &bound).await
     }
 
-    async fn copy_in(&self, fill: &Fill) -> Result<(), Trouble> {
-        let about = |error: tokio_postgres::Error| Trouble::from(error).about(|| fill.shape.display_name());
-        let sink = self.client.copy_in::<_, Bytes>(&sql::copy_in(&fill.shape)).await.map_err(about)?;
+    async fn copy_in(&self, shape: &Shape, text: &str) -> Result<(), Trouble> {
+        let about = |error: tokio_postgres::Error| Trouble::from(error).about(|| shape.display_name());
+        let sink = self.client.copy_in::<_, Bytes>(&sql::copy_in(shape)).await.map_err(about)?;
         let mut sink = pin!(sink);
-        for part in fill.lines.as_bytes().chunks(COPY_BYTES) {
+        for part in text.as_bytes().chunks(COPY_BYTES) {
             sink.feed(Bytes::copy_from_slice(part)).await.map_err(about)?;
         }
         sink.finish().await.map_err(about)?;

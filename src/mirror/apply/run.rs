@@ -1,6 +1,9 @@
 //! The appliers' loop: takes entries from the ledger, gives batches to workers, settles what became of them. All
 //! decisions are made here, one at a time; it starts over with new connections whenever one is lost.
 
+mod refused;
+mod resume;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +19,7 @@ use super::gate::Gate;
 use super::health::{self, Health};
 use super::horizon::Horizon;
 use super::memory::{Memory, Verdict};
-use super::outcome::{FEATURE_NOT_SUPPORTED, Refusal, Trouble, UNIQUE_VIOLATION};
+use super::outcome::Trouble;
 use super::parked::Parked;
 use super::progress::{Claimed, Progress};
 use super::scheduler::Scheduler;
@@ -66,8 +69,10 @@ pub(super) struct Run<S> {
     taken: Seq,
     /// What the shadow had when it was first reached.
     resumed: Option<Progress>,
-    /// What is committed or parked.
+    /// What is decided or parked.
     progress: Progress,
+    /// The last place that the shadow is known to have committed.
+    committed: Seq,
     patience: Duration,
     backoff: Backoff,
 }
@@ -115,6 +120,7 @@ impl<S: Source> Run<S> {
             taken: Seq(0),
             resumed: None,
             progress: Progress::default(),
+            committed: Seq(0),
             patience: PATIENCE,
             backoff: Backoff::default(),
         }
@@ -151,46 +157,6 @@ impl<S: Source> Run<S> {
                 return;
             }
         }
-    }
-
-    /// What the shadow says it has: batches whose commit was on its way when the connection was lost are in it or not.
-    fn resume(&mut self, claimed: Claimed) {
-        let shadow = claimed.progress;
-        if claimed.inherited {
-            self.compare_all("it was filled under another journal, which may have held more");
-        }
-        let progress = if shadow.seq <= self.source.last() { shadow } else { self.disown(&shadow) };
-        if progress.seq < self.progress.seq || progress.low_mark() < self.source.recovered() {
-            self.compare_all("it went back behind what it had committed (restored, or failed over?)");
-        }
-        if self.resumed.is_none() {
-            self.source.resume_behind(progress.low_mark());
-            self.taken = self.taken.max(progress.low_mark());
-            self.progress = progress.clone();
-            self.resumed = Some(progress);
-            return;
-        }
-        while let Some(batch) = self.scheduler.take_again() {
-            if batch.tasks.iter().all(|task| progress.has(task.seq())) {
-                self.applied(&batch);
-            } else {
-                self.scheduler.put_again(vec![Batch::clone(&batch)]);
-                return;
-            }
-        }
-    }
-
-    /// A journal that has not come so far is not the one this shadow was filled from.
-    fn disown(&self, shadow: &Progress) -> Progress {
-        let (theirs, ours) = (shadow.seq.0, self.source.last().0);
-        self.compare_all(&format!("crossfade.progress is at {theirs}, and the journal has lost what is behind {ours}"));
-        Progress::default()
-    }
-
-    /// What the shadow holds is not known any more.
-    fn compare_all(&self, why: &str) {
-        tracing::warn!("every table is compared with the shadow: {why}");
-        self.source.mark(&Mark::Tables { touched: Touched::All, reason: Reason::Crash });
     }
 
     async fn drive(&mut self, mut shadow: Shadow, mut crew: Crew) -> Result<(), End> {
@@ -354,6 +320,7 @@ impl<S: Source> Run<S> {
         for task in &batch.tasks {
             self.decided(task.seq(), Outcome::Applied);
         }
+        self.committed = self.committed.max(batch.last());
         self.health.took(|| tables(batch));
     }
 
@@ -364,92 +331,6 @@ impl<S: Source> Run<S> {
             self.barrier = None;
         }
         self.settling.decide(seq, outcome);
-    }
-
-    /// A batch did not commit: waits for the others, then decides about the first that failed of itself.
-    async fn recover(&mut self, failed: Done, crew: &mut Crew, shadow: &mut Shadow) -> Result<(), End> {
-        let mut failures = Vec::new();
-        let mut next: Option<Result<Done, tokio::task::JoinError>> = Some(Ok(failed));
-        while let Some(done) = next {
-            let Done { worker, number, result } = done.map_err(|error| Trouble::Lost(error.to_string()))?;
-            crew.idle.push(worker);
-            match result {
-                Ok(()) => self.committed(number, shadow),
-                Err(Trouble::Withdrawn) => {}
-                Err(trouble) => failures.push((number, trouble)),
-            }
-            next = crew.running.join_next().await;
-        }
-        self.scheduler.recall();
-        crew.gate = Arc::new(Gate::new(self.scheduler.next_number()));
-        let lost = failures.iter().position(|(_, trouble)| matches!(trouble, Trouble::Lost(_) | Trouble::Stuck));
-        if let Some(lost) = lost {
-            return Err(failures.swap_remove(lost).1.into());
-        }
-        let Some((_, trouble)) = failures.into_iter().min_by_key(|(number, _)| *number) else { return Ok(()) };
-        let Some(batch) = self.scheduler.take_again() else { return Ok(()) };
-        match trouble {
-            Trouble::Refused(refusal) => {
-                shadow.forget_standings();
-                self.refused(&batch, &refusal);
-            }
-            trouble => {
-                self.health.refused(tables(&batch), &trouble.to_string());
-                tracing::warn!("the shadow puts off what comes at {}: {trouble}", batch.last().0);
-                let batch = Batch { company: Company::Alone, ..Batch::clone(&batch) };
-                self.scheduler.put_again(vec![batch]);
-                if self.pause().await {
-                    return Err(End::Stopped);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The next step down: all keys replaced at once, each transaction by itself, later, never.
-    fn refused(&mut self, batch: &Batch, refusal: &Refusal) {
-        let may_replace = [UNIQUE_VIOLATION, FEATURE_NOT_SUPPORTED].contains(&&*refusal.sqlstate)
-            && batch.form == Form::Upsert
-            && !batch.writes.holds(Place::ForeignKeys);
-        if may_replace {
-            let batch = Batch { form: Form::Replace, company: Company::Alone, ..batch.clone() };
-            return self.scheduler.put_again(vec![batch]);
-        }
-        let [task] = &batch.tasks[..] else {
-            return self.scheduler.put_again(batch.apart());
-        };
-        self.health.refused(tables(batch), &refusal.to_string());
-        match (&task.entry.item, batch.trial) {
-            (item @ (Item::Refresh(Refresh { shape, .. }) | Item::Fill(Fill { shape, .. })), _) => {
-                tracing::warn!("the shadow refuses rows read back for {}: {refusal}", shape.display_name());
-                self.source.mark(&marks::read_back_refused(item));
-                self.decided(task.seq(), Outcome::Applied);
-            }
-            // What waits is passed by rows read back: an image by key may come behind them, a row without key would
-            // be there twice.
-            (Item::Transaction(_), Trial::First) if task.writes != WriteSet::Everything && !task.has_arrivals() => {
-                self.progress.seq = self.progress.seq.max(task.seq());
-                self.progress.parked.insert(task.seq());
-                self.parked.park(task.entry.clone(), self.horizon.begun(), self.source.newest_ticket());
-            }
-            (Item::Transaction(_), _) => self.quarantine(task, refusal),
-        }
-    }
-
-    fn quarantine(&mut self, task: &Task, refusal: &Refusal) {
-        let first = || shapes(&task.entry).next().map(|shape| shape.display_name());
-        let table = refusal.table.clone().or_else(first).unwrap_or_default();
-        tracing::warn!("the shadow refuses the transaction at {} for good ({table}): {refusal}", task.seq().0);
-        for mark in marks::quarantined(&task.entry) {
-            self.source.mark(&mark);
-        }
-        let quarantined = Quarantined {
-            seq: task.seq().0,
-            sqlstate: refusal.sqlstate.clone(),
-            table,
-            message: refusal.message.clone(),
-        };
-        self.decided(task.seq(), Outcome::Quarantined(quarantined));
     }
 
     /// Lets running batches end.

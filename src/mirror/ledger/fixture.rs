@@ -139,11 +139,12 @@ pub(super) mod strategy {
     }
 
     fn any_fill() -> impl Strategy<Value = Item> {
-        let bounds = (prop::option::of(any_key()), prop::option::of(any_key()));
-        let replaced = (bounds, prop::collection::hash_set(any_key(), 0..3))
-            .prop_map(|((after, upto), newer)| Existing::Replaced { after, upto, newer });
-        (any_shape(), ".*", prop_oneof![Just(Existing::Kept), replaced])
-            .prop_map(|(shape, lines, existing)| Item::Fill(Fill { shape, lines: lines.into(), existing }))
+        let replaced = (prop::option::of(any_key()), prop::option::of(any_key()))
+            .prop_map(|(after, upto)| Existing::Replaced { after, upto });
+        let newer = prop::collection::hash_set(any_key(), 0..3);
+        (any_shape(), ".*", newer, prop_oneof![Just(Existing::Kept), replaced]).prop_map(
+            |(shape, lines, newer, existing)| Item::Fill(Fill { shape, lines: lines.into(), newer, existing }),
+        )
     }
 
     pub(in crate::mirror::ledger) fn item() -> impl Strategy<Value = Item> {

@@ -54,12 +54,12 @@ impl Handling {
 
     /// For the report, sorted; `names` gives `schema.table`.
     pub(super) fn report(&self, names: &dyn Fn(TableId) -> String) -> Vec<Handled> {
-        let counts = self.0.lock();
-        let handled = |(&(table, way, reason), &transactions): (&Deed, &u64)| {
-            let reason = reason.and_then(|reason| Some(serde_json::to_value(reason).ok()?.as_str()?.to_owned()));
+        let counts: Vec<(Deed, u64)> = self.0.lock().iter().map(|(&deed, &count)| (deed, count)).collect();
+        let handled = |((table, way, reason), transactions): (Deed, u64)| {
+            let reason = reason.map(|reason| reason.to_string());
             Handled { table: table.map(names), way, reason, transactions }
         };
-        let mut handled: Vec<_> = counts.iter().map(handled).collect();
+        let mut handled: Vec<_> = counts.into_iter().map(handled).collect();
         handled.sort_unstable_by(|a, b| (&a.table, a.way, &a.reason).cmp(&(&b.table, b.way, &b.reason)));
         handled
     }

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use parking_lot::MutexGuard;
 use thiserror::Error;
 
-use crate::effect::{Key, Reason, Seq, Snapshot, TableId, without_keys};
-use crate::mirror::entry::{Existing, Fill, Item, Refresh, Scope};
+use crate::effect::{Key, Reason, Seq, Snapshot, TableId};
+use crate::mirror::entry::{Fill, Item, Refresh, Scope};
 
 use super::Mirror;
 use super::placement::Placement;
@@ -92,21 +92,8 @@ impl Mirror {
 
     /// The same for rows that go where the shadow has none or few.
     pub fn place_fill(&self, window: Window, snapshot: &Snapshot, mut fill: Fill) -> Result<Seq, Voided> {
-        let leave_out = |fill: &mut Fill, keys: &HashSet<Key>| {
-            fill.lines = without_keys(&fill.shape, &fill.lines, |key| keys.contains(key)).into_boxed_str();
-            if let Existing::Replaced { newer, .. } = &mut fill.existing {
-                newer.extend(keys.iter().cloned());
-            }
-        };
-        // Most is done before sessions have to wait for the lock.
-        let early = window.newer(snapshot)?;
-        if !early.is_empty() {
-            leave_out(&mut fill, &early);
-        }
         self.place_in(self.shared.placement.lock(), window, snapshot, |newer| {
-            if newer.len() > early.len() {
-                leave_out(&mut fill, &newer);
-            }
+            fill.newer.extend(newer);
             Item::Fill(fill)
         })
     }

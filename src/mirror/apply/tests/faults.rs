@@ -134,6 +134,25 @@ async fn rule_21_a_shadow_that_went_back_is_compared() {
 }
 
 #[tokio::test]
+async fn rule_21_a_shadow_that_was_never_given_the_newest_did_not_go_back() {
+    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let t = shape(1, "t", &["id"], &[0]);
+    let refused = shape(1, "t", &["id", "extra"], &[0]);
+    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1)"))]);
+    stage.ledger.transaction(vec![row(&refused, &["2"], 2, Some("(2,2)"))]);
+    stage.ledger.settle().await;
+    assert_eq!(stage.ledger.quarantined().len(), 1);
+    let marks = stage.ledger.marks();
+    stage
+        .query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crossfade-apply'")
+        .await;
+    stage.ledger.transaction(vec![row(&t, &["3"], 3, Some("(3)"))]);
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, ["1", "3"]);
+    assert_eq!(stage.ledger.marks(), marks);
+}
+
+#[tokio::test]
 async fn rule_22_a_shadow_ahead_of_a_journal_that_lost_its_tail_is_compared() {
     let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY)").await;
     let t = shape(1, "t", &["id"], &[0]);

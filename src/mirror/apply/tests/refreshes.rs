@@ -91,14 +91,16 @@ async fn rule_27_a_fill_leaves_what_is_there() {
     stage.ledger.fill(Fill {
         shape: t.clone(),
         lines: "1\tcopied\n2\t\\N\n3\ta\\tb\\\\N\n".into(),
+        newer: HashSet::new(),
         existing: Existing::Kept,
     });
     stage.ledger.fill(Fill {
         shape: t.clone(),
         lines: "4\tcopied\n5\t\\N\n6\ta\\tb\\\\N\n".into(),
+        newer: HashSet::new(),
         existing: Existing::Kept,
     });
-    stage.ledger.fill(Fill { shape: t, lines: "".into(), existing: Existing::Kept });
+    stage.ledger.fill(Fill { shape: t, lines: "".into(), newer: HashSet::new(), existing: Existing::Kept });
     stage.ledger.settle().await;
     let rows = stage.query("SELECT * FROM t ORDER BY 1").await;
     assert_eq!(rows, ["1|live", "2|∅", "3|a\tb\\N", "4|copied", "5|∅", "6|a\tb\\N"]);
@@ -110,7 +112,12 @@ async fn a_fill_of_columns_with_other_types_is_cast_as_an_insert_would() {
     // COPY would refuse 1.5 for an integer, and read a time with a zone as one without.
     let stage = Stage::new("CREATE TABLE t (id bigint PRIMARY KEY, n int, at timestamp)").await;
     let t = shape(1, "t", &["id", "n pg_catalog.float8", "at pg_catalog.timestamptz"], &[0]);
-    stage.ledger.fill(Fill { shape: t, lines: "1\t1.6\t2026-01-01 00:00:00+01\n".into(), existing: Existing::Kept });
+    stage.ledger.fill(Fill {
+        shape: t,
+        lines: "1\t1.6\t2026-01-01 00:00:00+01\n".into(),
+        newer: HashSet::new(),
+        existing: Existing::Kept,
+    });
     stage.ledger.settle().await;
     assert_eq!(stage.query("SELECT * FROM t").await, ["1|2|2025-12-31 23:00:00"]);
 }
@@ -123,7 +130,12 @@ async fn generated_columns_are_computed_and_identities_kept_by_a_fill() {
     .await;
     let mut t = Shape::clone(&shape(1, "t", &["g", "id", "n"], &[1]));
     t.columns[0].generated = true;
-    stage.ledger.fill(Fill { shape: Arc::new(t), lines: "7\t1\n".into(), existing: Existing::Kept });
+    stage.ledger.fill(Fill {
+        shape: Arc::new(t),
+        lines: "7\t1\n".into(),
+        newer: HashSet::new(),
+        existing: Existing::Kept,
+    });
     stage.ledger.settle().await;
     assert_eq!(stage.query("SELECT * FROM t").await, ["2|7|1"]);
 }
@@ -132,7 +144,7 @@ async fn generated_columns_are_computed_and_identities_kept_by_a_fill() {
 async fn a_fill_that_another_unique_index_refuses_marks_its_table() {
     let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, v text UNIQUE); INSERT INTO t VALUES (9, 'a')").await;
     let t = shape(1, "t", &["id", "v pg_catalog.text"], &[0]);
-    stage.ledger.fill(Fill { shape: t, lines: "1\ta\n".into(), existing: Existing::Kept });
+    stage.ledger.fill(Fill { shape: t, lines: "1\ta\n".into(), newer: HashSet::new(), existing: Existing::Kept });
     stage.ledger.settle().await;
     assert_eq!(stage.query("SELECT * FROM t").await, ["9|a"]);
     let touched = Touched::Tables(vec![TableId(1)]);
@@ -149,13 +161,10 @@ async fn rule_27_a_fill_of_a_range_replaces_what_is_there_but_what_is_newer() {
     ))
     .await;
     for (table, name) in [(1, "same"), (2, "cast_")] {
-        let existing = Existing::Replaced {
-            after: Some(key(&["2"])),
-            upto: Some(key(&["8"])),
-            newer: HashSet::from([key(&["5"]), key(&["6"])]),
-        };
+        let existing = Existing::Replaced { after: Some(key(&["2"])), upto: Some(key(&["8"])) };
+        let newer = HashSet::from([key(&["5"]), key(&["6"])]);
         let shape = shape(table, name, &["id", "v pg_catalog.text"], &[0]);
-        stage.ledger.fill(Fill { shape, lines: "3\tprimary\n8\tprimary\n".into(), existing });
+        stage.ledger.fill(Fill { shape, lines: "3\tprimary\n6\tprimary\n8\tprimary\n".into(), newer, existing });
     }
     stage.ledger.settle().await;
     let expected = ["1|shadow", "2|shadow", "3|primary", "5|shadow", "6|shadow", "8|primary", "9|shadow"];

@@ -87,6 +87,7 @@ pub(super) fn encode(entry: &Entry, shapes: &mut WrittenShapes, mut frame: impl 
         Item::Fill(fill) => {
             encoder.number(number(&fill.shape));
             encoder.text(&fill.lines);
+            encoder.list(fill.newer.iter(), |encoder, key| encoder.bytes(key.as_bytes()));
             encode_existing(&mut encoder, &fill.existing);
         }
     }
@@ -108,7 +109,8 @@ pub(super) fn decode(payload: &[u8], shapes: &[Arc<Shape>]) -> Result<Record, Ma
         REFRESH => Item::Refresh(decode_refresh(&mut decoder, shapes)?),
         FILL => {
             let shape = shape_numbered(decoder.number()?, shapes)?;
-            Item::Fill(Fill { shape, lines: decoder.text()?.into(), existing: decode_existing(&mut decoder)? })
+            let (lines, newer) = (decoder.text()?.into(), decoder.list(decode_key)?.into_iter().collect());
+            Item::Fill(Fill { shape, lines, newer, existing: decode_existing(&mut decoder)? })
         }
         _ => return Err(Malformed),
     };
@@ -266,11 +268,10 @@ fn encode_existing(encoder: &mut Encoder<'_>, existing: &Existing) {
     let key = |encoder: &mut Encoder<'_>, key: &Key| encoder.bytes(key.as_bytes());
     match existing {
         Existing::Kept => encoder.number(0),
-        Existing::Replaced { after, upto, newer } => {
+        Existing::Replaced { after, upto } => {
             encoder.number(1);
             encoder.option(after.as_ref(), key);
             encoder.option(upto.as_ref(), key);
-            encoder.list(newer.iter(), key);
         }
     }
 }
@@ -279,8 +280,7 @@ fn decode_existing(decoder: &mut Decoder<'_>) -> Result<Existing, Malformed> {
     if !decoder.flag()? {
         return Ok(Existing::Kept);
     }
-    let (after, upto) = (decoder.option(decode_key)?, decoder.option(decode_key)?);
-    Ok(Existing::Replaced { after, upto, newer: decoder.list(decode_key)?.into_iter().collect() })
+    Ok(Existing::Replaced { after: decoder.option(decode_key)?, upto: decoder.option(decode_key)? })
 }
 
 fn decode_key(decoder: &mut Decoder<'_>) -> Result<Key, Malformed> {
