@@ -14,6 +14,7 @@ use tokio::io::{AsyncWrite as _, AsyncWriteExt};
 use tokio::sync::watch;
 use tracing::debug;
 
+use super::bells::{Bells, Rang, Wires};
 use super::cancel::CancelKeys;
 use super::direction::{Direction, Look, Trouble};
 use super::isolation::isolated;
@@ -109,6 +110,9 @@ impl Relay {
     async fn go(&mut self, startup_timeout: Duration, leaving: watch::Receiver<Leaving>) -> Stop {
         let mut login = pin!(tokio::time::sleep(startup_timeout));
         let mut asked = Asked::new(leaving);
+        let is_tls = self.client.is_tls() || self.primary.is_tls();
+        let wires = if is_tls { Wires::Crossed } else { Wires::Apart };
+        let bells = poll_fn(|cx| Poll::Ready(Bells::new(cx.waker(), wires))).await;
         // What was read before the relay.
         if let Err(error) = self.show_down() {
             return Stop::Broken(error);
@@ -116,7 +120,7 @@ impl Relay {
         loop {
             let stop = poll_fn(|cx| {
                 let asked = asked.poll(cx);
-                if let Poll::Ready(stop) = self.poll(cx, asked) {
+                if let Poll::Ready(stop) = self.poll(&bells, asked) {
                     return Poll::Ready(stop);
                 }
                 if !self.observer.session.is_logged_in() && login.as_mut().poll(cx).is_ready() {
@@ -179,12 +183,15 @@ impl Relay {
         let _ = tokio::time::timeout(FAREWELL, said).await;
     }
 
-    /// Moves what can be moved.
-    fn poll(&mut self, cx: &mut Context<'_>, asked: Leaving) -> Poll<Stop> {
-        if let Poll::Ready(stop) = self.poll_down(cx) {
+    /// Moves what can be moved, where something happened.
+    fn poll(&mut self, bells: &Bells, asked: Leaving) -> Poll<Stop> {
+        let Rang { upward, downward } = bells.rang();
+        if downward && let Poll::Ready(stop) = self.poll_down(&mut bells.downward.context()) {
             return Poll::Ready(stop);
         }
-        if let Poll::Ready(stop) = self.poll_up(cx) {
+        if (upward || self.is_stirred())
+            && let Poll::Ready(stop) = self.poll_up(&mut bells.upward.context())
+        {
             return Poll::Ready(stop);
         }
         match asked {
@@ -192,6 +199,12 @@ impl Relay {
             Leaving::WhenIdle if self.is_busy() => Poll::Pending,
             Leaving::WhenIdle | Leaving::Now => Poll::Ready(Stop::Leave),
         }
+    }
+
+    /// Whether answers have stirred what waits for them, or the client is gone and the primary does not know yet.
+    fn is_stirred(&self) -> bool {
+        let is_to_be_told = self.client_is_gone && !self.primary_is_told;
+        self.input != Input::Seen || !self.upward.is_flushed() || is_to_be_told
     }
 
     fn is_busy(&self) -> bool {
