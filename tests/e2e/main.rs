@@ -12,6 +12,7 @@ mod endings;
 mod faults;
 mod mirror;
 mod outage;
+mod planted;
 mod reads;
 mod refusal;
 mod relay;
