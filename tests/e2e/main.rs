@@ -16,6 +16,7 @@ mod planted;
 mod reads;
 mod refusal;
 mod relay;
+mod schema;
 mod startup;
 mod storm;
 mod support;
