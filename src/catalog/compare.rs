@@ -73,6 +73,13 @@ impl Pair {
         pair
     }
 
+    /// A column that is written on the primary and that the shadow lacks.
+    pub fn missing_column(&self) -> Option<&str> {
+        let (primary, shadow) = (self.primary.as_ref()?, self.shadow.as_ref()?);
+        let mut written = primary.shape.columns.iter().filter(|column| !column.generated);
+        written.find(|column| shadow.column(&column.name).is_none()).map(|column| column.name.as_str())
+    }
+
     /// The primary's columns that the shadow has too, and how they enter a row's hash on both sides.
     pub fn common_columns(&self) -> Vec<(&Column, Canonical)> {
         let (Some(primary), Some(shadow)) = (&self.primary, &self.shadow) else { return Vec::new() };

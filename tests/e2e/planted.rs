@@ -303,6 +303,9 @@ async fn a_round_with(sql: &str, tables: &[&str]) {
         report.tables.len() == tables.len() && !told.into_iter().any(|reason| reason.contains("shadow"))
     };
     eventually("what changed on the shadow is seen", is_seen).await;
+    for table in tables {
+        same_rows(&pair, table).await;
+    }
     pair.work("check").await;
     without_difference().await;
     let report = pair.report().await;
