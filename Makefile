@@ -8,8 +8,10 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PYTHON := target/python/bin/python
 PACKAGES := postgresql clang libclang-dev gcc libc6-dev make procps python3 python3-venv
 TESTS ?=
+# primary:shadow
+MAJORS ?= 14:18 15:18
 
-.PHONY: help deps demo test soak conformance fuzz lint bench micro-bench image
+.PHONY: help deps demo test test-majors soak conformance fuzz lint bench micro-bench image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -37,6 +39,17 @@ test: deps $(PYTHON) ## every test, on real clusters that it starts and stops it
 		echo "cargo test $(TESTS)"; \
 		cargo test --locked --no-fail-fast --lib --bins --tests -- --test-threads=2 $(TESTS); \
 	fi
+
+test-majors: deps $(PYTHON) target/majors/installed ## mirror, check, backfill, reads and storm from 14 and 15 to 18; MAJORS="16:17" for other servers
+	tests/majors/run $(MAJORS)
+
+# The servers of all majors, pinned by their checksums; npm only where it is missing.
+target/majors/installed: tests/majors/package.json tests/majors/package-lock.json tests/majors/.npmrc
+	command -v npm >/dev/null || $(MAKE) deps PACKAGES=npm
+	mkdir -p target/majors
+	cp $^ target/majors
+	cd target/majors && npm ci
+	touch $@
 
 soak: deps $(PYTHON) ## the long forms: TPC-B for 30 s in each mode, the shadow away for 20 s, storms of minutes, faults by the dozen
 	CROSSFADE_SOAK=1 cargo nextest run --profile soak --locked --no-fail-fast -E 'binary(e2e) and test(/mirror|outage|reads|check|storm|faults/)'

@@ -6,6 +6,7 @@
 mod epoch;
 mod follow;
 mod operator;
+mod schema;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -30,6 +31,7 @@ use crate::telemetry::Metrics;
 
 use follow::{Follower, Health, Side};
 use operator::Operator;
+use schema::Schemas;
 
 /// Scripts that are remembered.
 const STATEMENTS: usize = 10_000;
@@ -66,6 +68,8 @@ pub async fn run(reloader: Arc<Reloader>) -> anyhow::Result<()> {
     let mut followers = tokio::task::JoinSet::new();
     followers.spawn(follower(Side::Primary).run(Arc::clone(&primary_health)));
     followers.spawn(follower(Side::Shadow).run(Arc::clone(&shadow_health)));
+    let schemas = Arc::new(Schemas::default());
+    followers.spawn(Arc::clone(&schemas).follow(Arc::clone(&live), Arc::clone(&primary), Arc::clone(&shadow)));
 
     let apply = ApplySettings {
         shadow: settings.shadow.url.clone(),
@@ -104,6 +108,7 @@ pub async fn run(reloader: Arc<Reloader>) -> anyhow::Result<()> {
         appliers,
         healer: Arc::new(healer),
         checker: Arc::new(checker),
+        schemas,
         router,
         jobs: Jobs::default(),
         metrics,

@@ -8,7 +8,7 @@ use crossfade::catalog::{Handle, LoadOptions, Patterns};
 use crossfade::check::Checker;
 use crossfade::config::{Live, PgUrl, Settings};
 use crossfade::copy::Healer;
-use crossfade::demo::{Cluster, Options};
+use crossfade::demo::{Cluster, Options, Role};
 use crossfade::effect::{Change, Key, Lsn, Mark, Reason, RowChange, Stamp, TableId, Touched, Transaction, Xid};
 use crossfade::mirror::{Appliers, ApplySettings, Identity, LedgerSettings, Mirror};
 use crossfade::report::job::{JobKind, Progress, Schema};
@@ -64,11 +64,7 @@ fn follow(handle: &Arc<Handle>, url: PgUrl) {
 
 impl Rig {
     async fn start() -> Self {
-        let cluster = || {
-            let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
-            Cluster::start(&Options { template_cache, ..Options::default() }).unwrap()
-        };
-        let clusters = [cluster(), cluster()];
+        let clusters = [Role::Primary, Role::Shadow].map(|role| Cluster::start(&Options::for_test(role)).unwrap());
         let urls = clusters.each_ref().map(|cluster| cluster.url("postgres"));
         let live = Live::new(settings(&urls[0], &urls[1]));
         let [primary_url, shadow_url]: [PgUrl; 2] = urls.map(|url| url.parse().unwrap());

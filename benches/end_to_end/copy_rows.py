@@ -1,14 +1,12 @@
 """Filling an empty shadow: `crossfade backfill` of one quiet table, beside COPY piped into COPY, in turn."""
 
-import json
 import resource
 import statistics
 import subprocess
 import time
-import urllib.request
 
 from load import spread
-from stage import contenders, cpu_seconds, resident_mib, run
+from stage import contenders, cpu_seconds, resident_mib, run, work
 
 TABLE = "CREATE TABLE copied (id bigint PRIMARY KEY, account int, amount numeric(12,2), at timestamptz, note text)"
 ROWS = """INSERT INTO copied SELECT i, i % 1000, i / 100.0, '2026-01-01'::timestamptz + i * interval '1 second',
@@ -23,7 +21,7 @@ def copy_rows(root, primary, shadow, options):
     runs = {"COPY to COPY": [], "crossfade backfill": []}
     with contenders(root, primary, shadow, ["crossfade"]) as (found, admin):
         pid = found["crossfade"][1]
-        ways = {"COPY to COPY": lambda: pipe(primary.port, shadow.port), "crossfade backfill": lambda: backfill(admin)}
+        ways = {"COPY to COPY": lambda: pipe(primary.port, shadow.port), "crossfade backfill": lambda: work(admin, "backfill", "public.copied")}
         for turn in range(options.rounds):
             for name in list(ways)[:: 1 if turn % 2 else -1]:
                 query(shadow.port, "TRUNCATE copied")
@@ -53,22 +51,6 @@ def pipe(source, target):
     out.stdout.close()
     if out.wait() or run_in.returncode:
         raise SystemExit("COPY failed")
-
-
-def backfill(admin):
-    """As the command does it: starts the job and looks until it is done."""
-    def ask(path, body=None):
-        request = urllib.request.Request(f"http://127.0.0.1:{admin}{path}", data=body)
-        request.add_header("content-type", "application/json")
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-
-    job = ask("/backfill", b'{"tables": ["public.copied"]}')
-    while job["state"] == "running":
-        time.sleep(0.05)
-        job = ask(f"/jobs/{job['id']}")
-    if job["state"] != "done":
-        raise SystemExit(f"the backfill ended as {job}")
 
 
 def compare(*ports):

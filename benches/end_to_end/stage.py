@@ -229,6 +229,22 @@ def contenders(root, primary, shadow, names, max_connections=100):
         yield found, admin
 
 
+def work(admin, kind, table):
+    """As the commands do it: starts the job and looks until it is done."""
+    def ask(path, body=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{admin}{path}", data=body)
+        request.add_header("content-type", "application/json")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    job = ask(f"/{kind}", json.dumps({"tables": [table]}).encode())
+    while job["state"] == "running":
+        time.sleep(0.05)
+        job = ask(f"/jobs/{job['id']}")
+    if job["state"] != "done":
+        sys.exit(f"the {kind} ended as {job}")
+
+
 def turns(found, rounds):
     """Every contender once a round, another one first each time: a slow minute of the machine hits all of them."""
     names = list(found)

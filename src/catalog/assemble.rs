@@ -54,6 +54,7 @@ struct Tables<'a> {
     columns: RapidHashMap<u32, Vec<&'a ColumnFact>>,
     indexes: RapidHashMap<u32, Vec<&'a IndexFact>>,
     rows: HashMap<u32, f64>,
+    text_sample: Arc<str>,
 }
 
 impl<'a> Tables<'a> {
@@ -66,8 +67,9 @@ impl<'a> Tables<'a> {
         for fact in &facts.indexes {
             indexes.entry(fact.relation).or_default().push(fact);
         }
-        let types = Types::new(&facts.types, &facts.collations);
-        Self { facts, relations, options, types, columns, indexes, rows: relations.rows_estimates() }
+        let types = Types::new(&facts.types, &facts.collations, &facts.samples);
+        let text_sample = facts.samples.text.as_str().into();
+        Self { facts, relations, options, types, columns, indexes, rows: relations.rows_estimates(), text_sample }
     }
 
     fn all(&self) -> RapidHashMap<TableId, Arc<Table>> {
@@ -107,6 +109,7 @@ impl<'a> Tables<'a> {
             entangled: others || self.relations.in_foreign_keys.contains(&oid),
             rows_estimate: self.rows.get(&oid).map_or(0, |rows| *rows as u64),
             unique_keys: keys.unique,
+            text_sample: Arc::clone(&self.text_sample),
             partitioned: relation.kind == "p",
             descendants,
         };

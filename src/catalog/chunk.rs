@@ -4,7 +4,7 @@
 //! settings are pinned. One text serves both sides: it names the primary's columns, which the shadow shares.
 
 use super::share::{Share, share_number, whole_text};
-use super::{Canonical, Pair, Table};
+use super::{Canonical, Hashing, Pair, Table};
 use crate::effect::{Column, Key, Shape, quote_ident};
 
 /// An end of a range.
@@ -86,25 +86,49 @@ pub fn record_text(shape: &Shape) -> String {
     row_text(shape.columns.iter())
 }
 
-/// A 64-bit hash of a row, of the columns both sides have, with this seed.
-pub fn hash_row(pair: &Pair, seed: u32) -> String {
-    let (native, text): (Vec<_>, Vec<_>) =
-        pair.common_columns().into_iter().partition(|(_, canonical)| *canonical == Canonical::Native);
-    let mut fields: Vec<_> = native.into_iter().map(|(column, _)| reference(column)).collect();
-    if !text.is_empty() {
-        fields.push(row_text(text.into_iter().map(|(column, _)| column)));
+/// One of two hashes of a row, of the columns both sides have.
+///
+/// A record's hash is a sum over its fields, and so would be the sum of such hashes: what is swapped between two rows would
+/// not show. Hence it is hashed once more, to 32 bits.
+pub fn hash_row(pair: &Pair, seed: Seed) -> String {
+    let columns = pair.common_columns();
+    let all_texts = || row_text(columns.iter().map(|(column, _)| *column));
+    let (texts, native): (Vec<_>, Vec<_>) =
+        columns.iter().copied().partition(|(_, canonical)| *canonical == Canonical::Text);
+    let number = seed as u8;
+    match pair.hashing {
+        Hashing::Md5 => {
+            let (utf8, half) = (format!("pg_catalog.convert_to({}, 'UTF8')", all_texts()), number * 16 - 15);
+            format!(
+                "('x' || pg_catalog.substr(pg_catalog.md5({utf8}), {half}, 16))::pg_catalog.bit(64)::pg_catalog.int8"
+            )
+        }
+        Hashing::Server if native.is_empty() => format!("pg_catalog.hashtextextended({}, {number})", all_texts()),
+        Hashing::Server => {
+            let mut fields: Vec<_> = native.into_iter().map(|(column, _)| reference(column)).collect();
+            if !texts.is_empty() {
+                fields.push(row_text(texts.into_iter().map(|(column, _)| column)));
+            }
+            let record = format!("pg_catalog.hash_record_extended(ROW({}), {number})", fields.join(", "));
+            format!("pg_catalog.hashint8extended({record}, {number})")
+        }
     }
-    if fields.is_empty() {
-        return "0::pg_catalog.int8".into();
-    }
-    format!("pg_catalog.hash_record_extended(ROW({}), {seed})", fields.join(", "))
+}
+
+/// Which of the two hashes of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seed {
+    /// One.
+    First = 1,
+    /// The other.
+    Second = 2,
 }
 
 /// `count(*)` and two sums of row hashes as text: equal on both sides when the rows are, as multisets. Sums, because
 /// exclusive-or would lose rows that stand there twice.
 pub fn hash_sums(pair: &Pair) -> String {
     let sum = |seed| format!("COALESCE(pg_catalog.sum({}), 0)::pg_catalog.text", hash_row(pair, seed));
-    format!("pg_catalog.count(*), {}, {}", sum(1), sum(2))
+    format!("pg_catalog.count(*), {}, {}", sum(Seed::First), sum(Seed::Second))
 }
 
 fn reference(column: &Column) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Canonical, Catalog, ColumnFacts, KeyKind, Table};
+use super::{Canonical, Catalog, ColumnFacts, Hashing, KeyKind, Table};
 use crate::effect::{Column, TableId};
 
 /// A table of the primary and its namesake on the shadow, or one of them alone.
@@ -22,6 +22,8 @@ pub struct Pair {
     pub key_kind: KeyKind,
     /// Whether ranges of the key mean the same rows on both sides.
     pub ranges: bool,
+    /// How rows are hashed on both sides.
+    pub hashing: Hashing,
 }
 
 /// All pairs.
@@ -55,7 +57,8 @@ impl Pair {
     /// Compares the two definitions.
     pub fn new(name: String, primary: Option<Arc<Table>>, shadow: Option<Arc<Table>>) -> Self {
         let (key_kind, ranges) = (KeyKind::None, false);
-        let mut pair = Self { name, primary, shadow, differences: Vec::new(), key_kind, ranges };
+        let hashing = Hashing::Server;
+        let mut pair = Self { name, primary, shadow, differences: Vec::new(), key_kind, ranges, hashing };
         let (Some(primary), Some(shadow)) = (&pair.primary, &pair.shadow) else {
             let side = if pair.primary.is_some() { "shadow" } else { "primary" };
             pair.differences = vec![format!("the table is missing on the {side}")];
@@ -63,9 +66,18 @@ impl Pair {
         };
         let differences = differences(primary, shadow);
         let key = if primary.shares_key_with(shadow) { shared_key(primary, shadow) } else { Vec::new() };
-        (pair.key_kind, pair.ranges) = judge(&key);
+        let hashing = if primary.text_sample == shadow.text_sample { Hashing::Server } else { Hashing::Md5 };
+        (pair.key_kind, pair.ranges) = judge(&key, hashing);
+        pair.hashing = hashing;
         pair.differences = differences;
         pair
+    }
+
+    /// A column that is written on the primary and that the shadow lacks.
+    pub fn missing_column(&self) -> Option<&str> {
+        let (primary, shadow) = (self.primary.as_ref()?, self.shadow.as_ref()?);
+        let mut written = primary.shape.columns.iter().filter(|column| !column.generated);
+        written.find(|column| shadow.column(&column.name).is_none()).map(|column| column.name.as_str())
     }
 
     /// The primary's columns that the shadow has too, and how they enter a row's hash on both sides.
@@ -74,9 +86,8 @@ impl Pair {
         let columns = primary.shape.columns.iter().zip(&primary.columns);
         let common = columns.filter_map(|(column, facts)| {
             let (other, other_facts) = shadow.column(&column.name)?;
-            let native = facts.canonical == Canonical::Native && other_facts.canonical == Canonical::Native;
-            let alike = column.type_name == other.type_name;
-            Some((column, if native && alike { Canonical::Native } else { Canonical::Text }))
+            let alike = column.type_name == other.type_name && facts.canonical == other_facts.canonical;
+            Some((column, if alike { facts.canonical } else { Canonical::Text }))
         });
         common.collect()
     }
@@ -90,13 +101,15 @@ fn shared_key<'a>(primary: &'a Table, shadow: &'a Table) -> Vec<KeyColumn<'a>> {
     names.filter_map(|name| Some([primary.column(name)?, shadow.column(name)?])).collect()
 }
 
-/// The kind of a key that both sides share, and whether its ranges hold the same rows on both.
-fn judge(key: &[KeyColumn<'_>]) -> (KeyKind, bool) {
+/// The kind of a key that both sides share, and whether its ranges hold the same rows on both: texts in different
+/// encodings have no order in common.
+fn judge(key: &[KeyColumn<'_>], hashing: Hashing) -> (KeyKind, bool) {
     let kind = key.iter().flatten().map(|(_, facts)| facts.kind).max().unwrap_or(KeyKind::None);
     let ordered_alike = |[(a, a_facts), (b, b_facts)]: &KeyColumn<'_>| {
         a_facts.order == b_facts.order && (a.type_name == b.type_name || (is_integer(a) && is_integer(b)))
     };
-    (kind, kind <= KeyKind::Collated && key.iter().all(ordered_alike))
+    let highest = if hashing == Hashing::Server { KeyKind::Collated } else { KeyKind::Plain };
+    (kind, kind <= highest && key.iter().all(ordered_alike))
 }
 
 fn is_integer(column: &Column) -> bool {

@@ -3,10 +3,13 @@
 
 use tokio_postgres::{Client, Error, Row};
 
+use super::hashing::Samples;
+
 /// Everything [`load`](super::load()) reads.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) server: Server,
+    pub(super) samples: Samples,
     pub(super) relations: Vec<Relation>,
     pub(super) inherits: Vec<Inherits>,
     pub(super) columns: Vec<ColumnFact>,
@@ -58,6 +61,7 @@ impl Facts {
         let collations = client.query(&collations_sql(server.version_num), &[]).await?;
         Ok(Self {
             server,
+            samples: Samples::read(client).await?,
             relations: all(client).await?,
             inherits: all(client).await?,
             columns: all(client).await?,

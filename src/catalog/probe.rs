@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio_postgres::{Client, CopyOutStream, SimpleQueryMessage, SimpleQueryRow};
 
 use super::{Bound, Chunk, KeyKind, Pair, Table, hash_row, hash_sums, key_after, key_texts, predicate};
-use super::{share_number, whole_text};
+use super::{Seed, share_number, whole_text};
 use crate::effect::{Key, Shape, Snapshot};
 use crate::server::without_value;
 
@@ -48,7 +48,7 @@ impl From<tokio_postgres::Error> for ProbeError {
     }
 }
 
-/// A chunk's rows in three numbers: equal on both sides, the rows are equal (128 bits of hash).
+/// A chunk's rows in three numbers: equal on both sides, the rows are equal (64 bits of hash at least).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sums {
     /// How many.
@@ -70,7 +70,7 @@ pub struct ShareSums {
 pub struct RowHash {
     /// Which; no parts in a table without key.
     pub key: Key,
-    /// 128 bits of the compared columns.
+    /// Of the compared columns.
     pub hash: (i64, i64),
 }
 
@@ -182,8 +182,8 @@ impl Side<'_> {
         let keys = if shape.key.is_empty() { String::new() } else { format!(", {}", key_texts(shape)) };
         let inner = format!(
             "SELECT {}, {}{keys} FROM {} AS t WHERE {}",
-            hash_row(self.pair, 1),
-            hash_row(self.pair, 2),
+            hash_row(self.pair, Seed::First),
+            hash_row(self.pair, Seed::Second),
             self.source(),
             predicate(shape, chunk)
         );

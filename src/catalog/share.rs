@@ -31,8 +31,9 @@ pub fn whole_text(shape: &Shape) -> String {
     row_text(shape.columns.iter().filter(|column| !column.generated))
 }
 
-/// The number of the share of `of` to which a text belongs.
+/// The number of the share of `of` to which a text belongs: on every server the same, whatever its encoding.
 pub fn share_number(text: &str, of: impl Display) -> String {
-    // The sign bit is cut off: the remainder of a negative number would be negative.
-    format!("((pg_catalog.hashtextextended({text}, 0) & 9223372036854775807) % {of})")
+    let md5 = format!("pg_catalog.md5(pg_catalog.convert_to({text}, 'UTF8'))");
+    // Fifteen digits are no negative number, of which the remainder would be negative.
+    format!("(('x' || pg_catalog.left({md5}, 15))::pg_catalog.bit(60)::pg_catalog.int8 % {of})")
 }

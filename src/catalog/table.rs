@@ -21,9 +21,12 @@ pub enum KeyKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Canonical {
     /// By the type's own hash, which tells apart whatever prints differently.
-    Native,
-    /// By its text: no hash of its own (json, geometric …), or one that calls different texts equal (float, interval,
-    /// numeric without scale, arrays …) or equal texts different (enum).
+    Native {
+        /// What this server makes of a sample of the type.
+        sample: i64,
+    },
+    /// By its text: no hash of its own (json, geometric …), one that calls different texts equal (float, interval, numeric
+    /// without scale, arrays …) or equal texts different (enum), or one that the server cannot show.
     Text,
 }
 
@@ -77,6 +80,8 @@ pub struct Table {
     pub entangled: bool,
     /// `pg_class.reltuples`, 0 if unknown.
     pub rows_estimate: u64,
+    /// The server's encoding and what it makes of a sample text: where both sides' are the same, they hash texts alike.
+    pub text_sample: Arc<str>,
     /// A partitioned root: its rows are its partitions'.
     pub partitioned: bool,
     /// Mirrored tables that inherit from it (no partitions): a read or write that names it includes their rows.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::facts::{CollationFact, ColumnFact, TypeFact};
+use super::hashing::Samples;
 use super::{Canonical, ColumnFacts, Extent, KeyKind};
 use crate::effect::Column;
 
@@ -16,11 +17,13 @@ const SHORT: i32 = 16 << 10;
 pub(super) struct Types<'a> {
     types: HashMap<u32, &'a TypeFact>,
     collations: HashMap<u32, &'a CollationFact>,
+    samples: &'a Samples,
 }
 
 impl<'a> Types<'a> {
-    pub(super) fn new(types: &'a [TypeFact], collations: &'a [CollationFact]) -> Self {
+    pub(super) fn new(types: &'a [TypeFact], collations: &'a [CollationFact], samples: &'a Samples) -> Self {
         Self {
+            samples,
             types: types.iter().map(|fact| (fact.oid, fact)).collect(),
             collations: collations.iter().map(|fact| (fact.oid, fact)).collect(),
         }
@@ -62,21 +65,23 @@ impl<'a> Types<'a> {
         if base.schema != "pg_catalog" || base.kind != "b" {
             return (Canonical::Text, KeyKind::Opaque, everywhere);
         }
+        let native = match self.samples.types.get(&base.name) {
+            Some(&sample) => Canonical::Native { sample },
+            None => Canonical::Text,
+        };
         match base.name.as_str() {
             "bool" | "char" | "int2" | "int4" | "int8" | "oid" | "uuid" | "date" | "time" | "timestamp" => {
-                (Canonical::Native, KeyKind::Plain, everywhere)
+                (native, KeyKind::Plain, everywhere)
             }
             "text" | "varchar" | "name" => match self.collations.get(&fact.collation) {
-                Some(collation) if collation.deterministic => {
-                    (Canonical::Native, KeyKind::Collated, collation.order.clone())
-                }
+                Some(collation) if collation.deterministic => (native, KeyKind::Collated, collation.order.clone()),
                 _ => (Canonical::Text, KeyKind::Opaque, everywhere),
             },
             "bytea" | "timestamptz" | "timetz" | "inet" | "cidr" | "macaddr" | "macaddr8" | "pg_lsn" => {
-                (Canonical::Native, KeyKind::Opaque, everywhere)
+                (native, KeyKind::Opaque, everywhere)
             }
             // With a scale of its own each value prints in one way only.
-            "numeric" if fact.modifier >= 0 => (Canonical::Native, KeyKind::Opaque, everywhere),
+            "numeric" if fact.modifier >= 0 => (native, KeyKind::Opaque, everywhere),
             _ => (Canonical::Text, KeyKind::Opaque, everywhere),
         }
     }

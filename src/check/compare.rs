@@ -59,7 +59,7 @@ pub(super) struct Comparer<'a> {
 }
 
 impl Comparer<'_> {
-    /// Compares sums. Equal ones need no look at what is newer: 128 bits say that the shadow's rows, once everything
+    /// Compares sums. Equal ones need no look at what is newer: 64 bits say that the shadow's rows, once everything
     /// the snapshot saw was applied, are those of the snapshot.
     pub(super) async fn chunk(&self, chunk: &Chunk) -> Result<ChunkVerdict, ProbeError> {
         let (_, ours) = self.sides.primary.sums(chunk).await?;

@@ -142,7 +142,7 @@ mod tests {
             |name: &&str| Column { name: (*name).into(), type_name: "pg_catalog.int4".into(), generated: false };
         let facts = ColumnFacts {
             number: 1,
-            canonical: Canonical::Native,
+            canonical: Canonical::Native { sample: 1 },
             kind: KeyKind::Plain,
             extent: Extent::Bounded,
             order: String::new(),
@@ -164,6 +164,7 @@ mod tests {
             reach: Touched::NONE,
             cascades: Touched::NONE,
             entangled: false,
+            text_sample: "UTF8:1".into(),
             rows_estimate: 0,
             partitioned: false,
             descendants: Vec::new(),

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::columns::{Align, columns};
 use crate::config::ReloadOutcome;
 use crate::report::{
-    CheckState, Difference, DifferenceKind, GuardState, MirrorStatus, ReadsStatus, Report, ServerState, ServerStatus,
-    Status, TableReport, TableStatus, Verdict, Way,
+    CheckState, Difference, DifferenceKind, GuardState, MirrorStatus, ReadsStatus, Report, SchemaDifference,
+    SchemaKind, ServerState, ServerStatus, Status, TableReport, TableStatus, Verdict, Way,
 };
 
 /// `crossfade status`
@@ -86,9 +86,33 @@ fn reads_lines(reads: &ReadsStatus) -> Vec<String> {
     lines
 }
 
+fn definitions(difference: &SchemaDifference) -> String {
+    let kind = match difference.kind {
+        SchemaKind::Table => "table",
+        SchemaKind::Column => "column",
+        SchemaKind::Constraint => "constraint",
+        SchemaKind::Index => "index",
+        SchemaKind::Sequence => "sequence",
+        SchemaKind::SequencePosition => "position of sequence",
+        SchemaKind::Extension => "extension",
+        SchemaKind::Collation => "collation",
+        SchemaKind::Owner => "owner of",
+        SchemaKind::Grants => "grants on",
+    };
+    let side = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+    let (primary, shadow) = (side(&difference.primary), side(&difference.shadow));
+    format!("  {kind} {}: {primary} on the primary, {shadow} on the shadow\n", difference.object)
+}
+
 /// `crossfade report`
 pub(super) fn report(report: &Report) -> String {
     let mut text = format!("verdict: {}  ({})\n", verdict(report.verdict), report.generated_at);
+    let schema = report.schema.iter().flatten();
+    let mut schema = schema.map(definitions).peekable();
+    if schema.peek().is_some() {
+        text.push_str("\ndefinitions that differ:\n");
+        text.extend(schema);
+    }
     if report.tables.is_empty() {
         text.push_str("\nno tables\n");
     } else {

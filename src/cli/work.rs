@@ -68,7 +68,8 @@ fn only(report: Report, tables: &[String]) -> Report {
     }
     let asked = |table: &TableReport| tables.contains(&table.table);
     let kept = report.tables.into_iter().filter(asked).collect();
-    Report::new(report.generated_at, kept, report.reads, report.mirror)
+    let schema = report.schema;
+    Report { schema, ..Report::new(report.generated_at, kept, report.reads, report.mirror) }
 }
 
 async fn follow(client: &Client, started: &Job) -> Result<Job, Failure> {

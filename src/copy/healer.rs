@@ -231,6 +231,8 @@ enum Trouble {
     Heal(#[from] HealError),
     #[error("the table is missing on the shadow")]
     NoShadow,
+    #[error("column {0} is missing on the shadow")]
+    NoColumn(String),
     #[error("the table is not in the primary's catalog")]
     NoPrimary,
     #[error("the shadow refused the rows read back")]
@@ -340,7 +342,14 @@ async fn heal(healer: &Shared, work: &Work, both: &Both, tries: u32) -> Result<(
             healing.keys(&suspect.keys).await?;
             healing.settle().await;
         }
-        Work::Keys(_) | Work::Table(_) => heal_table(&mut healing, rows).await?,
+        Work::Keys(_) | Work::Table(_) => {
+            // Equal in all columns but one is not equal. It may have been added since the shadow's catalog was read.
+            if let Some(column) = pair.missing_column() {
+                healer.shadow.reload();
+                return Err(Trouble::NoColumn(column.to_owned()));
+            }
+            heal_table(&mut healing, rows).await?;
+        }
     }
     clear(mirror, work);
     if refused(mirror, table) { Err(Trouble::Refused) } else { Ok(()) }

@@ -54,6 +54,28 @@ pub struct Options {
     pub template_cache: Option<PathBuf>,
 }
 
+/// Which server of a pair a cluster stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The truth.
+    Primary,
+    /// To be made equal to it.
+    Shadow,
+}
+
+impl Options {
+    /// For tests: data folders are copied, and the server is the one whose programs are in the folder that
+    /// `CROSSFADE_TEST_PRIMARY_BIN` or `CROSSFADE_TEST_SHADOW_BIN` names, so that a test runs between any two majors.
+    pub fn for_test(role: Role) -> Self {
+        let variable = match role {
+            Role::Primary => "CROSSFADE_TEST_PRIMARY_BIN",
+            Role::Shadow => "CROSSFADE_TEST_SHADOW_BIN",
+        };
+        let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
+        Self { bin: std::env::var_os(variable).map(PathBuf::from), template_cache, ..Self::default() }
+    }
+}
+
 /// A running server. Dropped: stopped at once, its folder removed.
 #[derive(Debug)]
 pub struct Cluster {
@@ -316,8 +338,7 @@ mod tests {
 
     #[test]
     fn a_cluster_answers_restarts_and_leaves_nothing_behind() {
-        let cache = std::env::temp_dir().join("crossfade-test-templates");
-        let cluster = Cluster::start(&Options { template_cache: Some(cache), ..Options::default() }).unwrap();
+        let cluster = Cluster::start(&Options::for_test(Role::Primary)).unwrap();
         let select = |cluster: &Cluster| {
             let psql = Command::new("psql").args([&cluster.url("postgres"), "-Atc", "select 1"]).output().unwrap();
             String::from_utf8(psql.stdout).unwrap()

@@ -17,6 +17,6 @@ mod story;
 mod summary;
 
 pub use admin::{Admin, AdminError};
-pub use cluster::{Cluster, ClusterError, Options};
+pub use cluster::{Cluster, ClusterError, Options, Role};
 pub use process::{ProcessError, Proxy, Setup};
 pub use story::{Outcome, Script, run};

@@ -18,6 +18,7 @@ use crate::report::{MirrorReport, ReadsReport, Report, ServerState, Status, Tabl
 use crate::telemetry::{Metrics, publish};
 
 use super::follow::Health;
+use super::schema::Schemas;
 
 /// Everything that can be looked at or commanded.
 pub(super) struct Operator {
@@ -31,6 +32,7 @@ pub(super) struct Operator {
     pub(super) appliers: Appliers,
     pub(super) healer: Arc<Healer>,
     pub(super) checker: Arc<Checker>,
+    pub(super) schemas: Arc<Schemas>,
     pub(super) router: Arc<Router>,
     pub(super) jobs: Jobs,
     pub(super) metrics: Metrics,
@@ -110,7 +112,8 @@ impl Control for Operator {
                 }
             }
             let generated_at = rfc3339(SystemTime::now());
-            Ok(Report::new(generated_at, tables, ReadsReport::default(), self.mirror_report()))
+            let schema = self.schemas.differences();
+            Ok(Report { schema, ..Report::new(generated_at, tables, ReadsReport::default(), self.mirror_report()) })
         })
     }
 

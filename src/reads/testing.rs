@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::pool::{Lease, Pool};
 use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Resolved, Table, Volatility};
 use crate::config::{Live, Settings};
-use crate::demo::{Cluster, Options};
+use crate::demo::{Cluster, Options, Role};
 use crate::effect::{Column, Shape, TableId, Touched};
 use crate::server::{self, Client, Purpose};
 use crate::session::{Extended, Profile, ReadReply, ReadRequest};
@@ -48,7 +48,7 @@ pub(super) fn table(id: TableId, schema: &str, name: &str, columns: &[&str]) -> 
         |name: &&str| Column { name: (*name).to_owned(), type_name: "pg_catalog.int4".to_owned(), generated: false };
     let facts = |number| ColumnFacts {
         number,
-        canonical: Canonical::Native,
+        canonical: Canonical::Native { sample: 1 },
         kind: KeyKind::Plain,
         extent: Extent::Bounded,
         order: String::new(),
@@ -70,6 +70,7 @@ pub(super) fn table(id: TableId, schema: &str, name: &str, columns: &[&str]) -> 
         reach: Touched::NONE,
         cascades: Touched::NONE,
         entangled: false,
+        text_sample: "UTF8:1".into(),
         rows_estimate: 0,
         partitioned: false,
         descendants: Vec::new(),
@@ -118,8 +119,7 @@ pub(super) fn extended(sql: &str, parameter_types: &[u32], bind: &[u8]) -> ReadR
 
 /// A server in which `sql` was run in database `postgres`.
 pub(super) async fn cluster(sql: &str) -> (Cluster, Client) {
-    let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
-    let cluster = Cluster::start(&Options { template_cache, ..Options::default() }).unwrap();
+    let cluster = Cluster::start(&Options::for_test(Role::Shadow)).unwrap();
     let client = server::connect(&cluster.url("postgres").parse().unwrap(), Purpose::Catalog).await.unwrap();
     client.batch_execute("SET search_path TO public").await.unwrap();
     client.batch_execute(sql).await.unwrap();

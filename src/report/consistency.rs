@@ -201,6 +201,45 @@ pub struct MirrorReport {
     pub handled: Vec<Handled>,
 }
 
+/// What is defined otherwise on the two sides. In the order in which it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaKind {
+    /// A table that one side lacks, or that is partitioned on one side.
+    Table,
+    /// Type, NOT NULL, default, collation, or that it is generated.
+    Column,
+    /// PRIMARY KEY, UNIQUE, EXCLUDE, CHECK, REFERENCES.
+    Constraint,
+    /// One that belongs to no constraint.
+    Index,
+    /// Its bounds and steps.
+    Sequence,
+    /// The shadow's is behind.
+    SequencePosition,
+    /// Its version, or that it is missing.
+    Extension,
+    /// Encoding, provider, locale and version of the database.
+    Collation,
+    /// Of a table.
+    Owner,
+    /// On a table.
+    Grants,
+}
+
+/// A difference of definition: a warning, on which no verdict hangs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaDifference {
+    /// Of what kind of object.
+    pub kind: SchemaKind,
+    /// Which.
+    pub object: String,
+    /// As the primary defines it; null where it does not.
+    pub primary: Option<String>,
+    /// As the shadow defines it.
+    pub shadow: Option<String>,
+}
+
 /// How the two databases stand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -208,6 +247,9 @@ pub struct Report {
     pub generated_at: String,
     /// Of all tables.
     pub verdict: Verdict,
+    /// Differences of definition; null while they could not be read.
+    #[serde(default)]
+    pub schema: Option<Vec<SchemaDifference>>,
     /// Every table of either side, sorted by name.
     pub tables: Vec<TableReport>,
     /// Reads run on both sides.
@@ -221,6 +263,6 @@ impl Report {
     pub fn new(generated_at: String, mut tables: Vec<TableReport>, reads: ReadsReport, mirror: MirrorReport) -> Self {
         tables.sort_by(|a, b| a.table.cmp(&b.table));
         let verdict = Verdict::over(&tables);
-        Self { generated_at, verdict, tables, reads, mirror }
+        Self { generated_at, verdict, schema: None, tables, reads, mirror }
     }
 }

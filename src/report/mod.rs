@@ -10,7 +10,7 @@ mod status;
 pub use clock::rfc3339;
 pub use consistency::{
     Difference, DifferenceKind, Handled, MirrorReport, Quarantined, QueryReads, ReadsReport, Replayed, Report,
-    TableReport, TableStatus, Verdict, Way,
+    SchemaDifference, SchemaKind, TableReport, TableStatus, Verdict, Way,
 };
 pub use status::{
     CheckState, CheckStatus, GuardState, GuardStatus, MirrorStatus, ReadsStatus, ServerState, ServerStatus,

@@ -184,12 +184,11 @@ async fn log_in(socket: Stream, url: &PgUrl, purpose: Purpose) -> Result<Client,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::{Cluster, Options};
+    use crate::demo::{Cluster, Options, Role};
 
     fn cluster(hba: &[&str]) -> Cluster {
-        let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
         let hba = hba.iter().map(|line| (*line).to_owned()).collect();
-        Cluster::start(&Options { hba, template_cache, ..Options::default() }).unwrap()
+        Cluster::start(&Options { hba, ..Options::for_test(Role::Primary) }).unwrap()
     }
 
     fn url(text: &str) -> PgUrl {

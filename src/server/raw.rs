@@ -86,15 +86,14 @@ async fn log_in(mut stream: Stream, url: &PgUrl, settings: &[(&str, &str)]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::{Cluster, Options};
+    use crate::demo::{Cluster, Options, Role};
     use crate::server::{Purpose, connect};
 
     const TIMEOUT: Duration = Duration::from_secs(20);
 
     async fn cluster(hba: &[&str], sql: &str) -> Cluster {
-        let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
         let hba = hba.iter().map(|line| (*line).to_owned()).collect();
-        let cluster = Cluster::start(&Options { hba, template_cache, ..Options::default() }).unwrap();
+        let cluster = Cluster::start(&Options { hba, ..Options::for_test(Role::Primary) }).unwrap();
         let client = connect(&cluster.url("postgres").parse().unwrap(), Purpose::Catalog).await.unwrap();
         client.batch_execute(sql).await.unwrap();
         cluster

@@ -104,7 +104,7 @@ fn catalog_with(columns_of_t: &[&str]) -> Catalog {
         |name: &str, type_name: &str| Column { name: name.into(), type_name: type_name.into(), generated: false };
     let facts = |kind, extent| ColumnFacts {
         number: 1,
-        canonical: Canonical::Native,
+        canonical: Canonical::Native { sample: 1 },
         kind,
         extent,
         order: String::new(),
@@ -124,6 +124,7 @@ fn catalog_with(columns_of_t: &[&str]) -> Catalog {
             reach: Touched::NONE,
             cascades: Touched::NONE,
             entangled: false,
+            text_sample: "UTF8:1".into(),
             rows_estimate: 0,
             partitioned: false,
             descendants: Vec::new(),

@@ -98,9 +98,10 @@ const THEIRS: &str = "
 #[tokio::test]
 async fn what_would_go_wrong_is_told_for_all_tables_at_once_and_nothing_is_copied() {
     let pair = Pair::start(BOTH).await;
-    psql(&pair.primary_url(), OURS).await.must_succeed();
-    psql(&pair.shadow_url(), THEIRS).await.must_succeed();
+    // Each side's tables appear at once.
+    psql(&pair.shadow_url(), &format!("BEGIN; {THEIRS} COMMIT")).await.must_succeed();
     known(&pair, "public.secured").await;
+    psql(&pair.primary_url(), &format!("BEGIN; {OURS} COMMIT")).await.must_succeed();
     known(&pair, "public.gone").await;
 
     let (code, job, said) = backfill(&pair, &[]).await;

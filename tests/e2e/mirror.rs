@@ -288,7 +288,10 @@ begin; truncate emptied; insert into emptied values (1, 'new'); commit;
 insert into triggered (id, v) values (1, 'a'), (2, 'b');
 update triggered set v = 'c' where id = 1;
 insert into merged values (1, 0.5), (2, 0.5);
+select current_setting('server_version_num')::int >= 150000 as has_merge \gset
+\if :has_merge
 merge into merged m using (values (2), (3)) s(id) on m.id = s.id when matched then update set v = random() when not matched then insert values (s.id, random());
+\endif
 insert into cte_source select g, random() from generate_series(1, 10) g;
 with gone as (delete from cte_source where id > 5 returning *) insert into merged select id + 100, v from gone;
 insert into keyless (v) select random() from generate_series(1, 20);

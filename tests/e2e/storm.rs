@@ -65,7 +65,7 @@ async fn tables(pair: &Pair) -> Vec<String> {
 }
 
 /// Columns, indexes, constraints, triggers and labels, by their own words. An index that is not valid is what is left of a
-/// statement that failed.
+/// statement that failed. From 18 on NOT NULL is a constraint too.
 const DEFINITIONS: &str = "
 select 'column', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull, attidentity, attgenerated, pg_get_expr(adbin, adrelid)
   from pg_attribute join pg_class c on c.oid = attrelid left join pg_attrdef on adrelid = attrelid and adnum = attnum
@@ -74,7 +74,7 @@ select 'column', attrelid::regclass, attname, format_type(atttypid, atttypmod), 
 select 'index', indexrelid::regclass, pg_get_indexdef(indexrelid) from pg_index join pg_class c on c.oid = indrelid
   where indisvalid and relpersistence <> 't' and relnamespace::regnamespace::text not in ('pg_catalog', 'information_schema', 'crossfade', 'pg_toast') order by 2;
 select 'constraint', conrelid::regclass, conname, pg_get_constraintdef(oid), convalidated from pg_constraint
-  where connamespace::regnamespace::text not in ('pg_catalog', 'information_schema', 'crossfade') order by 2, 3;
+  where contype <> 'n' and connamespace::regnamespace::text not in ('pg_catalog', 'information_schema', 'crossfade') order by 2, 3;
 select 'trigger', tgrelid::regclass, pg_get_triggerdef(oid) from pg_trigger where not tgisinternal order by 2, 3;
 select 'enum', enumtypid::regtype, enumlabel, rank() over (partition by enumtypid order by enumsortorder) from pg_enum order by 2, 4;
 ";

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::catalog::{
-    Bound, Chunk, KeyKind, Pair, Share, hash_row, hash_sums, key_after, key_texts, predicate, record_text,
+    Bound, Canonical, Chunk, Hashing, KeyKind, Pair, Seed, Share, hash_row, hash_sums, key_after, key_texts, predicate,
+    record_text,
 };
 use crate::effect::{Key, fields};
 
@@ -135,6 +136,8 @@ async fn a_hash_tells_apart_what_prints_differently() {
         ("jsonb", "'{\"a\": 1.0}'", "'{\"a\": 1.00}'"),
         ("json", "'{\"a\":1}'", "'{\"a\": 1}'"),
         ("xml", "'<a/>'", "'<b/>'"),
+        ("money", "1", "1.01"),
+        ("bit(3)", "B'101'", "B'100'"),
         ("point", "'(1,2)'", "'(2,1)'"),
         ("numrange", "'[1.0,2)'", "'[1.00,2)'"),
         ("timestamptz", "'2026-01-01 00:00:00Z'", "'2026-01-01 00:00:00.000001Z'"),
@@ -148,8 +151,8 @@ async fn a_hash_tells_apart_what_prints_differently() {
     ] {
         run(&client, &format!("CREATE TABLE t (v {of_type}); INSERT INTO t VALUES ({a}), ({b}), ({a})")).await;
         let pair = pair_of(&client, "t").await;
-        let sql =
-            format!("SELECT {}::text FROM public.t", hash_row(&pair, 1)).replace("FROM public.t", "FROM public.t t");
+        let sql = format!("SELECT {}::text FROM public.t", hash_row(&pair, Seed::First))
+            .replace("FROM public.t", "FROM public.t t");
         let hashes = texts(&client, &sql).await;
         assert_eq!(hashes[0], hashes[2], "{of_type}");
         assert_ne!(hashes[0], hashes[1], "{of_type}: {a} and {b}");
@@ -193,4 +196,77 @@ async fn sums_agree_across_databases_and_count_doubles() {
     assert_ne!(texts(&primary, &sums).await, texts(&shadow, &sums).await);
     run(&primary, "DELETE FROM t").await;
     assert_eq!(texts(&primary, &sums).await, [["0 0 0"]]);
+}
+
+/// A record's hash is a sum over its fields, and the sum of such sums is the same whoever owns which value.
+#[tokio::test]
+async fn sums_tell_who_has_a_value() {
+    let (_cluster, client) = server().await;
+    for columns in ["id int, v int", "id int, v text, j json", "v text, w text"] {
+        run(&client, &format!("DROP TABLE IF EXISTS t; CREATE TABLE t ({columns})")).await;
+        run(&client, "INSERT INTO t SELECT i, i * 7 FROM generate_series(1, 1000) i").await;
+        let pair = pair_of(&client, "t").await;
+        let sums = format!("SELECT pg_catalog.concat_ws(' ', {}) FROM public.t t", hash_sums(&pair));
+        let before = texts(&client, &sums).await;
+        let [first, second, ..] = &pair.primary.as_ref().unwrap().shape.columns[..] else { panic!("two columns") };
+        let (first, second) = (&first.name, &second.name);
+        for _ in 0..20 {
+            let swap = format!(
+                "WITH two AS (SELECT {first} AS who, {second} AS what FROM t ORDER BY random() LIMIT 2)
+                 UPDATE t SET {second} = other.what FROM two AS mine, two AS other
+                 WHERE mine.who <> other.who AND t.{first} = mine.who"
+            );
+            client.batch_execute("BEGIN").await.unwrap();
+            run(&client, &swap).await;
+            let after = texts(&client, &sums).await;
+            client.batch_execute("ROLLBACK").await.unwrap();
+            assert_ne!(before, after, "{columns}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn sides_of_different_encodings_hash_and_share_alike() {
+    let (cluster, primary) = server().await;
+    let other = "CREATE DATABASE shadow TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'";
+    primary.batch_execute(other).await.unwrap();
+    let shadow = super::client(&cluster, "shadow").await;
+    let rows = "CREATE TABLE t (id int PRIMARY KEY, v text COLLATE \"C\"); CREATE TABLE named (v text COLLATE \"C\" PRIMARY KEY);
+        INSERT INTO t SELECT i, chr(160 + i) FROM generate_series(1, 90) i; INSERT INTO named SELECT v FROM t";
+    for side in [&primary, &shadow] {
+        run(side, rows).await;
+    }
+    let (ours, theirs) = (catalog(&primary).await, catalog(&shadow).await);
+    for (name, ranges) in [("t", true), ("named", false)] {
+        let pair = Pair::new(name.into(), Some(ours.table(name)), Some(theirs.table(name)));
+        assert_eq!((pair.hashing, pair.ranges), (Hashing::Md5, ranges));
+        let sql = format!("SELECT pg_catalog.concat_ws(' ', {}) FROM public.{name} t", hash_sums(&pair));
+        let sums = texts(&primary, &sql).await;
+        assert_eq!(sums, texts(&shadow, &sql).await);
+        run(&shadow, &format!("UPDATE {name} SET v = '!' WHERE v = chr(200)")).await;
+        assert_ne!(sums, texts(&shadow, &sql).await);
+    }
+    let bucket = Chunk::Bucket { number: 3, of: 4 };
+    let mut named = keys(&primary, &ours.table("named"), &bucket).await;
+    named.retain(|key| key.parts().next() != Some("\u{c8}"));
+    let mut there = keys(&shadow, &ours.table("named"), &bucket).await;
+    there.retain(|key| key.parts().next() != Some("!"));
+    named.sort();
+    there.sort();
+    assert!(!named.is_empty());
+    assert_eq!(named, there);
+}
+
+/// A type of which the servers hash the sample differently is hashed by its text, and only that one.
+#[tokio::test]
+async fn a_type_that_is_hashed_differently_goes_by_its_text() {
+    let (_cluster, client) = server().await;
+    run(&client, "CREATE TABLE t (id int, v int8); INSERT INTO t SELECT i, i FROM generate_series(1, 50) i").await;
+    let table = catalog(&client).await.table("t");
+    let mut other = Table::clone(&table);
+    other.columns[1].canonical = Canonical::Native { sample: 0 };
+    let pair = Pair::new("public.t".into(), Some(table), Some(Arc::new(other)));
+    let canonical: Vec<_> = pair.common_columns().iter().map(|(_, canonical)| *canonical).collect();
+    assert!(matches!(canonical[..], [Canonical::Native { .. }, Canonical::Text]), "{canonical:?}");
+    assert!(hash_row(&pair, Seed::First).contains("record_out(ROW(t.\"v\"))"));
 }

@@ -12,11 +12,10 @@ use std::sync::Arc;
 use tokio_postgres::{Client, NoTls};
 
 use super::{Catalog, LoadOptions, Patterns, Resolved, Table, load};
-use crate::demo::{Cluster, Options};
+use crate::demo::{Cluster, Options, Role};
 
 fn cluster() -> Cluster {
-    let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
-    Cluster::start(&Options { template_cache, ..Options::default() }).unwrap()
+    Cluster::start(&Options::for_test(Role::Primary)).unwrap()
 }
 
 /// A connection with the settings that matter here, as `server::connect` pins them.

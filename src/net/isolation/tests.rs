@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 
 use super::isolated;
 use crate::config::{Live, Settings};
-use crate::demo::{Cluster, Options};
+use crate::demo::{Cluster, Options, Role};
 use crate::effect::{TableId, Touched};
 use crate::mirror::{Feed, Identity, LedgerSettings, Mirror};
 use crate::net::books::Books;
@@ -75,8 +75,7 @@ async fn what_a_panicking_session_had_announced_and_not_decided_is_marked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bug_in_one_session_ends_that_session_alone() {
     let metrics = Metrics::start().unwrap();
-    let cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
-    let cluster = Cluster::start(&Options { template_cache: cache, ..Options::default() }).unwrap();
+    let cluster = Cluster::start(&Options::for_test(Role::Primary)).unwrap();
     let folder = tempfile::TempDir::new().unwrap();
     let url = serde_json::json!({ "url": cluster.url("postgres") });
     let settings: Settings = serde_json::from_value(serde_json::json!({ "primary": url, "shadow": url })).unwrap();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use super::*;
-use crate::demo::{Cluster, Options};
+use crate::demo::{Cluster, Options, Role};
 use crate::sql::{Kind, analyze};
 
 /// Rewrites every write in `text`; the number of them.
@@ -136,8 +136,7 @@ fn rows(messages: Vec<SimpleQueryMessage>) -> Vec<SimpleQueryRow> {
 
 #[tokio::test]
 async fn rule_09_every_form_runs_and_its_image_reads_back_as_the_row() {
-    let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
-    let cluster = Cluster::start(&Options { template_cache, ..Options::default() }).unwrap();
+    let cluster = Cluster::start(&Options::for_test(Role::Primary)).unwrap();
     let (client, connection) = tokio_postgres::connect(&cluster.url("postgres"), NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute(SCHEMA).await.unwrap();
@@ -188,8 +187,7 @@ async fn must_tell(client: &Client, text: &str, images: &[&str]) {
 
 #[tokio::test]
 async fn rule_09_columns_of_the_key_alone_read_back() {
-    let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
-    let cluster = Cluster::start(&Options { template_cache, ..Options::default() }).unwrap();
+    let cluster = Cluster::start(&Options::for_test(Role::Primary)).unwrap();
     let (client, connection) = tokio_postgres::connect(&cluster.url("postgres"), NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute(SCHEMA).await.unwrap();
@@ -205,8 +203,7 @@ async fn rule_09_columns_of_the_key_alone_read_back() {
 
 #[tokio::test]
 async fn rule_10_of_a_row_with_a_long_value_the_key_alone_is_told() {
-    let template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
-    let cluster = Cluster::start(&Options { template_cache, ..Options::default() }).unwrap();
+    let cluster = Cluster::start(&Options::for_test(Role::Primary)).unwrap();
     let (client, connection) = tokio_postgres::connect(&cluster.url("postgres"), NoTls).await.unwrap();
     tokio::spawn(connection);
     let schema = "CREATE TABLE b (id int, n int, o bytea, t text, \"J s\" json);

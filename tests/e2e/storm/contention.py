@@ -85,6 +85,7 @@ async def writing_ctes(db):
     """create table merged (id int primary key, v float8, n int default 0); create table changes (id int primary key, v float8);
     insert into changes select g, g / 7.0 from generate_series(1, 30) g;""",
     expected=("23505",),
+    since=150000,
 )
 async def merges(db):
     await db.run(

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crossfade::demo::{Admin, Cluster, Options, Proxy, Setup};
+use crossfade::demo::{Admin, Cluster, Options, Proxy, Role, Setup};
 use crossfade::report::{Report, Status};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
@@ -84,7 +84,7 @@ impl Recipe {
     /// Makes it: clusters, schema, then `before` with the two still alone, then the proxy.
     pub(crate) async fn start(self) -> Pair {
         let Self { schema, settings, listen, primary_parameters, shadow_parameters, .. } = self;
-        let (primary, shadow) = tokio::join!(start(self.primary), start(self.shadow));
+        let (primary, shadow) = tokio::join!(start(self.primary, Role::Primary), start(self.shadow, Role::Shadow));
         for side in [&primary, &shadow] {
             psql(&side.url(DATABASE), &schema).await.must_succeed();
         }
@@ -112,8 +112,8 @@ impl Recipe {
     }
 }
 
-async fn start(mut options: Options) -> Cluster {
-    options.template_cache = Some(std::env::temp_dir().join("crossfade-test-templates"));
+async fn start(recipe: Options, role: Role) -> Cluster {
+    let options = Options { settings: recipe.settings, hba: recipe.hba, ..Options::for_test(role) };
     let started = spawn_blocking(move || Cluster::start(&options)).await.expect("starting does not panic");
     started.unwrap_or_else(|error| panic!("{error}"))
 }

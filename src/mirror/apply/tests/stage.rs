@@ -13,15 +13,14 @@ use super::super::source::Source;
 use super::super::testing;
 use super::super::{Appliers, ApplySettings};
 use crate::config::PgUrl;
-use crate::demo::{Cluster, Options};
+use crate::demo::{Cluster, Options, Role};
 use crate::effect::{Change, Mark, Seq};
 use crate::mirror::entry::{Entry, Fill, Refresh};
 use crate::mirror::ledger::Outcome;
 use crate::report::Quarantined;
 
 pub(super) fn cluster() -> Cluster {
-    let cache = std::env::temp_dir().join("crossfade-test-templates");
-    Cluster::start(&Options { template_cache: Some(cache), ..Options::default() }).unwrap()
+    Cluster::start(&Options::for_test(Role::Shadow)).unwrap()
 }
 
 /// What the ledger would hold; shared with the [`Source`] that the appliers own.

@@ -1,0 +1,48 @@
+//! Compares what the sides are made of, every so often, for the report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tracing::debug;
+
+use crate::catalog::{Definitions, Handle, Pairs};
+use crate::config::Live;
+use crate::report::SchemaDifference;
+use crate::server::{Both, Purpose};
+
+/// Between two looks.
+const PERIOD: Duration = Duration::from_secs(10);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the last look found; `None` where there was none.
+#[derive(Debug, Default)]
+pub(super) struct Schemas(Mutex<Option<Vec<SchemaDifference>>>);
+
+impl Schemas {
+    pub(super) fn differences(&self) -> Option<Vec<SchemaDifference>> {
+        self.0.lock().clone()
+    }
+
+    /// Looks, and looks again, forever.
+    pub(super) async fn follow(self: Arc<Self>, live: Arc<Live>, primary: Arc<Handle>, shadow: Arc<Handle>) {
+        loop {
+            let found = look(&live, &primary, &shadow).await;
+            if let Err(error) = &found {
+                debug!("comparing the definitions of both sides: {error:#}");
+            }
+            *self.0.lock() = found.ok();
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+}
+
+async fn look(live: &Live, primary: &Handle, shadow: &Handle) -> anyhow::Result<Vec<SchemaDifference>> {
+    let settings = Arc::clone(&live.get());
+    let both = Both::connect(&settings, Purpose::Check, STATEMENT_TIMEOUT).await?;
+    // The primary first: what it gave out since then of a sequence, the shadow may be ahead.
+    let ours = Definitions::read(&both.primary).await?;
+    let theirs = Definitions::read(&both.shadow).await?;
+    let pairs = Pairs::new(&primary.get(), &shadow.get());
+    Ok(ours.differences(&theirs, |table| pairs.all.iter().any(|pair| pair.name == table)))
+}
