@@ -34,8 +34,6 @@ pub(super) enum Kind {
     Patterns,
     /// A filter for log lines.
     Level,
-    /// Zero: what more would do is not built yet, and arrives with this.
-    OnlyZero(&'static str),
 }
 
 impl Kind {
@@ -64,9 +62,7 @@ impl Kind {
             (Self::Address, _) => text.is_some_and(is_address),
             (Self::Path, _) => text.is_some_and(|text| !text.is_empty()),
             (Self::Level, _) => text.is_some_and(is_level),
-            (Self::OnlyZero(_), ValueKind::I64(n)) => *n == 0,
-            (Self::OnlyZero(_), ValueKind::Float(n)) => *n == 0.0,
-            (Self::Whole(..) | Self::Number(..) | Self::OnlyZero(_) | Self::Url | Self::Patterns, _) => false,
+            (Self::Whole(..) | Self::Number(..) | Self::Url | Self::Patterns, _) => false,
         }
     }
 
@@ -98,7 +94,6 @@ impl Kind {
                 "\"error\", \"warn\", \"info\", \"debug\" or \"trace\", or a filter such as \"info,crossfade::mirror=debug\""
                     .to_owned()
             }
-            Self::OnlyZero(feature) => format!("0, until {feature} arrives"),
         }
     }
 
@@ -115,7 +110,7 @@ impl Kind {
         match self {
             Self::Switch => text.parse().map_or_else(|_| as_text(), ValueKind::Boolean),
             Self::Whole(..) => text.parse().map_or_else(|_| as_text(), ValueKind::I64),
-            Self::Number(..) | Self::OnlyZero(_) => text.parse().map_or_else(|_| as_text(), ValueKind::Float),
+            Self::Number(..) => text.parse().map_or_else(|_| as_text(), ValueKind::Float),
             Self::Patterns => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 ValueKind::Array(items.map(Value::from).collect())

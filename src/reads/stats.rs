@@ -56,8 +56,7 @@ impl Stats {
             shadow: self.shadow,
             fallback: self.fallback,
             ineligible: self.ineligible.values().sum(),
-            compared: 0,
-            mismatched: 0,
+            ..ReadsStatus::default()
         }
     }
 

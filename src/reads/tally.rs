@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::compared::{Compared, Times, Verdict};
 use super::eligible::Ineligible;
 use super::guard::Guard;
 use super::leg::Trouble;
 use super::stats::Stats;
 use crate::config::Live;
-use crate::report::{GuardStatus, ReadsStatus};
+use crate::report::{GuardStatus, ReadsReport, ReadsStatus};
 
 /// Counters and guard, shared by the router and the answers under way.
 #[derive(Debug)]
@@ -19,12 +20,14 @@ pub(super) struct Tally {
     start: Instant,
     stats: Mutex<Stats>,
     guard: Mutex<Guard>,
+    compared: Mutex<Compared>,
 }
 
 impl Tally {
     /// All zero, and closed.
     pub(super) fn new(live: Arc<Live>) -> Self {
-        Self { live, start: Instant::now(), stats: Mutex::default(), guard: Mutex::default() }
+        let (stats, guard, compared) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { live, start: Instant::now(), stats, guard, compared }
     }
 
     /// Whether the guard keeps every read on the primary.
@@ -79,6 +82,16 @@ impl Tally {
         }
     }
 
+    /// A comparison of queries of this redacted text ended.
+    pub(super) fn compared(&self, query: &str, verdict: Verdict, times: Times) {
+        self.compared.lock().ended(query, verdict, times);
+    }
+
+    /// A comparison was given up.
+    pub(super) fn comparison_dropped(&self) {
+        self.compared.lock().dropped();
+    }
+
     /// The operator closes the guard.
     pub(super) fn reset_guard(&self) {
         self.guard.lock().reset();
@@ -91,7 +104,19 @@ impl Tally {
 
     /// For `/status`.
     pub(super) fn reads_status(&self, percent: f64) -> ReadsStatus {
-        self.stats.lock().status(self.start.elapsed().as_secs(), percent)
+        let compared = self.compared.lock().totals();
+        ReadsStatus {
+            compared: compared.matched + compared.mismatched,
+            mismatched: compared.mismatched,
+            not_comparable: compared.not_comparable,
+            comparisons_dropped: compared.dropped,
+            ..self.stats.lock().status(self.start.elapsed().as_secs(), percent)
+        }
+    }
+
+    /// For `/report`.
+    pub(super) fn reads_report(&self) -> ReadsReport {
+        self.compared.lock().report(self.live.get().guard.max_latency_ratio)
     }
 
     /// For `/metrics`.

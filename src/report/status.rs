@@ -110,6 +110,12 @@ pub struct ReadsStatus {
     pub compared: u64,
     /// With different answers.
     pub mismatched: u64,
+    /// Run on both sides, and nothing can be said.
+    #[serde(default)]
+    pub not_comparable: u64,
+    /// Comparisons given up: no room, no connection, no end.
+    #[serde(default)]
+    pub comparisons_dropped: u64,
 }
 
 /// Whether the guard lets the ramp work.

@@ -66,6 +66,8 @@ fn reads(reads: &ReadsStatus) {
     counter!(name::READS, "outcome" => "ineligible").absolute(reads.ineligible);
     counter!(name::READS_COMPARED).absolute(reads.compared);
     counter!(name::READS_MISMATCHED).absolute(reads.mismatched);
+    counter!(name::READS_NOT_COMPARABLE).absolute(reads.not_comparable);
+    counter!(name::READS_COMPARISONS_DROPPED).absolute(reads.comparisons_dropped);
 }
 
 /// By status and kind, not by table: how many tables there are is not ours to bound.
