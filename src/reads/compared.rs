@@ -56,8 +56,8 @@ struct Query {
 }
 
 impl Compared {
-    /// A comparison of a query of this redacted text ended.
-    pub(super) fn ended(&mut self, query: &str, verdict: Verdict, times: Times) {
+    /// A comparison of a query of this redacted text ended; whether it is the first difference of its kind.
+    pub(super) fn ended(&mut self, query: &str, verdict: Verdict, times: Times) -> bool {
         self.clock += 1;
         match verdict {
             Verdict::Matched(_) => self.matched += 1,
@@ -68,10 +68,10 @@ impl Compared {
             self.make_room();
             self.by_query.insert(query.to_owned(), Query::default());
         }
-        if let Some(query) = self.by_query.get_mut(query) {
-            query.seen = self.clock;
-            query.ended(verdict, times);
-        }
+        let Some(query) = self.by_query.get_mut(query) else { return false };
+        query.seen = self.clock;
+        query.ended(verdict, times);
+        query.mismatched == 1 && matches!(verdict, Verdict::Mismatched(_))
     }
 
     /// There was no room for it, no connection, or no end.
@@ -172,7 +172,7 @@ mod tests {
     fn compared_is_matched_and_mismatched() {
         let mut compared = Compared::default();
         compared.ended("a", Verdict::Matched(3), times(1, 1));
-        compared.ended("a", Verdict::Mismatched(2), times(1, 1));
+        assert!(compared.ended("a", Verdict::Mismatched(2), times(1, 1)));
         compared.ended("b", Verdict::NotComparable, times(1, 1));
         compared.dropped();
         let report = compared.report(3.0);
@@ -186,7 +186,9 @@ mod tests {
     fn percentiles_are_of_the_last_comparisons() {
         let mut compared = Compared::default();
         compared.ended("a", Verdict::Matched(1), times(5000, 5000));
-        (1..=TIMES as u64).for_each(|n| compared.ended("a", Verdict::Matched(1), times(n, 2 * n)));
+        for n in 1..=TIMES as u64 {
+            compared.ended("a", Verdict::Matched(1), times(n, 2 * n));
+        }
         let query = compared.report(3.0).by_query.remove(0);
         assert_eq!((query.primary_p50_ms, query.primary_p99_ms), (128.0, 254.0));
         assert_eq!((query.shadow_p50_ms, query.shadow_p99_ms), (256.0, 508.0));
@@ -196,7 +198,9 @@ mod tests {
     fn a_plan_regressed_when_the_shadow_is_slower_by_the_guards_ratio() {
         let mut compared = Compared::default();
         let flagged = |compared: &Compared, ratio| compared.report(ratio).by_query[0].plan_regression;
-        (1..MINIMUM_TIMES).for_each(|_| compared.ended("a", Verdict::Matched(1), times(10, 31)));
+        for _ in 1..MINIMUM_TIMES {
+            compared.ended("a", Verdict::Matched(1), times(10, 31));
+        }
         assert!(!flagged(&compared, 3.0), "too few to say");
         compared.ended("a", Verdict::Matched(1), times(10, 31));
         assert!(flagged(&compared, 3.0) && !flagged(&compared, 3.1));

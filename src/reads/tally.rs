@@ -10,8 +10,9 @@ use super::eligible::Ineligible;
 use super::guard::Guard;
 use super::leg::Trouble;
 use super::stats::Stats;
-use crate::config::Live;
-use crate::report::{GuardStatus, ReadsReport, ReadsStatus};
+use crate::config::{self, Live};
+use crate::report::{GuardState, GuardStatus, ReadsReport, ReadsStatus};
+use crate::telemetry::count_guard_opened;
 
 /// Counters and guard, shared by the router and the answers under way.
 #[derive(Debug)]
@@ -32,12 +33,17 @@ impl Tally {
 
     /// Whether the guard keeps every read on the primary.
     pub(super) fn is_guarded(&self) -> bool {
-        self.guard.lock().is_open(Instant::now(), &self.live.get().guard)
+        self.on_guard(Guard::is_open)
     }
 
     /// Whether the guard lets this read be tried.
     pub(super) fn admits(&self) -> bool {
-        self.guard.lock().admits(Instant::now(), &self.live.get().guard)
+        self.on_guard(Guard::admits)
+    }
+
+    /// Whether it wants what it lets be tried to be compared.
+    pub(super) fn wants_comparisons(&self) -> bool {
+        self.guard.lock().wants_comparisons()
     }
 
     /// The read was not allowed.
@@ -53,7 +59,7 @@ impl Tally {
     /// The shadow's answer goes to the client.
     pub(super) fn shadow(&self) {
         self.stats.lock().shadow(self.start.elapsed().as_secs());
-        self.guard.lock().good(Instant::now(), &self.live.get().guard);
+        self.on_guard(Guard::good);
     }
 
     /// The client cancelled the read before the shadow had answered, and was told so.
@@ -75,16 +81,15 @@ impl Tally {
 
     /// The shadow failed, and the client saw it.
     pub(super) fn broken(&self) {
-        let mut guard = self.guard.lock();
-        if guard.bad(Instant::now(), &self.live.get().guard) {
-            let reason = guard.status().reason.unwrap_or_default();
-            tracing::warn!(%reason, "the guard opened: every read goes to the primary");
-        }
+        self.on_guard(Guard::bad);
     }
 
     /// A comparison of queries of this redacted text ended.
     pub(super) fn compared(&self, query: &str, verdict: Verdict, times: Times) {
-        self.compared.lock().ended(query, verdict, times);
+        if self.compared.lock().ended(query, verdict, times) {
+            tracing::warn!(%query, "a read has different answers on primary and shadow");
+        }
+        self.on_guard(|guard, now, settings| guard.compared(now, settings, verdict, times));
     }
 
     /// A comparison was given up.
@@ -94,7 +99,7 @@ impl Tally {
 
     /// The operator closes the guard.
     pub(super) fn reset_guard(&self) {
-        self.guard.lock().reset();
+        self.on_guard(|guard, _, _| guard.reset());
     }
 
     /// For `/status`.
@@ -122,5 +127,31 @@ impl Tally {
     /// For `/metrics`.
     pub(super) fn reasons(&self) -> Vec<(&'static str, u64)> {
         self.stats.lock().reasons()
+    }
+
+    /// Whatever changes the guard is told.
+    fn on_guard<T>(&self, act: impl FnOnce(&mut Guard, Instant, &config::Guard) -> T) -> T {
+        let mut guard = self.guard.lock();
+        let before = guard.state();
+        let outcome = act(&mut guard, Instant::now(), &self.live.get().guard);
+        if guard.state() != before {
+            tell(&guard);
+        }
+        outcome
+    }
+}
+
+fn tell(guard: &Guard) {
+    let why = guard.why();
+    let reason = why.map_or("", |why| &why.reason);
+    match guard.state() {
+        GuardState::Open => {
+            tracing::warn!(%reason, "the guard opened: every read goes to the primary");
+            if let Some(why) = why {
+                count_guard_opened(why.cause.label());
+            }
+        }
+        GuardState::HalfOpen => tracing::info!(%reason, "the guard is half open: a few reads are tried on the shadow"),
+        GuardState::Closed => tracing::info!("the guard closed: the ramp works"),
     }
 }

@@ -2,6 +2,7 @@
 
 use metrics::{counter, gauge};
 
+use super::guard::CAUSES;
 use super::recorder as name;
 use super::refusals::OUTCOMES;
 use crate::report::{
@@ -20,6 +21,9 @@ pub fn publish(status: &Status, tables: &[TableReport]) {
     counter!(name::SESSION_PANICS).increment(0);
     for outcome in OUTCOMES {
         counter!(name::REFUSED_REWRITES, "outcome" => outcome).increment(0);
+    }
+    for cause in CAUSES {
+        counter!(name::GUARD_OPENED, "cause" => cause).increment(0);
     }
     server("primary", &status.primary);
     server("shadow", &status.shadow);

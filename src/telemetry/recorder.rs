@@ -50,6 +50,7 @@ metrics! {
     READS_MISMATCHED "crossfade_reads_mismatched_total" Counter "Of these, with different answers."
     READS_NOT_COMPARABLE "crossfade_reads_not_comparable_total" Counter "Reads run on both sides of which nothing can be said: the primary does not agree with itself, or the shadow took too long."
     READS_COMPARISONS_DROPPED "crossfade_reads_comparisons_dropped_total" Counter "Comparisons of reads given up: no room, no connection, no end."
+    GUARD_OPENED "crossfade_guard_opened_total" Counter "How often the guard opened, by the limit that was passed."
     GUARD_STATE "crossfade_guard_state" Gauge "1 for the state the guard is in, else 0. Open: every read goes to the primary."
     CHECK_RUNNING "crossfade_check_running" Gauge "1 while a round compares."
     CHECK_ROUNDS "crossfade_check_rounds_total" Counter "Rounds begun."
