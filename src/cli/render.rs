@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use super::columns::{Align, columns};
-use crate::config::ReloadOutcome;
+use crate::config::{ReloadOutcome, RuleOf};
 use crate::report::{
     CheckState, Difference, DifferenceKind, GuardState, MirrorStatus, QueryReads, ReadsReport, ReadsStatus, Report,
-    ServerState, ServerStatus, Status, TableReport, TableStatus, Verdict, Way,
+    RuleStatus, ServerState, ServerStatus, Status, TableReport, TableStatus, Verdict, Way,
 };
 
 /// Kinds of queries in a report for people.
@@ -84,11 +84,22 @@ fn reads_lines(reads: &ReadsStatus) -> Vec<String> {
         format!("{percent} % to the shadow{}", effective.unwrap_or_default()),
         format!("{eligible} eligible = {shadow} by the shadow + {fallback} fallback; {ineligible} not eligible"),
     ];
+    lines.extend(reads.rules.iter().map(rule_line));
     let (open, dropped) = (*not_comparable, *comparisons_dropped);
     if compared + open + dropped > 0 {
         lines.push(compared_line(*compared, *mismatched, open, dropped));
     }
     lines
+}
+
+fn rule_line(rule: &RuleStatus) -> String {
+    let RuleStatus { of, percent, eligible, shadow, fallback, .. } = rule;
+    let of = match of {
+        RuleOf::Table(pattern) => format!("of table {pattern}"),
+        RuleOf::Query(text) => format!("like {text}"),
+    };
+    let effective = rule.effective_percent.map(|share| format!(", {share:.1} % in effect")).unwrap_or_default();
+    format!("{percent} % {of}{effective}: {eligible} eligible = {shadow} by the shadow + {fallback} fallback")
 }
 
 fn compared_line(compared: u64, mismatched: u64, open: u64, dropped: u64) -> String {

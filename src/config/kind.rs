@@ -6,6 +6,7 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::read_rule;
 use super::units::{parse_duration, parse_size};
 use super::{PgUrl, SslMode};
 
@@ -32,6 +33,12 @@ pub(super) enum Kind {
     Path,
     /// A list of `schema.table` patterns.
     Patterns,
+    /// One of them.
+    Pattern,
+    /// Anything but nothing.
+    Text,
+    /// `[[reads.rule]]`
+    Rules,
     /// A filter for log lines.
     Level,
 }
@@ -42,6 +49,7 @@ impl Kind {
         match self {
             Self::Url => url_complaint(value),
             Self::Patterns => self.patterns_complaint(value),
+            Self::Rules => read_rule::complaint(value),
             _ => (!self.allows(&value.kind)).then(|| self.mismatch(&found(&value.kind))),
         }
     }
@@ -60,13 +68,14 @@ impl Kind {
             (Self::Size(min), _) => text.and_then(parse_size).is_some_and(|size| size.0 >= min),
             (Self::Choice(words), _) => text.is_some_and(|text| words.contains(&text)),
             (Self::Address, _) => text.is_some_and(is_address),
-            (Self::Path, _) => text.is_some_and(|text| !text.is_empty()),
+            (Self::Path | Self::Text, _) => text.is_some_and(|text| !text.trim().is_empty()),
+            (Self::Pattern, _) => text.is_some_and(is_pattern),
             (Self::Level, _) => text.is_some_and(is_level),
-            (Self::Whole(..) | Self::Number(..) | Self::Url | Self::Patterns, _) => false,
+            (Self::Whole(..) | Self::Number(..) | Self::Url | Self::Patterns | Self::Rules, _) => false,
         }
     }
 
-    fn mismatch(self, found: &str) -> String {
+    pub(super) fn mismatch(self, found: &str) -> String {
         format!("found {found}, allowed: {}", self.allowed())
     }
 
@@ -90,6 +99,9 @@ impl Kind {
                 "a list of \"schema.table\" patterns, where * stands for any run of characters, or \"*\" for every table"
                     .to_owned()
             }
+            Self::Pattern => "\"schema.table\", where * stands for any run of characters, or \"*\" for every table".to_owned(),
+            Self::Text => "a text".to_owned(),
+            Self::Rules => "[[reads.rule]] in the file, once for each rule".to_owned(),
             Self::Level => {
                 "\"error\", \"warn\", \"info\", \"debug\" or \"trace\", or a filter such as \"info,crossfade::mirror=debug\""
                     .to_owned()
@@ -120,7 +132,8 @@ impl Kind {
     }
 }
 
-fn found(value: &ValueKind) -> String {
+/// A value in words.
+pub(super) fn found(value: &ValueKind) -> String {
     match value {
         ValueKind::Nil => "nothing".to_owned(),
         ValueKind::String(text) => format!("\"{text}\""),

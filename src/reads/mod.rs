@@ -24,6 +24,7 @@ mod messages;
 mod pool;
 mod reply;
 mod row_description;
+mod rules;
 mod service;
 mod statements;
 mod stats;

@@ -20,10 +20,11 @@ use super::fresh::{Verified, Watermark, is_fit};
 use super::leg::Trouble;
 use super::pool::Pool;
 use super::reply::Reply;
+use super::rules::{Rules, highest_share};
 use super::tally::Tally;
 use super::twins::Twins;
 use crate::catalog::Handle;
-use crate::config::{Consistency, Live, PgUrl, Reads};
+use crate::config::{Consistency, Live, PgUrl, ReadRule, Reads};
 use crate::effect::TableId;
 use crate::mirror::Mirror;
 use crate::report::{GuardStatus, ReadsReport, ReadsStatus};
@@ -43,6 +44,7 @@ pub struct Router {
     verified: Arc<dyn Verified>,
     queue: Queue,
     twins: ArcSwap<Twins>,
+    rules: ArcSwap<Rules>,
     user_typed: Cache<u64, ()>,
     pool: Arc<Pool>,
     tally: Arc<Tally>,
@@ -97,14 +99,14 @@ impl Router {
         let (primary, shadow) = (Arc::clone(primary), Arc::clone(shadow));
         let pool = Pool::new(shadow_url.clone(), Arc::clone(&live));
         let tally = Arc::new(Tally::new(Arc::clone(&live)));
-        let (twins, user_typed) = (ArcSwap::default(), Cache::new(REMEMBERED));
+        let (twins, rules, user_typed) = (ArcSwap::default(), ArcSwap::default(), Cache::new(REMEMBERED));
         let (queue, waiting) = Queue::new();
-        (Self { live, primary, shadow, mirror, fence, verified, queue, twins, user_typed, pool, tally }, waiting)
+        (Self { live, primary, shadow, mirror, fence, verified, queue, twins, rules, user_typed, pool, tally }, waiting)
     }
 
     /// For `/status`.
     pub fn reads_status(&self) -> ReadsStatus {
-        self.tally.reads_status(self.live.get().reads.percent)
+        self.tally.reads_status(&self.live.get().reads)
     }
 
     /// For `/report`.
@@ -128,38 +130,45 @@ impl Router {
     }
 
     async fn answer(&self, request: ReadRequest) -> Result<Reply, Fallback> {
-        if request.lot.place.is_none_or(|place| place >= self.live.get().reads.percent) {
+        let settings = Arc::clone(&self.live.get());
+        let tables = self.tables(&request);
+        let rule = self.rule(&request, tables.as_deref().unwrap_or_default(), &settings.reads);
+        let share = rule.as_ref().map_or(settings.reads.percent, |rule| rule.percent);
+        if request.lot.place.is_none_or(|place| place >= share) {
             return Err(Fallback);
         }
-        let allowed = self.allow(&request, &self.live.get().reads).map_err(|reason| {
-            self.tally.ineligible(reason);
+        let rule = rule.as_ref().map(|rule| &rule.of);
+        let guarded = !settings.reads.rule.is_empty() && self.tally.is_guarded();
+        let tables = if guarded { Err(Ineligible::Guard) } else { tables };
+        let allowed = tables.and_then(|tables| self.allow(&request, tables, &settings.reads)).map_err(|reason| {
+            self.tally.ineligible(reason, rule);
             Fallback
         })?;
         let Some(lease) = self.pool.take(&allowed.profile).filter(|_| self.tally.admits()) else {
-            self.tally.fallback();
+            self.tally.fallback(rule);
             return Err(Fallback);
         };
-        let limit = self.live.get().reads.timeout;
+        let limit = settings.reads.timeout;
         let Allowed { profile, twins, .. } = &allowed;
         let begun = tokio::select! {
             begun = timeout(limit, Reply::begin(lease, &request, profile, twins, &self.tally)) => begun,
             () = request.cancelled.notified() => {
-                self.tally.cancelled();
+                self.tally.cancelled(rule);
                 return Ok(Reply::cancelled(&request, &self.tally));
             }
         };
         let trouble = match begun.unwrap_or(Err(Trouble::Slow)) {
             Ok(reply) => {
-                self.tally.shadow();
+                self.tally.shadow(rule);
                 return Ok(reply);
             }
             Err(trouble) => trouble,
         };
         if trouble == Trouble::UserType {
             self.user_typed.insert(allowed.fingerprint, ());
-            self.tally.ineligible(Ineligible::UserType);
+            self.tally.ineligible(Ineligible::UserType, rule);
         } else {
-            self.tally.fallback();
+            self.tally.fallback(rule);
             self.tally.trouble(trouble);
         }
         Err(Fallback)
@@ -186,14 +195,32 @@ impl Router {
     /// Eligible, but for how far the shadow is just now: a comparison waits for it.
     fn comparable(&self, request: &ReadRequest) -> Result<Allowed, Ineligible> {
         let reads = self.live.get().reads.clone();
-        self.allow(request, &Reads { consistency: Consistency::None, max_lag: Duration::MAX, ..reads })
+        let reads = Reads { consistency: Consistency::None, max_lag: Duration::MAX, ..reads };
+        self.allow(request, self.tables(request)?, &reads)
     }
 
-    fn allow(&self, request: &ReadRequest, reads: &Reads) -> Result<Allowed, Ineligible> {
+    /// What it reads, if it may go by what it is.
+    fn tables(&self, request: &ReadRequest) -> Result<Vec<TableId>, Ineligible> {
         if !self.primary.is_current() || !self.shadow.is_current() {
             return Err(Ineligible::CatalogNotCurrent);
         }
-        let tables = may_go(request, &self.primary.get())?;
+        may_go(request, &self.primary.get())
+    }
+
+    /// The rule that is about it.
+    fn rule(&self, request: &ReadRequest, tables: &[TableId], reads: &Reads) -> Option<ReadRule> {
+        if reads.rule.is_empty() {
+            return None;
+        }
+        let mut rules = self.rules.load_full();
+        if !rules.is_of(&reads.rule) {
+            rules = Arc::new(Rules::new(&reads.rule));
+            self.rules.store(Arc::clone(&rules));
+        }
+        rules.first(&request.sql, tables, &self.primary.get()).cloned()
+    }
+
+    fn allow(&self, request: &ReadRequest, tables: Vec<TableId>, reads: &Reads) -> Result<Allowed, Ineligible> {
         let twins = self.twins();
         if !tables.iter().all(|&table| twins.is_alike(table)) {
             return Err(Ineligible::DifferentTable);
@@ -210,7 +237,7 @@ impl Router {
     fn is_guarded(&self) -> bool {
         let guarded = self.tally.is_guarded();
         if guarded {
-            self.tally.ineligible(Ineligible::Guard);
+            self.tally.ineligible(Ineligible::Guard, None);
         }
         guarded
     }
@@ -241,13 +268,14 @@ impl ReadService for Router {
         let place = place(reads.sample_by, sample, rand::random);
         // By chance, whatever the reads are drawn by: so that all of them are compared now and then.
         let compared = reads.compare_percent > 0.0 && position(rand::random()) < reads.compare_percent;
-        let served = place < reads.percent && !self.is_guarded();
+        // With rules, whether it is drawn at all is known once it was looked at; only then the guard keeps it.
+        let served = place < highest_share(reads) && (!reads.rule.is_empty() || !self.is_guarded());
         (served || compared).then_some(Lot { place: served.then_some(place), compared })
     }
 
     fn is_on(&self) -> bool {
         let reads = &self.live.get().reads;
-        reads.percent > 0.0 || reads.compare_percent > 0.0
+        highest_share(reads) > 0.0 || reads.compare_percent > 0.0
     }
 
     fn serve(
@@ -275,7 +303,7 @@ mod tests {
     use super::super::testing::{self, eventually, extended, read, received, request, rows, tags};
     use super::*;
     use crate::catalog::{LoadOptions, Patterns};
-    use crate::config::{Require, Settings};
+    use crate::config::{Require, RuleOf, Settings};
     use crate::demo::Cluster;
     use crate::report::GuardState;
     use crate::server::{self, Purpose};
@@ -587,5 +615,69 @@ mod tests {
         assert_eq!((lot.place.is_some(), lot.compared), (true, false));
         house.router.answered(ReadRequest { lot, ..of_orders("SELECT v FROM orders") });
         assert!(house.waiting.try_recv().is_err());
+    }
+
+    fn rule(of: RuleOf, percent: f64) -> ReadRule {
+        ReadRule { of, percent }
+    }
+
+    #[tokio::test]
+    async fn a_rule_has_a_share_of_its_own_and_is_counted_by_itself() {
+        let house = house(Fake::default()).await;
+        house.warm().await;
+        let all = RuleOf::Query("SELECT v FROM orders".to_owned());
+        let rules = vec![rule(all.clone(), 100.0), rule(RuleOf::Table("public.orders".to_owned()), 0.0)];
+        house.set(|settings| (settings.reads.percent, settings.reads.rule) = (0.0, rules));
+        let served = async |sql: &str| house.serve(of_orders(sql)).await.map(drop);
+        assert_eq!(served("SELECT v FROM orders").await, Ok(()));
+        assert_eq!(served("SELECT id FROM orders").await, Err(Fallback));
+        assert_eq!(house.serve(request("SELECT", Kind::Read(Read::default()))).await.err(), Some(Fallback));
+        let status = house.router.reads_status();
+        assert_eq!((status.eligible, status.shadow, status.ineligible, status.effective_percent), (1, 1, 0, None));
+        let told: Vec<_> =
+            status.rules.iter().map(|rule| (rule.percent, rule.effective_percent, rule.eligible)).collect();
+        assert_eq!(told, [(100.0, Some(100.0), 1), (0.0, None, 0)]);
+        assert_eq!(status.rules[0].of, all);
+        house.set(|settings| settings.reads.rule = vec![rule(RuleOf::Table("*.orders".to_owned()), 0.0)]);
+        assert_eq!(served("SELECT v FROM orders").await, Err(Fallback), "kept at any other share");
+        house.set(|_| ());
+        assert_eq!(served("SELECT id FROM orders").await, Ok(()));
+        let status = house.router.reads_status();
+        assert_eq!((status.shadow, status.effective_percent, status.rules.len()), (2, Some(100.0), 0));
+    }
+
+    #[tokio::test]
+    async fn under_rules_whoever_is_in_at_a_share_is_in_at_every_higher_one() {
+        let house = house(Fake::default()).await;
+        house.warm().await;
+        for place in [0.0, 9.9, 10.0, 30.0, 99.0] {
+            for percent in [0.0, 10.0, 50.0, 100.0] {
+                house.set(|settings| {
+                    (settings.reads.percent, settings.reads.rule) =
+                        (100.0, vec![rule(RuleOf::Table("*".to_owned()), percent)]);
+                });
+                let lot = Lot { place: Some(place), compared: false };
+                let reply = house.router.serve(ReadRequest { lot, ..of_orders("SELECT v FROM orders") }).await;
+                assert_eq!(reply.is_ok(), place < percent, "{place} at {percent}");
+                drop(reply);
+                house.warm().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_guard_keeps_what_rules_draw_and_only_that() {
+        let house = house(Fake::default()).await;
+        house.warm().await;
+        let rules = vec![rule(RuleOf::Query("SELECT v FROM orders".to_owned()), 0.0)];
+        house.set(|settings| settings.reads.rule = rules);
+        for _ in 0..20 {
+            assert_eq!(house.serve(of_orders("SELECT no_such_column FROM orders")).await.err(), Some(Fallback));
+        }
+        assert_eq!(house.router.guard_status().state, GuardState::Open);
+        assert_eq!(house.serve(of_orders("SELECT v FROM orders")).await.err(), Some(Fallback));
+        assert_eq!(house.router.ineligible_by_reason(), [], "the rule kept it");
+        assert_eq!(house.serve(of_orders("SELECT id FROM orders")).await.err(), Some(Fallback));
+        assert_eq!(house.router.ineligible_by_reason(), [("guard", 1)]);
     }
 }

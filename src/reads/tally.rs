@@ -1,5 +1,6 @@
 //! What became of each drawn read: told to the counters and to the guard.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,8 +11,8 @@ use super::eligible::Ineligible;
 use super::guard::Guard;
 use super::leg::Trouble;
 use super::stats::Stats;
-use crate::config::{self, Live};
-use crate::report::{GuardState, GuardStatus, ReadsReport, ReadsStatus};
+use crate::config::{self, Live, ReadRule, Reads, RuleOf};
+use crate::report::{GuardState, GuardStatus, ReadsReport, ReadsStatus, RuleStatus};
 use crate::telemetry::count_guard_opened;
 
 /// Counters and guard, shared by the router and the answers under way.
@@ -20,6 +21,8 @@ pub(super) struct Tally {
     live: Arc<Live>,
     start: Instant,
     stats: Mutex<Stats>,
+    /// Of those rules that have had reads: in the totals as well.
+    by_rule: Mutex<HashMap<RuleOf, Stats>>,
     guard: Mutex<Guard>,
     compared: Mutex<Compared>,
 }
@@ -27,8 +30,9 @@ pub(super) struct Tally {
 impl Tally {
     /// All zero, and closed.
     pub(super) fn new(live: Arc<Live>) -> Self {
-        let (stats, guard, compared) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { live, start: Instant::now(), stats, guard, compared }
+        let (stats, by_rule) = (Mutex::default(), Mutex::default());
+        let (guard, compared) = (Mutex::default(), Mutex::default());
+        Self { live, start: Instant::now(), stats, by_rule, guard, compared }
     }
 
     /// Whether the guard keeps every read on the primary.
@@ -47,8 +51,9 @@ impl Tally {
     }
 
     /// The read was not allowed.
-    pub(super) fn ineligible(&self, reason: Ineligible) {
+    pub(super) fn ineligible(&self, reason: Ineligible, rule: Option<&RuleOf>) {
         self.ineligible_as(reason.label());
+        self.on_rule(rule, |stats, _| stats.ineligible(reason.label()));
     }
 
     /// The same, for reasons of the session's own.
@@ -57,19 +62,21 @@ impl Tally {
     }
 
     /// The shadow's answer goes to the client.
-    pub(super) fn shadow(&self) {
-        self.stats.lock().shadow(self.start.elapsed().as_secs());
+    pub(super) fn shadow(&self, rule: Option<&RuleOf>) {
+        self.count_shadow(rule);
         self.on_guard(Guard::good);
     }
 
     /// The client cancelled the read before the shadow had answered, and was told so.
-    pub(super) fn cancelled(&self) {
-        self.stats.lock().shadow(self.start.elapsed().as_secs());
+    pub(super) fn cancelled(&self, rule: Option<&RuleOf>) {
+        self.count_shadow(rule);
     }
 
     /// The primary answers in the shadow's place.
-    pub(super) fn fallback(&self) {
-        self.stats.lock().fallback(self.start.elapsed().as_secs());
+    pub(super) fn fallback(&self, rule: Option<&RuleOf>) {
+        let second = self.second();
+        self.stats.lock().fallback(rule.is_none().then_some(second));
+        self.on_rule(rule, |stats, second| stats.fallback(Some(second)));
     }
 
     /// The shadow failed before the first byte.
@@ -108,15 +115,51 @@ impl Tally {
     }
 
     /// For `/status`.
-    pub(super) fn reads_status(&self, percent: f64) -> ReadsStatus {
+    pub(super) fn reads_status(&self, reads: &Reads) -> ReadsStatus {
         let compared = self.compared.lock().totals();
         ReadsStatus {
             compared: compared.matched + compared.mismatched,
             mismatched: compared.mismatched,
             not_comparable: compared.not_comparable,
             comparisons_dropped: compared.dropped,
-            ..self.stats.lock().status(self.start.elapsed().as_secs(), percent)
+            rules: self.rules(&reads.rule),
+            ..self.stats.lock().status(self.second(), reads.percent)
         }
+    }
+
+    /// In their order; those that are no longer configured are forgotten.
+    fn rules(&self, rules: &[ReadRule]) -> Vec<RuleStatus> {
+        let mut by_rule = self.by_rule.lock();
+        by_rule.retain(|of, _| rules.iter().any(|rule| rule.of == *of));
+        let status = |rule: &ReadRule| {
+            let counted = by_rule.get(&rule.of).map(|stats| stats.status(self.second(), rule.percent));
+            let ReadsStatus { effective_percent, eligible, shadow, fallback, ineligible, .. } =
+                counted.unwrap_or_default();
+            let (of, percent) = (rule.of.clone(), rule.percent);
+            RuleStatus { of, percent, effective_percent, eligible, shadow, fallback, ineligible }
+        };
+        rules.iter().map(status).collect()
+    }
+
+    fn count_shadow(&self, rule: Option<&RuleOf>) {
+        let second = self.second();
+        self.stats.lock().shadow(rule.is_none().then_some(second));
+        self.on_rule(rule, |stats, second| stats.shadow(Some(second)));
+    }
+
+    fn on_rule(&self, rule: Option<&RuleOf>, count: impl FnOnce(&mut Stats, u64)) {
+        let Some(rule) = rule else { return };
+        let mut by_rule = self.by_rule.lock();
+        if !by_rule.contains_key(rule) {
+            by_rule.insert(rule.clone(), Stats::default());
+        }
+        if let Some(stats) = by_rule.get_mut(rule) {
+            count(stats, self.second());
+        }
+    }
+
+    fn second(&self) -> u64 {
+        self.start.elapsed().as_secs()
     }
 
     /// For `/report`.

@@ -16,6 +16,7 @@ mod outage;
 mod reads;
 mod refusal;
 mod relay;
+mod rules;
 mod startup;
 mod storm;
 mod support;

@@ -216,3 +216,26 @@ COMPARED  DIFFERENT  ROWS  PRIMARY P50      P99  SHADOW P50       P99  PLAN    Q
     reads.by_query = by_query;
     assert!(text(&reads).contains("\nand 3 more: --json shows all\n"));
 }
+
+#[test]
+fn rules_are_told_in_their_order() {
+    let rule = |of, percent, effective_percent| RuleStatus {
+        of,
+        percent,
+        effective_percent,
+        eligible: 10,
+        shadow: 9,
+        fallback: 1,
+        ineligible: 4,
+    };
+    let rules = vec![
+        rule(RuleOf::Table("public.*".into()), 50.0, Some(45.0)),
+        rule(RuleOf::Query("select $1".into()), 0.0, None),
+    ];
+    let status = status(&Status { reads: ReadsStatus { rules, ..sample().reads }, ..sample() });
+    let expected = "
+          50 % of table public.*, 45.0 % in effect: 10 eligible = 9 by the shadow + 1 fallback
+          0 % like select $1: 10 eligible = 9 by the shadow + 1 fallback
+";
+    assert!(status.contains(expected), "{status}");
+}
