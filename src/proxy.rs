@@ -25,7 +25,7 @@ use crate::config::{Reloader, Settings};
 use crate::copy::Healer;
 use crate::mirror::{Appliers, ApplySettings, Identity, LedgerSettings, Mirror};
 use crate::net::{self, Gate, Leaving};
-use crate::reads::Router;
+use crate::reads::{Databases, Router};
 use crate::sql;
 use crate::telemetry::Metrics;
 
@@ -79,14 +79,14 @@ pub async fn run(reloader: Arc<Reloader>) -> anyhow::Result<()> {
     let appliers = Appliers::start(apply, feed);
     let healer = Healer::start(Arc::clone(&live), mirror.clone(), Arc::clone(&primary), Arc::clone(&shadow));
     let checker = Checker::start(Arc::clone(&live), mirror.clone(), Arc::clone(&primary), Arc::clone(&shadow));
-    let router = Router::new(
-        Arc::clone(&live),
-        settings.shadow.url.clone(),
-        Arc::clone(&primary),
-        Arc::clone(&shadow),
-        mirror.clone(),
-        Arc::new(follow::CheckedTables(checker.results())),
-    );
+    let databases = Databases {
+        primary_url: settings.primary.url.clone(),
+        shadow_url: settings.shadow.url.clone(),
+        primary: Arc::clone(&primary),
+        shadow: Arc::clone(&shadow),
+    };
+    let verified = Arc::new(follow::CheckedTables(checker.results()));
+    let router = Router::new(Arc::clone(&live), &databases, mirror.clone(), verified);
 
     let gate = Arc::new(Gate::default());
     let shared = Arc::new(net::Shared {

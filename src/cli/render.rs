@@ -3,11 +3,15 @@
 use std::fmt::Write;
 
 use super::columns::{Align, columns};
-use crate::config::ReloadOutcome;
+use crate::config::{ReloadOutcome, RuleOf};
 use crate::report::{
-    CheckState, Difference, DifferenceKind, GuardState, MirrorStatus, ReadsStatus, Report, SchemaDifference,
-    SchemaKind, ServerState, ServerStatus, Status, TableReport, TableStatus, Verdict, Way,
+    CheckState, Difference, DifferenceKind, GuardState, MirrorStatus, QueryReads, ReadsReport, ReadsStatus, Report,
+    RuleStatus, SchemaDifference, SchemaKind, ServerState, ServerStatus, Status, TableReport, TableStatus, Verdict,
+    Way,
 };
+
+/// Kinds of queries in a report for people.
+const SHOWN: usize = 20;
 
 /// `crossfade status`
 pub(super) fn status(status: &Status) -> String {
@@ -75,13 +79,16 @@ fn mirror_lines(mirror: &MirrorStatus) -> Vec<String> {
 
 fn reads_lines(reads: &ReadsStatus) -> Vec<String> {
     let ReadsStatus { percent, eligible, shadow, fallback, ineligible, compared, mismatched, .. } = reads;
+    let ReadsStatus { not_comparable, comparisons_dropped, .. } = reads;
     let effective = reads.effective_percent.map(|share| format!(", {share:.1} % in effect over the last minute"));
     let mut lines = vec![
         format!("{percent} % to the shadow{}", effective.unwrap_or_default()),
         format!("{eligible} eligible = {shadow} by the shadow + {fallback} fallback; {ineligible} not eligible"),
     ];
-    if *compared > 0 {
-        lines.push(format!("{compared} compared, {mismatched} with different answers"));
+    lines.extend(reads.rules.iter().map(rule_line));
+    let (open, dropped) = (*not_comparable, *comparisons_dropped);
+    if compared + open + dropped > 0 {
+        lines.push(compared_line(*compared, *mismatched, open, dropped));
     }
     lines
 }
@@ -102,6 +109,20 @@ fn definitions(difference: &SchemaDifference) -> String {
     let side = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
     let (primary, shadow) = (side(&difference.primary), side(&difference.shadow));
     format!("  {kind} {}: {primary} on the primary, {shadow} on the shadow\n", difference.object)
+}
+
+fn rule_line(rule: &RuleStatus) -> String {
+    let RuleStatus { of, percent, eligible, shadow, fallback, .. } = rule;
+    let of = match of {
+        RuleOf::Table(pattern) => format!("of table {pattern}"),
+        RuleOf::Query(text) => format!("like {text}"),
+    };
+    let effective = rule.effective_percent.map(|share| format!(", {share:.1} % in effect")).unwrap_or_default();
+    format!("{percent} % {of}{effective}: {eligible} eligible = {shadow} by the shadow + {fallback} fallback")
+}
+
+fn compared_line(compared: u64, mismatched: u64, open: u64, dropped: u64) -> String {
+    format!("{compared} compared, {mismatched} with different answers; {open} not comparable, {dropped} given up")
 }
 
 /// `crossfade report`
@@ -126,9 +147,10 @@ pub(super) fn report(report: &Report) -> String {
             text.push_str(&difference(table, sample));
         }
     }
-    if report.reads.compared > 0 {
-        let reads = &report.reads;
-        let _ = writeln!(text, "\nreads: {} compared, {} with different answers", reads.compared, reads.mismatched);
+    if !report.reads.by_query.is_empty() {
+        let ReadsReport { compared, mismatched, not_comparable, dropped, by_query, .. } = &report.reads;
+        let _ = writeln!(text, "\nreads: {}\n", compared_line(*compared, *mismatched, *not_comparable, *dropped));
+        text.push_str(&queries(by_query));
     }
     let _ = writeln!(text, "\nmirror: {}", mirror_lines(&report.mirror.status).join("\n        "));
     for refused in &report.mirror.quarantine {
@@ -177,6 +199,39 @@ fn tables(tables: &[TableReport]) -> String {
         ]
     };
     columns(header, &tables.iter().map(row).collect::<Vec<_>>())
+}
+
+/// The first of many.
+fn queries(queries: &[QueryReads]) -> String {
+    let header = [
+        ("COMPARED", Align::Right),
+        ("DIFFERENT", Align::Right),
+        ("ROWS", Align::Right),
+        ("PRIMARY P50", Align::Right),
+        ("P99", Align::Right),
+        ("SHADOW P50", Align::Right),
+        ("P99", Align::Right),
+        ("PLAN", Align::Left),
+        ("QUERY", Align::Left),
+    ];
+    let row = |query: &QueryReads| {
+        [
+            query.compared.to_string(),
+            query.mismatched.to_string(),
+            query.rows.to_string(),
+            format!("{:.2} ms", query.primary_p50_ms),
+            format!("{:.2} ms", query.primary_p99_ms),
+            format!("{:.2} ms", query.shadow_p50_ms),
+            format!("{:.2} ms", query.shadow_p99_ms),
+            if query.plan_regression { "slower" } else { "" }.to_owned(),
+            query.query.clone(),
+        ]
+    };
+    let mut text = columns(header, &queries.iter().take(SHOWN).map(row).collect::<Vec<_>>());
+    if queries.len() > SHOWN {
+        let _ = writeln!(text, "and {} more: --json shows all", queries.len() - SHOWN);
+    }
+    text
 }
 
 fn difference(table: &str, difference: &Difference) -> String {

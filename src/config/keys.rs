@@ -71,7 +71,8 @@ keys! {
     reads.max_lag = Hot Kind::Duration(0, DAY);
     reads.timeout = Hot Kind::Duration(1, HOUR);
     reads.pool_size = Hot Kind::Whole(1, 10_000);
-    reads.compare_percent = Hot Kind::OnlyZero("the comparison of reads");
+    reads.compare_percent = Hot Kind::Number(0.0, 100.0);
+    reads.rule = Hot Kind::Rules;
     guard.max_error_percent = Hot Kind::Number(0.0, 100.0);
     guard.max_mismatch_percent = Hot Kind::Number(0.0, 100.0);
     guard.max_latency_ratio = Hot Kind::Number(0.1, 1000.0);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::read_rule;
 use super::units::{parse_duration, parse_size};
 use super::{PgUrl, SslMode};
 
@@ -32,10 +33,14 @@ pub(super) enum Kind {
     Path,
     /// A list of `schema.table` patterns.
     Patterns,
+    /// One of them.
+    Pattern,
+    /// Anything but nothing.
+    Text,
+    /// `[[reads.rule]]`
+    Rules,
     /// A filter for log lines.
     Level,
-    /// Zero: what more would do is not built yet, and arrives with this.
-    OnlyZero(&'static str),
 }
 
 impl Kind {
@@ -44,6 +49,7 @@ impl Kind {
         match self {
             Self::Url => url_complaint(value),
             Self::Patterns => self.patterns_complaint(value),
+            Self::Rules => read_rule::complaint(value),
             _ => (!self.allows(&value.kind)).then(|| self.mismatch(&found(&value.kind))),
         }
     }
@@ -62,15 +68,14 @@ impl Kind {
             (Self::Size(min), _) => text.and_then(parse_size).is_some_and(|size| size.0 >= min),
             (Self::Choice(words), _) => text.is_some_and(|text| words.contains(&text)),
             (Self::Address, _) => text.is_some_and(is_address),
-            (Self::Path, _) => text.is_some_and(|text| !text.is_empty()),
+            (Self::Path | Self::Text, _) => text.is_some_and(|text| !text.trim().is_empty()),
+            (Self::Pattern, _) => text.is_some_and(is_pattern),
             (Self::Level, _) => text.is_some_and(is_level),
-            (Self::OnlyZero(_), ValueKind::I64(n)) => *n == 0,
-            (Self::OnlyZero(_), ValueKind::Float(n)) => *n == 0.0,
-            (Self::Whole(..) | Self::Number(..) | Self::OnlyZero(_) | Self::Url | Self::Patterns, _) => false,
+            (Self::Whole(..) | Self::Number(..) | Self::Url | Self::Patterns | Self::Rules, _) => false,
         }
     }
 
-    fn mismatch(self, found: &str) -> String {
+    pub(super) fn mismatch(self, found: &str) -> String {
         format!("found {found}, allowed: {}", self.allowed())
     }
 
@@ -94,11 +99,13 @@ impl Kind {
                 "a list of \"schema.table\" patterns, where * stands for any run of characters, or \"*\" for every table"
                     .to_owned()
             }
+            Self::Pattern => "\"schema.table\", where * stands for any run of characters, or \"*\" for every table".to_owned(),
+            Self::Text => "a text".to_owned(),
+            Self::Rules => "[[reads.rule]] in the file, once for each rule".to_owned(),
             Self::Level => {
                 "\"error\", \"warn\", \"info\", \"debug\" or \"trace\", or a filter such as \"info,crossfade::mirror=debug\""
                     .to_owned()
             }
-            Self::OnlyZero(feature) => format!("0, until {feature} arrives"),
         }
     }
 
@@ -115,7 +122,7 @@ impl Kind {
         match self {
             Self::Switch => text.parse().map_or_else(|_| as_text(), ValueKind::Boolean),
             Self::Whole(..) => text.parse().map_or_else(|_| as_text(), ValueKind::I64),
-            Self::Number(..) | Self::OnlyZero(_) => text.parse().map_or_else(|_| as_text(), ValueKind::Float),
+            Self::Number(..) => text.parse().map_or_else(|_| as_text(), ValueKind::Float),
             Self::Patterns => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 ValueKind::Array(items.map(Value::from).collect())
@@ -125,7 +132,8 @@ impl Kind {
     }
 }
 
-fn found(value: &ValueKind) -> String {
+/// A value in words.
+pub(super) fn found(value: &ValueKind) -> String {
     match value {
         ValueKind::Nil => "nothing".to_owned(),
         ValueKind::String(text) => format!("\"{text}\""),

@@ -8,6 +8,7 @@ mod kind;
 mod live;
 mod load;
 mod problem;
+mod read_rule;
 mod reload;
 mod settings;
 mod sources;
@@ -20,6 +21,7 @@ mod watch;
 pub use live::Live;
 pub use load::{Loaded, read_secret};
 pub use problem::{Place, Problem, Problems};
+pub use read_rule::{ReadRule, RuleOf};
 pub use reload::{ReloadOutcome, Reloader};
 pub use settings::{
     Admin, Check, Consistency, Copy, Ddl, Guard, Listen, Log, LogFormat, Mirror, Primary, Reads, Repair, Require,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ByteSize, ContentFile, PgUrl, TlsMin};
+use super::{ByteSize, ContentFile, PgUrl, ReadRule, TlsMin};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -228,6 +228,8 @@ pub struct Reads {
     pub pool_size: usize,
     /// Share of eligible reads run on both sides and compared.
     pub compare_percent: f64,
+    /// Shares of their own for some reads; the first that is about a read decides.
+    pub rule: Vec<ReadRule>,
 }
 defaults!(Reads {
     percent: 0.0,
@@ -238,6 +240,7 @@ defaults!(Reads {
     timeout: Duration::from_secs(2),
     pool_size: 16,
     compare_percent: 0.0,
+    rule: Vec::new(),
 });
 
 /// `[guard]`

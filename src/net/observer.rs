@@ -9,7 +9,7 @@ use super::books::Books;
 use super::cancel::{CancelKeys, Registered};
 use super::direction::Look;
 use super::listener::Shared;
-use crate::session::{Drawn, Env, Session, SessionError, Splice};
+use crate::session::{Drawn, Env, ReadRequest, Session, SessionError, Splice};
 
 /// See the module.
 pub(super) struct Observer {
@@ -19,6 +19,8 @@ pub(super) struct Observer {
     /// For sampling by session.
     number: u64,
     cancelled: Arc<Notify>,
+    /// The primary answers it, and it is compared then.
+    awaited: Option<ReadRequest>,
     keys: Arc<CancelKeys>,
     registered: Option<Registered>,
     /// What the client was given so far ends with a whole message: something of ours may follow.
@@ -33,6 +35,7 @@ impl Observer {
             shared,
             number: rand::random(),
             cancelled: Arc::new(Notify::new()),
+            awaited: None,
             keys,
             registered: None,
             between_messages: true,
@@ -52,6 +55,9 @@ impl Observer {
             with_env(&self.shared, |env| session.server(input, env, books, splice))?
         };
         self.between_messages = self.session.is_between_answers();
+        if let Some(request) = self.awaited.take_if(|_| self.session.is_idle()) {
+            self.shared.reads.answered(request);
+        }
         if let Some(key) = self.session.take_cancel_key() {
             self.registered = Some(self.keys.register(key, Arc::clone(&self.cancelled)));
         }
@@ -75,6 +81,11 @@ impl Observer {
         let mut drawn = self.session.drawn(input, statements, &**reads, self.number, &self.cancelled)?;
         drawn.request.own_writes = self.books.last_write();
         Some(Box::new(drawn))
+    }
+
+    /// A drawn read is answered by the primary after all.
+    pub(super) fn awaits_answer(&mut self, request: ReadRequest) {
+        self.awaited = Some(request).filter(|request| request.lot.compared);
     }
 
     /// A cancel that came before this was not meant for what comes.

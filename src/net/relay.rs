@@ -322,6 +322,7 @@ impl Relay {
         self.observer.forget_cancels();
         let Ok(mut reply) = self.observer.shared().reads.serve(drawn.request.clone()).await else {
             self.input = Input::Offered;
+            self.observer.awaits_answer(drawn.request);
             return Ok(());
         };
         self.observer.between_messages = false;
@@ -338,6 +339,7 @@ impl Relay {
         self.observer.between_messages = true;
         self.upward.take(drawn.size);
         self.observer.session.served(&drawn);
+        self.observer.shared().reads.answered(drawn.request);
         self.input = Input::New;
         Ok(())
     }

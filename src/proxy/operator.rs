@@ -14,7 +14,7 @@ use crate::mirror::{Appliers, Mirror};
 use crate::net::Gate;
 use crate::reads::Router;
 use crate::report::job::{Job, JobKind, Progress, Schema};
-use crate::report::{MirrorReport, ReadsReport, Report, ServerState, Status, TableReport, rfc3339};
+use crate::report::{MirrorReport, Report, ServerState, Status, TableReport, rfc3339};
 use crate::telemetry::{Metrics, publish};
 
 use super::follow::Health;
@@ -112,8 +112,8 @@ impl Control for Operator {
                 }
             }
             let generated_at = rfc3339(SystemTime::now());
-            let schema = self.schemas.differences();
-            Ok(Report { schema, ..Report::new(generated_at, tables, ReadsReport::default(), self.mirror_report()) })
+            let (schema, reads) = (self.schemas.differences(), self.router.reads_report());
+            Ok(Report { schema, ..Report::new(generated_at, tables, reads, self.mirror_report()) })
         })
     }
 

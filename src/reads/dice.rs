@@ -1,20 +1,20 @@
-//! Whether a read is drawn (`reads.percent`, `reads.sample_by`). Monotone: whoever is in at 10 % is in at 50 %.
+//! Where a read stands among all (`reads.sample_by`), which decides whether it is drawn (`reads.percent`). Monotone: whoever is
+//! in at 10 % is in at 50 %.
 
 use crate::config::SampleBy;
 use crate::session::Sample;
 
-/// Draws. `random` is called only where each read is drawn anew.
-pub(super) fn is_drawn(percent: f64, by: SampleBy, sample: &Sample, random: impl FnOnce() -> u64) -> bool {
-    let number = match by {
+/// Where a read stands in [0, 100): it is drawn by every share above. `random` is called only where each read is drawn anew.
+pub(super) fn place(by: SampleBy, sample: &Sample, random: impl FnOnce() -> u64) -> f64 {
+    position(match by {
         SampleBy::Query => sample.query,
         SampleBy::Session => sample.session,
         SampleBy::Random => random(),
-    };
-    position(number) < percent
+    })
 }
 
 /// Where a number stands in [0, 100). It does not depend on the share, which is what makes the draw monotone.
-fn position(number: u64) -> f64 {
+pub(super) fn position(number: u64) -> f64 {
     (mix(number) >> 11) as f64 / (1_u64 << 53) as f64 * 100.0
 }
 
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     fn by_query(percent: f64, query: u64) -> bool {
-        is_drawn(percent, SampleBy::Query, &Sample { query, session: 0 }, || unreachable!("not random"))
+        place(SampleBy::Query, &Sample { query, session: 0 }, || unreachable!("not random")) < percent
     }
 
     proptest! {
@@ -59,7 +59,7 @@ mod tests {
         let (inside, outside) = (0, u64::from_be_bytes([7; 8]));
         assert!(position(inside) < 1.0 && position(outside) > 1.0);
         let sample = Sample { query: inside, session: outside };
-        let draw = |by, random| is_drawn(1.0, by, &sample, || random);
+        let draw = |by, random| place(by, &sample, || random) < 1.0;
         assert!(draw(SampleBy::Query, outside));
         assert!(!draw(SampleBy::Session, inside));
         assert!(draw(SampleBy::Random, inside));

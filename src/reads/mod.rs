@@ -2,12 +2,17 @@
 //!
 //! [`Router`] answers [`session::ReadService`](crate::session::ReadService): dice, eligibility, freshness, guard, then one
 //! read over one of a bounded pool of connections to the shadow. `proxy.rs` builds it and joins it to the sessions, the
-//! mirror and the checker; `admin/` reads its status.
+//! mirror and the checker; `admin/` reads its status. A share of the reads is run on both sides once its client is served
+//! ([`compare`]), over connections of its own.
 //!
 //! It never makes a client wait for the shadow longer than `reads.timeout`, never writes on the shadow, and never passes on
 //! the first byte of an answer that it does not know to be under way.
 
+mod asker;
+mod compare;
+mod compared;
 mod dice;
+mod digest;
 mod eligible;
 mod frames;
 mod fresh;
@@ -19,6 +24,7 @@ mod messages;
 mod pool;
 mod reply;
 mod row_description;
+mod rules;
 mod service;
 mod statements;
 mod stats;
@@ -29,4 +35,4 @@ mod testing;
 mod twins;
 
 pub use fresh::Verified;
-pub use service::Router;
+pub use service::{Databases, Router};

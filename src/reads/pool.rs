@@ -191,7 +191,8 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-async fn deliver(url: PgUrl, cancel: Bytes) {
+/// Sends a CancelRequest over a connection of its own.
+pub(super) async fn deliver(url: PgUrl, cancel: Bytes) {
     if !matches!(timeout(CONNECT, send_alone(&url, &cancel)).await, Ok(Ok(()))) {
         tracing::debug!(shadow = %url, "a cancel did not reach the shadow");
     }

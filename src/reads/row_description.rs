@@ -8,6 +8,9 @@ use super::frames::{Malformed, body};
 /// Types whose values are, or hold, oids of objects: `regclass` and its kin, `record` and its array.
 const OID_BEARING: [u32; 13] = [24, 2202, 2203, 2204, 2205, 2206, 2249, 2287, 3734, 3769, 4089, 4096, 4191];
 
+/// `float4` and `float8`.
+const FLOATING: [u32; 2] = [700, 701];
+
 /// Behind a column's name: table oid, attribute number, type oid, type length, type modifier, format.
 const FIXED: usize = 18;
 
@@ -23,10 +26,19 @@ pub(super) fn has_foreign_parameter(frame: &[u8]) -> Result<bool, Malformed> {
 
 /// Whether a RowDescription (or NoData) names a type that differs between databases.
 pub(super) fn has_foreign_column(frame: &[u8]) -> Result<bool, Malformed> {
+    has_column(frame, is_foreign)
+}
+
+/// Whether one names a type of floating point.
+pub(super) fn has_floating_column(frame: &[u8]) -> Result<bool, Malformed> {
+    has_column(frame, |type_oid| FLOATING.contains(&type_oid))
+}
+
+fn has_column(frame: &[u8], is_such: impl Fn(u32) -> bool) -> Result<bool, Malformed> {
     let mut found = false;
     for column in columns(frame)? {
         let type_oid = frame.get(column + 6..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
-        found |= is_foreign(u32::from_be_bytes(*type_oid));
+        found |= is_such(u32::from_be_bytes(*type_oid));
     }
     Ok(found)
 }
@@ -101,6 +113,8 @@ mod tests {
     fn user_types_and_types_that_hold_oids_are_foreign() {
         let foreign = |type_oid| has_foreign_column(&description(&[("a", 1, 1, 23), ("b", 1, 2, type_oid)])).unwrap();
         assert!(!foreign(1184) && foreign(16_384) && foreign(2205) && foreign(2249));
+        let floating = |type_oid| has_floating_column(&description(&[("a", 1, 1, type_oid)])).unwrap();
+        assert!(floating(701) && !floating(1700));
         assert_eq!(has_foreign_column(b"n\0\0\0\x04"), Ok(false));
         assert_eq!(has_foreign_parameter(b"t\0\0\0\x0a\0\x01\0\0\0\x17"), Ok(false));
         assert_eq!(has_foreign_parameter(b"t\0\0\0\x0a\0\x01\0\0\x40\x00"), Ok(true));

@@ -1,27 +1,35 @@
-//! The way of a drawn read: guard, eligibility, freshness, a connection, the answer; or the reason why not.
+//! The way of a drawn read: guard, eligibility, freshness, a connection, the answer; or the reason why not. And, for those that
+//! are compared, whether they may be.
 
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
 use tokio::time::timeout;
 
-use super::dice::is_drawn;
+use super::asker::Silence;
+use super::compare::{self, Fence, Question, Queue, Rows, Sides, Waiting};
+use super::compared::Verdict;
+use super::dice::{place, position};
 use super::eligible::{Ineligible, may_go};
 use super::fresh::{Verified, Watermark, is_fit};
 use super::leg::Trouble;
 use super::pool::Pool;
 use super::reply::Reply;
+use super::rules::{Rules, highest_share};
 use super::tally::Tally;
 use super::twins::Twins;
 use crate::catalog::Handle;
-use crate::config::{Live, PgUrl};
+use crate::config::{Consistency, Live, PgUrl, ReadRule, Reads};
+use crate::effect::TableId;
 use crate::mirror::Mirror;
-use crate::report::{GuardStatus, ReadsStatus};
-use crate::session::{Fallback, Profile, ReadReply, ReadRequest, ReadService, Sample};
+use crate::report::{GuardStatus, ReadsReport, ReadsStatus};
+use crate::session::{Fallback, Lot, Profile, ReadReply, ReadRequest, ReadService, Sample};
+use crate::sql;
 
 /// Texts remembered for types that keep them on the primary.
 const REMEMBERED: usize = 1024;
@@ -32,8 +40,11 @@ pub struct Router {
     primary: Arc<Handle>,
     shadow: Arc<Handle>,
     mirror: Box<dyn Watermark>,
+    fence: Box<dyn Fence>,
     verified: Arc<dyn Verified>,
+    queue: Queue,
     twins: ArcSwap<Twins>,
+    rules: ArcSwap<Rules>,
     user_typed: Cache<u64, ()>,
     pool: Arc<Pool>,
     tally: Arc<Tally>,
@@ -45,44 +56,62 @@ impl std::fmt::Debug for Router {
     }
 }
 
-/// A read that may go: as whom, and between which tables.
+/// The two sides of the proxy, by URL and by catalog.
+#[derive(Debug)]
+pub struct Databases {
+    /// Where comparisons ask.
+    pub primary_url: PgUrl,
+    /// Where reads go.
+    pub shadow_url: PgUrl,
+    /// The primary's tables.
+    pub primary: Arc<Handle>,
+    /// The shadow's.
+    pub shadow: Arc<Handle>,
+}
+
+/// A read that may go: as whom, of which tables, and between which.
 struct Allowed {
     profile: Arc<Profile>,
+    tables: Vec<TableId>,
     twins: Arc<Twins>,
     /// For [`Router::user_typed`].
     fingerprint: u64,
 }
 
 impl Router {
-    /// Reads go to `shadow_url`; `primary` and `shadow` are the two catalogs. Must be called within a runtime.
-    pub fn new(
-        live: Arc<Live>,
-        shadow_url: PgUrl,
-        primary: Arc<Handle>,
-        shadow: Arc<Handle>,
-        mirror: Mirror,
-        verified: Arc<dyn Verified>,
-    ) -> Arc<Self> {
-        Arc::new(Self::between(live, shadow_url, primary, shadow, Box::new(mirror), verified))
+    /// Serves and compares, from now on. Must be called within a runtime.
+    pub fn new(live: Arc<Live>, databases: &Databases, mirror: Mirror, verified: Arc<dyn Verified>) -> Arc<Self> {
+        let (watermark, fence) = (Box::new(mirror.clone()), Box::new(mirror));
+        let (router, waiting) = Self::between(live, databases, watermark, fence, verified);
+        let router = Arc::new(router);
+        compare::start(&router, waiting, &databases.primary_url, &databases.shadow_url);
+        router
     }
 
     fn between(
         live: Arc<Live>,
-        shadow_url: PgUrl,
-        primary: Arc<Handle>,
-        shadow: Arc<Handle>,
+        databases: &Databases,
         mirror: Box<dyn Watermark>,
+        fence: Box<dyn Fence>,
         verified: Arc<dyn Verified>,
-    ) -> Self {
-        let pool = Pool::new(shadow_url, Arc::clone(&live));
+    ) -> (Self, Waiting) {
+        let Databases { primary, shadow, shadow_url, .. } = databases;
+        let (primary, shadow) = (Arc::clone(primary), Arc::clone(shadow));
+        let pool = Pool::new(shadow_url.clone(), Arc::clone(&live));
         let tally = Arc::new(Tally::new(Arc::clone(&live)));
-        let (twins, user_typed) = (ArcSwap::default(), Cache::new(REMEMBERED));
-        Self { live, primary, shadow, mirror, verified, twins, user_typed, pool, tally }
+        let (twins, rules, user_typed) = (ArcSwap::default(), ArcSwap::default(), Cache::new(REMEMBERED));
+        let (queue, waiting) = Queue::new();
+        (Self { live, primary, shadow, mirror, fence, verified, queue, twins, rules, user_typed, pool, tally }, waiting)
     }
 
     /// For `/status`.
     pub fn reads_status(&self) -> ReadsStatus {
-        self.tally.reads_status(self.live.get().reads.percent)
+        self.tally.reads_status(&self.live.get().reads)
+    }
+
+    /// For `/report`.
+    pub fn reads_report(&self) -> ReadsReport {
+        self.tally.reads_report()
     }
 
     /// For `/status`.
@@ -101,45 +130,97 @@ impl Router {
     }
 
     async fn answer(&self, request: ReadRequest) -> Result<Reply, Fallback> {
-        let allowed = self.allow(&request).map_err(|reason| {
-            self.tally.ineligible(reason);
+        let settings = Arc::clone(&self.live.get());
+        let tables = self.tables(&request);
+        let rule = self.rule(&request, tables.as_deref().unwrap_or_default(), &settings.reads);
+        let share = rule.as_ref().map_or(settings.reads.percent, |rule| rule.percent);
+        if request.lot.place.is_none_or(|place| place >= share) {
+            return Err(Fallback);
+        }
+        let rule = rule.as_ref().map(|rule| &rule.of);
+        let guarded = !settings.reads.rule.is_empty() && self.tally.is_guarded();
+        let tables = if guarded { Err(Ineligible::Guard) } else { tables };
+        let allowed = tables.and_then(|tables| self.allow(&request, tables, &settings.reads)).map_err(|reason| {
+            self.tally.ineligible(reason, rule);
             Fallback
         })?;
         let Some(lease) = self.pool.take(&allowed.profile).filter(|_| self.tally.admits()) else {
-            self.tally.fallback();
+            self.tally.fallback(rule);
             return Err(Fallback);
         };
-        let limit = self.live.get().reads.timeout;
+        let limit = settings.reads.timeout;
         let Allowed { profile, twins, .. } = &allowed;
         let begun = tokio::select! {
             begun = timeout(limit, Reply::begin(lease, &request, profile, twins, &self.tally)) => begun,
             () = request.cancelled.notified() => {
-                self.tally.cancelled();
+                self.tally.cancelled(rule);
                 return Ok(Reply::cancelled(&request, &self.tally));
             }
         };
         let trouble = match begun.unwrap_or(Err(Trouble::Slow)) {
             Ok(reply) => {
-                self.tally.shadow();
+                self.tally.shadow(rule);
                 return Ok(reply);
             }
             Err(trouble) => trouble,
         };
         if trouble == Trouble::UserType {
             self.user_typed.insert(allowed.fingerprint, ());
-            self.tally.ineligible(Ineligible::UserType);
+            self.tally.ineligible(Ineligible::UserType, rule);
         } else {
-            self.tally.fallback();
+            self.tally.fallback(rule);
             self.tally.trouble(trouble);
         }
         Err(Fallback)
     }
 
-    fn allow(&self, request: &ReadRequest) -> Result<Allowed, Ineligible> {
+    /// Runs a read on both sides, if it may still be, and counts what came of it.
+    pub(super) async fn compare(&self, request: &ReadRequest, sides: &mut Sides) {
+        let Ok(allowed) = self.comparable(request) else { return };
+        let Allowed { profile, tables, fingerprint, .. } = &allowed;
+        let question = Question { request, profile, tables, limit: self.live.get().reads.timeout };
+        let rows = |floating| Rows::of(request, floating, tables, &self.primary.get());
+        match sides.compare(&question, &*self.fence, rows).await {
+            // What became suspect meanwhile is known to differ.
+            Ok((Verdict::Mismatched(_), _)) if self.comparable(request).is_err() => self.tally.comparison_dropped(),
+            Ok((verdict, times)) => {
+                let query = sql::redact(&String::from_utf8_lossy(&request.sql));
+                self.tally.compared(&query, verdict, times);
+            }
+            Err(Silence::UserType) => self.user_typed.insert(*fingerprint, ()),
+            Err(Silence::Slow | Silence::Other) => self.tally.comparison_dropped(),
+        }
+    }
+
+    /// Eligible, but for how far the shadow is just now: a comparison waits for it.
+    fn comparable(&self, request: &ReadRequest) -> Result<Allowed, Ineligible> {
+        let reads = self.live.get().reads.clone();
+        let reads = Reads { consistency: Consistency::None, max_lag: Duration::MAX, ..reads };
+        self.allow(request, self.tables(request)?, &reads)
+    }
+
+    /// What it reads, if it may go by what it is.
+    fn tables(&self, request: &ReadRequest) -> Result<Vec<TableId>, Ineligible> {
         if !self.primary.is_current() || !self.shadow.is_current() {
             return Err(Ineligible::CatalogNotCurrent);
         }
-        let tables = may_go(request, &self.primary.get())?;
+        may_go(request, &self.primary.get())
+    }
+
+    /// The rule that is about it.
+    fn rule(&self, request: &ReadRequest, tables: &[TableId], reads: &Reads) -> Option<ReadRule> {
+        if reads.rule.is_empty() {
+            return None;
+        }
+        let mut rules = self.rules.load_full();
+        if !rules.is_of(&reads.rule) {
+            rules = Arc::new(Rules::new(&reads.rule));
+            self.rules.store(Arc::clone(&rules));
+        }
+        rules.first(&request.sql, tables, &self.primary.get()).cloned()
+    }
+
+    fn allow(&self, request: &ReadRequest, tables: Vec<TableId>, reads: &Reads) -> Result<Allowed, Ineligible> {
         let twins = self.twins();
         if !tables.iter().all(|&table| twins.is_alike(table)) {
             return Err(Ineligible::DifferentTable);
@@ -148,10 +229,17 @@ impl Router {
         if self.user_typed.get(&fingerprint).is_some() {
             return Err(Ineligible::UserType);
         }
-        let settings = self.live.get();
-        is_fit(&tables, request.own_writes, &settings.reads, &*self.mirror, &*self.verified)?;
+        is_fit(&tables, request.own_writes, reads, &*self.mirror, &*self.verified)?;
         let profile = request.profile.clone().ok_or(Ineligible::SessionState)?;
-        Ok(Allowed { profile, twins, fingerprint })
+        Ok(Allowed { profile, tables, twins, fingerprint })
+    }
+
+    fn is_guarded(&self) -> bool {
+        let guarded = self.tally.is_guarded();
+        if guarded {
+            self.tally.ineligible(Ineligible::Guard, None);
+        }
+        guarded
     }
 
     fn twins(&self) -> Arc<Twins> {
@@ -175,20 +263,19 @@ fn fingerprint(request: &ReadRequest, twins: &Twins) -> u64 {
 }
 
 impl ReadService for Router {
-    fn draws(&self, sample: &Sample) -> bool {
-        let settings = self.live.get();
-        if !is_drawn(settings.reads.percent, settings.reads.sample_by, sample, rand::random) {
-            return false;
-        }
-        let guarded = self.tally.is_guarded();
-        if guarded {
-            self.tally.ineligible(Ineligible::Guard);
-        }
-        !guarded
+    fn draws(&self, sample: &Sample) -> Option<Lot> {
+        let reads = &self.live.get().reads;
+        let place = place(reads.sample_by, sample, rand::random);
+        // By chance, whatever the reads are drawn by: so that all of them are compared now and then.
+        let compared = reads.compare_percent > 0.0 && position(rand::random()) < reads.compare_percent;
+        // With rules, whether it is drawn at all is known once it was looked at; only then the guard keeps it.
+        let served = place < highest_share(reads) && (!reads.rule.is_empty() || !self.is_guarded());
+        (served || compared).then_some(Lot { place: served.then_some(place), compared })
     }
 
     fn is_on(&self) -> bool {
-        self.live.get().reads.percent > 0.0
+        let reads = &self.live.get().reads;
+        highest_share(reads) > 0.0 || reads.compare_percent > 0.0
     }
 
     fn serve(
@@ -198,6 +285,13 @@ impl ReadService for Router {
         Box::pin(async move { Ok(Box::new(self.answer(request).await?) as Box<dyn ReadReply>) })
     }
 
+    fn answered(&self, request: ReadRequest) {
+        let tried = request.lot.place.is_some() && self.tally.wants_comparisons();
+        if (request.lot.compared || tried) && !self.queue.offer(request) {
+            self.tally.comparison_dropped();
+        }
+    }
+
     fn ineligible(&self, reason: &'static str) {
         self.tally.ineligible_as(reason);
     }
@@ -205,15 +299,12 @@ impl ReadService for Router {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::fresh::fakes::Fake;
     use super::super::testing::{self, eventually, extended, read, received, request, rows, tags};
     use super::*;
     use crate::catalog::{LoadOptions, Patterns};
-    use crate::config::{Require, Settings};
+    use crate::config::{Require, RuleOf, Settings};
     use crate::demo::Cluster;
-    use crate::effect::TableId;
     use crate::report::GuardState;
     use crate::server::{self, Purpose};
     use crate::sql::{Kind, Read};
@@ -227,6 +318,8 @@ mod tests {
         live: Arc<Live>,
         router: Router,
         orders: TableId,
+        databases: Databases,
+        waiting: Waiting,
     }
 
     async fn house(fake: Fake) -> House {
@@ -238,13 +331,19 @@ mod tests {
         let shadow_url: PgUrl = cluster.url("shadow").parse().unwrap();
         let shadow = server::connect(&shadow_url, Purpose::Catalog).await.unwrap();
         shadow.batch_execute(&format!("SET search_path TO public; CREATE TABLE earlier (); {TABLES}")).await.unwrap();
-        let live = Live::new(with(&cluster, |_| ()));
         let primary_url = cluster.url("postgres").parse().unwrap();
+        build(cluster, primary_url, shadow_url, fake).await
+    }
+
+    async fn build(cluster: Cluster, primary_url: PgUrl, shadow_url: PgUrl, fake: Fake) -> House {
+        let live = Live::new(with(&cluster, |_| ()));
         let [one, other] = [follow(&primary_url).await, follow(&shadow_url).await];
         let orders = one.get().tables.values().find(|table| table.shape.name == "orders").unwrap().shape.table;
         let fake = Arc::new(Fake { verified: vec![orders], ..fake });
-        let router = Router::between(Arc::clone(&live), shadow_url, one, other, Box::new((*fake).clone()), fake);
-        House { cluster, live, router, orders }
+        let databases = Databases { primary_url, shadow_url, primary: one, shadow: other };
+        let (watermark, fence) = (Box::new((*fake).clone()), Box::new((*fake).clone()));
+        let (router, waiting) = Router::between(Arc::clone(&live), &databases, watermark, fence, fake);
+        House { cluster, live, router, orders, databases, waiting }
     }
 
     fn with(cluster: &Cluster, change: impl FnOnce(&mut Settings)) -> Settings {
@@ -276,7 +375,7 @@ mod tests {
         }
 
         async fn serve(&self, request: ReadRequest) -> Result<Box<dyn ReadReply>, Fallback> {
-            assert!(self.router.draws(&Sample { query: 1, session: 1 }));
+            assert!(self.router.draws(&Sample { query: 1, session: 1 }).is_some());
             self.router.serve(request).await
         }
 
@@ -370,12 +469,215 @@ mod tests {
             assert_eq!(house.serve(of_orders("SELECT no_such_column FROM orders")).await.err(), Some(Fallback));
         }
         assert_eq!(house.router.guard_status().state, GuardState::Open);
-        assert!(!house.router.draws(&Sample { query: 1, session: 1 }));
+        assert_eq!(house.router.draws(&Sample { query: 1, session: 1 }), None);
         assert_eq!(house.router.ineligible_by_reason(), [("guard", 1)]);
         house.router.reset_guard();
-        assert!(house.router.draws(&Sample { query: 1, session: 1 }));
+        assert!(house.router.draws(&Sample { query: 1, session: 1 }).is_some());
         let facts = Kind::Read(Read::default());
         assert_eq!(house.serve(request("SELECT", facts)).await.err(), Some(Fallback));
         assert!(house.router.ineligible_by_reason().contains(&("no_table", 1)));
+    }
+
+    /// Changes the primary whenever the shadow is waited for.
+    struct Busy(server::Client);
+
+    impl Fence for Busy {
+        fn passed<'a>(&'a self, _: &'a [TableId]) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+            Box::pin(async { self.0.batch_execute("UPDATE orders SET v = v || '!' WHERE id = 3").await.unwrap() })
+        }
+    }
+
+    impl House {
+        fn sides(&self) -> Sides {
+            Sides::new(self.databases.primary_url.clone(), self.databases.shadow_url.clone())
+        }
+
+        /// compared, mismatched and not comparable, and dropped, once these are.
+        async fn compared(&self, requests: impl IntoIterator<Item = ReadRequest>) -> [u64; 4] {
+            let mut sides = self.sides();
+            for request in requests {
+                self.router.compare(&request, &mut sides).await;
+            }
+            let status = self.router.reads_status();
+            [status.compared, status.mismatched, status.not_comparable, status.comparisons_dropped]
+        }
+
+        async fn on(&self, url: &PgUrl, sql: &str) -> server::Client {
+            let client = server::connect(url, Purpose::Catalog).await.unwrap();
+            client.batch_execute(&format!("SET search_path TO public; {sql}")).await.unwrap();
+            client
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_that_agree_match_by_either_protocol_and_are_told_by_query() {
+        let house = house(Fake::default()).await;
+        let mut prepared = extended("SELECT id, v FROM orders WHERE id < $1", &[23], &testing::text_parameter(b"3"));
+        prepared.script = of_orders("").script;
+        let simple = |bound: u32| of_orders(&format!("SELECT id, v FROM orders WHERE id < {bound}"));
+        let grouped = of_orders("SELECT v, count(*) FROM orders GROUP BY v");
+        let failing = of_orders("SELECT 1 / (id - id) FROM orders");
+        let all = [simple(2), prepared, simple(9), grouped, failing];
+        assert_eq!(house.compared(all).await, [5, 0, 0, 0]);
+        let report = house.router.reads_report();
+        let told = report.by_query.iter().find(|told| told.query == "SELECT id, v FROM orders WHERE id < $1").unwrap();
+        assert_eq!((told.compared, told.matched, told.rows), (3, 3, 1 + 2 + 3));
+        assert!(told.primary_p50_ms > 0.0 && told.shadow_p99_ms >= told.shadow_p50_ms, "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_difference_is_confirmed_and_told_without_its_values() {
+        let house = house(Fake::default()).await;
+        house.on(&house.databases.shadow_url, "UPDATE orders SET v = 's3cret' WHERE id = 2").await;
+        let wrong = of_orders("SELECT v FROM orders WHERE v IN ('order 2', 's3cret')");
+        let missing = of_orders("SELECT 1 / (length(v) - 6) FROM orders WHERE id = 2");
+        assert_eq!(house.compared([wrong, missing, of_orders("SELECT id FROM orders")]).await, [3, 2, 0, 0]);
+        let report = house.router.reads_report();
+        assert_eq!(report.by_query.iter().map(|query| query.mismatched).collect::<Vec<_>>(), [1, 1, 0]);
+        assert!(!format!("{report:?}").contains("s3cret"));
+    }
+
+    #[tokio::test]
+    async fn a_total_order_is_compared_and_another_is_not() {
+        let house = house(Fake::default()).await;
+        for (url, collation) in [(&house.databases.primary_url, "C"), (&house.databases.shadow_url, "und-x-icu")] {
+            let sql = format!(
+                "ALTER TABLE orders DROP CONSTRAINT orders_pkey, ALTER v TYPE text COLLATE \"{collation}\", ALTER v SET NOT NULL,
+                 ADD PRIMARY KEY (v); UPDATE orders SET v = (ARRAY['a', 'B', 'c'])[id]"
+            );
+            house.on(url, &sql).await;
+        }
+        let Databases { primary_url, shadow_url, .. } = house.databases;
+        let house = build(house.cluster, primary_url, shadow_url, Fake::default()).await;
+        let ask = |sql| house.compared([of_orders(sql)]);
+        assert_eq!(ask("SELECT v FROM orders").await, [1, 0, 0, 0]);
+        assert_eq!(ask("SELECT v FROM orders ORDER BY v").await, [2, 1, 0, 0]);
+        assert_eq!(ask("SELECT v FROM orders ORDER BY v || 'x'").await, [3, 1, 0, 0]);
+        assert_eq!(ask("SELECT v FROM orders ORDER BY v || 'x' LIMIT 1").await, [3, 1, 1, 0], "which one is open");
+    }
+
+    #[tokio::test]
+    async fn a_query_that_does_not_agree_with_itself_is_not_comparable() {
+        let mut house = house(Fake::default()).await;
+        house.on(&house.databases.shadow_url, "UPDATE orders SET v = 'never on the primary' WHERE id = 3").await;
+        house.router.fence = Box::new(Busy(house.on(&house.databases.primary_url, "").await));
+        let busy = of_orders("SELECT v FROM orders WHERE id = 3");
+        let quiet = of_orders("SELECT v FROM orders WHERE id = 2");
+        assert_eq!(house.compared([busy, quiet]).await, [1, 0, 1, 0]);
+    }
+
+    #[tokio::test]
+    async fn only_what_is_still_eligible_is_compared_and_roles_are_the_sessions() {
+        let mut house = house(Fake::default()).await;
+        house.on(&house.databases.primary_url, "CREATE ROLE reader").await;
+        let of = |profile, sql| ReadRequest { profile: Some(profile), ..of_orders(sql) };
+        let denied = of(testing::profile("reader", &[]), "SELECT v FROM orders");
+        let nobody = of(testing::profile("nobody at all", &[]), "SELECT v FROM orders");
+        assert_eq!(house.compared([denied, nobody]).await, [0, 0, 0, 2]);
+        let writes = request("SELECT nextval('s')", Kind::Read(Read::default()));
+        assert_eq!(
+            house.compared([writes, of_orders("SELECT m FROM orders")]).await,
+            [0, 0, 0, 2],
+            "no eligible reads"
+        );
+        house.router.verified = Arc::new(Fake::default());
+        assert_eq!(house.compared([of_orders("SELECT v FROM orders")]).await, [0, 0, 0, 2], "no longer verified");
+    }
+
+    #[tokio::test]
+    async fn a_slow_side_is_left_and_told() {
+        let house = house(Fake::default()).await;
+        house.set(|settings| settings.reads.timeout = Duration::from_millis(300));
+        let _lock = house.on(&house.databases.shadow_url, "BEGIN; LOCK orders").await;
+        assert_eq!(house.compared([of_orders("SELECT v FROM orders")]).await, [0, 0, 1, 0]);
+        assert_eq!(house.router.reads_report().by_query[0].shadow_p50_ms, 300.0);
+        let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        let other = house.on(&house.databases.primary_url, "").await;
+        while !other.query(waiting, &[]).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_share_of_the_reads_is_drawn_to_be_compared_whoever_serves_them() {
+        let mut house = house(Fake::default()).await;
+        house.set(|settings| (settings.reads.percent, settings.reads.compare_percent) = (0.0, 100.0));
+        assert!(house.router.is_on());
+        let lot = house.router.draws(&Sample { query: 1, session: 1 }).unwrap();
+        assert_eq!(lot, Lot { place: None, compared: true });
+        let request = ReadRequest { lot, ..of_orders("SELECT v FROM orders") };
+        assert_eq!(house.router.serve(request.clone()).await.err(), Some(Fallback));
+        assert_eq!(house.router.reads_status().eligible, 0, "it was not drawn for the shadow");
+        house.router.answered(request);
+        assert!(house.waiting.try_recv().is_ok());
+        house.set(|settings| settings.reads.compare_percent = 0.0);
+        let lot = house.router.draws(&Sample { query: 1, session: 1 }).unwrap();
+        assert_eq!((lot.place.is_some(), lot.compared), (true, false));
+        house.router.answered(ReadRequest { lot, ..of_orders("SELECT v FROM orders") });
+        assert!(house.waiting.try_recv().is_err());
+    }
+
+    fn rule(of: RuleOf, percent: f64) -> ReadRule {
+        ReadRule { of, percent }
+    }
+
+    #[tokio::test]
+    async fn a_rule_has_a_share_of_its_own_and_is_counted_by_itself() {
+        let house = house(Fake::default()).await;
+        house.warm().await;
+        let all = RuleOf::Query("SELECT v FROM orders".to_owned());
+        let rules = vec![rule(all.clone(), 100.0), rule(RuleOf::Table("public.orders".to_owned()), 0.0)];
+        house.set(|settings| (settings.reads.percent, settings.reads.rule) = (0.0, rules));
+        let served = async |sql: &str| house.serve(of_orders(sql)).await.map(drop);
+        assert_eq!(served("SELECT v FROM orders").await, Ok(()));
+        assert_eq!(served("SELECT id FROM orders").await, Err(Fallback));
+        assert_eq!(house.serve(request("SELECT", Kind::Read(Read::default()))).await.err(), Some(Fallback));
+        let status = house.router.reads_status();
+        assert_eq!((status.eligible, status.shadow, status.ineligible, status.effective_percent), (1, 1, 0, None));
+        let told: Vec<_> =
+            status.rules.iter().map(|rule| (rule.percent, rule.effective_percent, rule.eligible)).collect();
+        assert_eq!(told, [(100.0, Some(100.0), 1), (0.0, None, 0)]);
+        assert_eq!(status.rules[0].of, all);
+        house.set(|settings| settings.reads.rule = vec![rule(RuleOf::Table("*.orders".to_owned()), 0.0)]);
+        assert_eq!(served("SELECT v FROM orders").await, Err(Fallback), "kept at any other share");
+        house.set(|_| ());
+        assert_eq!(served("SELECT id FROM orders").await, Ok(()));
+        let status = house.router.reads_status();
+        assert_eq!((status.shadow, status.effective_percent, status.rules.len()), (2, Some(100.0), 0));
+    }
+
+    #[tokio::test]
+    async fn under_rules_whoever_is_in_at_a_share_is_in_at_every_higher_one() {
+        let house = house(Fake::default()).await;
+        house.warm().await;
+        for place in [0.0, 9.9, 10.0, 30.0, 99.0] {
+            for percent in [0.0, 10.0, 50.0, 100.0] {
+                house.set(|settings| {
+                    (settings.reads.percent, settings.reads.rule) =
+                        (100.0, vec![rule(RuleOf::Table("*".to_owned()), percent)]);
+                });
+                let lot = Lot { place: Some(place), compared: false };
+                let reply = house.router.serve(ReadRequest { lot, ..of_orders("SELECT v FROM orders") }).await;
+                assert_eq!(reply.is_ok(), place < percent, "{place} at {percent}");
+                drop(reply);
+                house.warm().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_guard_keeps_what_rules_draw_and_only_that() {
+        let house = house(Fake::default()).await;
+        house.warm().await;
+        let rules = vec![rule(RuleOf::Query("SELECT v FROM orders".to_owned()), 0.0)];
+        house.set(|settings| settings.reads.rule = rules);
+        for _ in 0..20 {
+            assert_eq!(house.serve(of_orders("SELECT no_such_column FROM orders")).await.err(), Some(Fallback));
+        }
+        assert_eq!(house.router.guard_status().state, GuardState::Open);
+        assert_eq!(house.serve(of_orders("SELECT v FROM orders")).await.err(), Some(Fallback));
+        assert_eq!(house.router.ineligible_by_reason(), [], "the rule kept it");
+        assert_eq!(house.serve(of_orders("SELECT id FROM orders")).await.err(), Some(Fallback));
+        assert_eq!(house.router.ineligible_by_reason(), [("guard", 1)]);
     }
 }

@@ -23,18 +23,22 @@ struct Second {
 }
 
 impl Stats {
-    /// The shadow answered. `second` counts from any fixed moment.
-    pub(super) fn shadow(&mut self, second: u64) {
+    /// The shadow answered. `second` counts from any fixed moment; `None`: its share is another's affair.
+    pub(super) fn shadow(&mut self, second: Option<u64>) {
         self.shadow += 1;
-        let slot = self.slot(second);
-        slot.eligible += 1;
-        slot.shadow += 1;
+        if let Some(second) = second {
+            let slot = self.slot(second);
+            slot.eligible += 1;
+            slot.shadow += 1;
+        }
     }
 
     /// It might have, and the primary did.
-    pub(super) fn fallback(&mut self, second: u64) {
+    pub(super) fn fallback(&mut self, second: Option<u64>) {
         self.fallback += 1;
-        self.slot(second).eligible += 1;
+        if let Some(second) = second {
+            self.slot(second).eligible += 1;
+        }
     }
 
     /// It was not allowed to.
@@ -56,8 +60,7 @@ impl Stats {
             shadow: self.shadow,
             fallback: self.fallback,
             ineligible: self.ineligible.values().sum(),
-            compared: 0,
-            mismatched: 0,
+            ..ReadsStatus::default()
         }
     }
 
@@ -86,8 +89,8 @@ mod tests {
     #[test]
     fn eligible_is_shadow_and_fallback_and_reasons_sum_to_ineligible() {
         let mut stats = Stats::default();
-        (0..3).for_each(|_| stats.shadow(1));
-        stats.fallback(1);
+        (0..3).for_each(|_| stats.shadow(Some(1)));
+        stats.fallback(Some(1));
         stats.ineligible("stale");
         stats.ineligible("locks");
         stats.ineligible("stale");
@@ -102,7 +105,7 @@ mod tests {
         let mut stats = Stats::default();
         stats.ineligible("stale");
         assert_eq!(stats.status(5, 10.0).effective_percent, None);
-        stats.shadow(5);
+        stats.shadow(Some(5));
         assert_eq!(stats.status(64, 10.0).effective_percent, Some(10.0));
         assert_eq!(stats.status(65, 10.0).effective_percent, None);
     }
@@ -115,7 +118,7 @@ mod tests {
             let (mut stats, mut second, mut all) = (Stats::default(), 1000, Vec::new());
             for (pause, served) in steps {
                 second += pause;
-                if served { stats.shadow(second) } else { stats.fallback(second) }
+                if served { stats.shadow(Some(second)) } else { stats.fallback(Some(second)) }
                 all.push((second, served));
             }
             let now = second + idle;

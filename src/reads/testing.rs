@@ -12,7 +12,7 @@ use crate::config::{Live, Settings};
 use crate::demo::{Cluster, Options, Role};
 use crate::effect::{Column, Shape, TableId, Touched};
 use crate::server::{self, Client, Purpose};
-use crate::session::{Extended, Profile, ReadReply, ReadRequest};
+use crate::session::{Extended, Lot, Profile, ReadReply, ReadRequest};
 use crate::sql::{Kind, Name, Read, Script, Statement};
 
 pub(super) const ORDERS: TableId = TableId(20_001);
@@ -95,6 +95,7 @@ pub(super) fn request(sql: &str, kind: Kind) -> ReadRequest {
         own_writes: None,
         extended: None,
         cancelled: Arc::new(Notify::new()),
+        lot: Lot { place: Some(0.0), compared: false },
     }
 }
 
@@ -115,6 +116,11 @@ pub(super) fn extended(sql: &str, parameter_types: &[u32], bind: &[u8]) -> ReadR
         describe_portal: true,
     };
     ReadRequest { extended: Some(extended), ..request(sql, Kind::Read(Read::default())) }
+}
+
+/// The rest of a Bind with one parameter, all in text.
+pub(super) fn text_parameter(value: &[u8]) -> Vec<u8> {
+    [&[0, 0, 0, 1][..], &(value.len() as u32).to_be_bytes(), value, &[0, 0]].concat()
 }
 
 /// A server in which `sql` was run in database `postgres`.

@@ -112,8 +112,18 @@ pub struct QueryReads {
     pub query: String,
     /// How often.
     pub compared: u64,
+    /// How often with equal answers.
+    #[serde(default)]
+    pub matched: u64,
     /// How often with different answers.
     pub mismatched: u64,
+    /// How often nothing could be said: the primary did not agree with itself, which rows come is open, or the shadow did
+    /// not answer in time.
+    #[serde(default)]
+    pub not_comparable: u64,
+    /// Rows of all its answers compared.
+    #[serde(default)]
+    pub rows: u64,
     /// Median on the primary.
     pub primary_p50_ms: f64,
     /// 99th percentile on the primary.
@@ -122,6 +132,9 @@ pub struct QueryReads {
     pub shadow_p50_ms: f64,
     /// 99th percentile on the shadow.
     pub shadow_p99_ms: f64,
+    /// The shadow is slower than the primary by more than `guard.max_latency_ratio`.
+    #[serde(default)]
+    pub plan_regression: bool,
 }
 
 /// Reads run on both sides.
@@ -133,6 +146,12 @@ pub struct ReadsReport {
     pub matched: u64,
     /// With different answers.
     pub mismatched: u64,
+    /// Of which nothing can be said.
+    #[serde(default)]
+    pub not_comparable: u64,
+    /// Given up: no room, no connection, no end.
+    #[serde(default)]
+    pub dropped: u64,
     /// By kind.
     pub by_query: Vec<QueryReads>,
 }

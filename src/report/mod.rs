@@ -13,6 +13,6 @@ pub use consistency::{
     SchemaDifference, SchemaKind, TableReport, TableStatus, Verdict, Way,
 };
 pub use status::{
-    CheckState, CheckStatus, GuardState, GuardStatus, MirrorStatus, ReadsStatus, ServerState, ServerStatus,
+    CheckState, CheckStatus, GuardState, GuardStatus, MirrorStatus, ReadsStatus, RuleStatus, ServerState, ServerStatus,
     SessionsStatus, Status,
 };

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;
+use crate::config::RuleOf;
 
 /// How things stand, in one look.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,6 +111,35 @@ pub struct ReadsStatus {
     pub compared: u64,
     /// With different answers.
     pub mismatched: u64,
+    /// Run on both sides, and nothing can be said.
+    #[serde(default)]
+    pub not_comparable: u64,
+    /// Comparisons given up: no room, no connection, no end.
+    #[serde(default)]
+    pub comparisons_dropped: u64,
+    /// `[[reads.rule]]`, in order. What they are about is in the counts above, and not in `effective_percent`.
+    #[serde(default)]
+    pub rules: Vec<RuleStatus>,
+}
+
+/// A `[[reads.rule]]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuleStatus {
+    /// Which reads it is about.
+    #[serde(flatten)]
+    pub of: RuleOf,
+    /// Configured.
+    pub percent: f64,
+    /// percent × shadow ÷ eligible over the last minute; `None` without eligible reads.
+    pub effective_percent: Option<f64>,
+    /// shadow + fallback.
+    pub eligible: u64,
+    /// Answered by the shadow.
+    pub shadow: u64,
+    /// Allowed, but answered by the primary.
+    pub fallback: u64,
+    /// Drawn and not allowed.
+    pub ineligible: u64,
 }
 
 /// Whether the guard lets the ramp work.

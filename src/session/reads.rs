@@ -20,6 +20,15 @@ pub struct Sample {
     pub session: u64,
 }
 
+/// What the dice gave a read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lot {
+    /// Where it stands in [0, 100): a share above that asks the shadow for it. `None`: no share does.
+    pub place: Option<f64>,
+    /// Whether it is run on both sides once its client is served.
+    pub compared: bool,
+}
+
 /// A drawn read, whole: from its first message to the Sync, or one simple Query.
 #[derive(Debug, Clone)]
 pub struct ReadRequest {
@@ -35,6 +44,8 @@ pub struct ReadRequest {
     pub extended: Option<Extended>,
     /// Notified when the client cancels: by `notify_one`, so that it is not missed.
     pub cancelled: Arc<Notify>,
+    /// Why it was drawn.
+    pub lot: Lot,
 }
 
 /// The messages of an extended read: `Parse? Describe(statement)? Bind Describe(portal)? Execute Sync`, all names given
@@ -73,14 +84,18 @@ pub trait ReadReply: Send {
 
 /// Who serves reads from the shadow.
 pub trait ReadService: Send + Sync + std::fmt::Debug {
-    /// Whether a read is drawn. Comes first, costs nothing when the share is 0, parses nothing.
-    fn draws(&self, sample: &Sample) -> bool;
+    /// Whether a read is drawn, to be served or to be compared. Comes first, costs nothing when the shares are 0, parses
+    /// nothing.
+    fn draws(&self, sample: &Sample) -> Option<Lot>;
 
     /// Whether a share above 0 is asked for at all: else no hash is taken.
     fn is_on(&self) -> bool;
 
     /// Serves a drawn read, or says why not in its counters. Returns once the first bytes are at hand.
     fn serve(&self, request: ReadRequest) -> Pending<'_, Result<Box<dyn ReadReply>, Fallback>>;
+
+    /// The client has its answer to a drawn read, from whichever side. Waits for nothing.
+    fn answered(&self, request: ReadRequest);
 
     /// A drawn read that never became a request: its batch was incomplete or of another form.
     fn ineligible(&self, reason: &'static str);

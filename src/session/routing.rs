@@ -50,9 +50,7 @@ impl Session {
             parameters,
             &rapidhash::v3::RapidSecrets::seed(rapidhash::v3::rapidhash_v3(&series.sql)),
         );
-        if !service.draws(&Sample { query, session: number }) {
-            return None;
-        }
+        let lot = service.draws(&Sample { query, session: number })?;
         if !self.reads_alike(&series.sql) {
             return None;
         }
@@ -67,6 +65,7 @@ impl Session {
             own_writes: None,
             extended: series.extended,
             cancelled: Arc::clone(cancelled),
+            lot,
         };
         Some(Drawn { size: series.size, request, parsed: series.parsed })
     }

@@ -3,6 +3,7 @@
 //! is bounded in size and depth: what it cannot look at is [`Kind::Opaque`].
 
 mod analyze;
+mod arrangement;
 mod cache;
 mod classify;
 mod ddl;
@@ -16,6 +17,7 @@ mod skeleton;
 mod statement;
 
 pub use analyze::{MAX_BYTES, analyze};
+pub use arrangement::Arrangement;
 pub use cache::Cache;
 pub use redact::redact;
 pub use rewrite::{APPENDED_COLUMNS, Bulky, Image, Rewrite, names_its_row, returning};

@@ -2,6 +2,7 @@
 
 use metrics::{counter, gauge};
 
+use super::guard::CAUSES;
 use super::recorder as name;
 use super::refusals::OUTCOMES;
 use crate::report::{
@@ -20,6 +21,9 @@ pub fn publish(status: &Status, tables: &[TableReport]) {
     counter!(name::SESSION_PANICS).increment(0);
     for outcome in OUTCOMES {
         counter!(name::REFUSED_REWRITES, "outcome" => outcome).increment(0);
+    }
+    for cause in CAUSES {
+        counter!(name::GUARD_OPENED, "cause" => cause).increment(0);
     }
     server("primary", &status.primary);
     server("shadow", &status.shadow);
@@ -66,6 +70,8 @@ fn reads(reads: &ReadsStatus) {
     counter!(name::READS, "outcome" => "ineligible").absolute(reads.ineligible);
     counter!(name::READS_COMPARED).absolute(reads.compared);
     counter!(name::READS_MISMATCHED).absolute(reads.mismatched);
+    counter!(name::READS_NOT_COMPARABLE).absolute(reads.not_comparable);
+    counter!(name::READS_COMPARISONS_DROPPED).absolute(reads.comparisons_dropped);
 }
 
 /// By status and kind, not by table: how many tables there are is not ours to bound.

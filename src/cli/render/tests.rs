@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
-use crate::report::{
-    CheckStatus, GuardStatus, Handled, MirrorReport, Quarantined, ReadsReport, Replayed, SessionsStatus,
-};
+use crate::report::{CheckStatus, GuardStatus, Handled, MirrorReport, Quarantined, Replayed, SessionsStatus};
 
 fn sample() -> Status {
     Status {
@@ -177,4 +175,67 @@ fn spans_and_sizes_are_rounded_for_people() {
     assert_eq!(spans, ["12 s", "1 min 1 s", "2 h 1 min", "1 d 1 h"]);
     let sizes = [0, 1023, 1536, 64 << 20, u64::MAX].map(bytes);
     assert_eq!(sizes, ["0 B", "1023 B", "1.5 KiB", "64.0 MiB", "16777216.0 TiB"]);
+}
+
+#[test]
+fn compared_reads_are_shown_by_query_the_first_of_many() {
+    let query = |text: &str, mismatched, plan_regression| QueryReads {
+        query: text.into(),
+        compared: 40,
+        matched: 40 - mismatched,
+        mismatched,
+        not_comparable: 0,
+        rows: 400,
+        primary_p50_ms: 0.4,
+        primary_p99_ms: 1.906,
+        shadow_p50_ms: 12.5,
+        shadow_p99_ms: 20.0,
+        plan_regression,
+    };
+    let mut by_query = vec![query("select v from t where id = $1", 2, true), query("table t", 0, false)];
+    let mut reads = ReadsReport {
+        compared: 80,
+        matched: 78,
+        mismatched: 2,
+        not_comparable: 5,
+        dropped: 1,
+        by_query: by_query.clone(),
+    };
+    let text = |reads: &ReadsReport| {
+        report(&Report::new("2026-01-01T00:00:09Z".into(), Vec::new(), reads.clone(), MirrorReport::default()))
+    };
+    let expected = "
+reads: 80 compared, 2 with different answers; 5 not comparable, 1 given up
+
+COMPARED  DIFFERENT  ROWS  PRIMARY P50      P99  SHADOW P50       P99  PLAN    QUERY
+      40          2   400      0.40 ms  1.91 ms    12.50 ms  20.00 ms  slower  select v from t where id = $1
+      40          0   400      0.40 ms  1.91 ms    12.50 ms  20.00 ms          table t
+";
+    assert!(text(&reads).contains(expected), "{}", text(&reads));
+    by_query.resize(SHOWN + 3, by_query[1].clone());
+    reads.by_query = by_query;
+    assert!(text(&reads).contains("\nand 3 more: --json shows all\n"));
+}
+
+#[test]
+fn rules_are_told_in_their_order() {
+    let rule = |of, percent, effective_percent| RuleStatus {
+        of,
+        percent,
+        effective_percent,
+        eligible: 10,
+        shadow: 9,
+        fallback: 1,
+        ineligible: 4,
+    };
+    let rules = vec![
+        rule(RuleOf::Table("public.*".into()), 50.0, Some(45.0)),
+        rule(RuleOf::Query("select $1".into()), 0.0, None),
+    ];
+    let status = status(&Status { reads: ReadsStatus { rules, ..sample().reads }, ..sample() });
+    let expected = "
+          50 % of table public.*, 45.0 % in effect: 10 eligible = 9 by the shadow + 1 fallback
+          0 % like select $1: 10 eligible = 9 by the shadow + 1 fallback
+";
+    assert!(status.contains(expected), "{status}");
 }

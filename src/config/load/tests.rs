@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{ByteSize, Repair};
+use crate::config::{ReadRule, RuleOf};
 
 const BOTH: &str = "[primary]\nurl = \"postgres://a@one/d\"\n[shadow]\nurl = \"postgres://a@two/d\"\n";
 
@@ -210,10 +211,7 @@ fn values_that_cannot_be_are_named_with_what_can() {
         ("[reads]\npercent = nan\n", "reads.percent: found NaN, allowed: a number from 0 to 100"),
         ("[reads]\npercent = \"25\"\n", "reads.percent: found \"25\", allowed: a number from 0 to 100"),
         ("[reads]\npercent = []\n", "reads.percent: found a list, allowed: a number from 0 to 100"),
-        (
-            "[reads]\ncompare_percent = 5\n",
-            "reads.compare_percent: found 5, allowed: 0, until the comparison of reads arrives",
-        ),
+        ("[reads]\ncompare_percent = 101\n", "reads.compare_percent: found 101, allowed: a number from 0 to 100"),
         (
             "[reads]\nconsistency = \"strong\"\n",
             "reads.consistency: found \"strong\", allowed: \"table\" or \"session\" or \"none\"",
@@ -296,4 +294,38 @@ fn the_admin_address_is_found_without_the_rest() {
     assert_eq!(admin.address, "127.0.0.1:8");
     assert_eq!(admin.token_file, Some(folder.path().join("token")));
     assert_eq!(Sources::with_environment(None, []).admin().unwrap(), Admin::default());
+}
+
+#[test]
+fn rules_are_a_list_of_tables_in_their_order() {
+    let rules = "[reads]\npercent = 5\n[[reads.rule]]\ntable = \"public.*\"\npercent = 0\n\
+                 [[reads.rule]]\nquery = \"select $1\"\npercent = 12.5\n";
+    let folder = folder(&format!("{BOTH}{rules}"));
+    let reads = sources(&folder, &[]).load().unwrap().settings.reads;
+    let rule = |of, percent| ReadRule { of, percent };
+    let expected = [rule(RuleOf::Table("public.*".into()), 0.0), rule(RuleOf::Query("select $1".into()), 12.5)];
+    assert_eq!((reads.percent, &reads.rule[..]), (5.0, &expected[..]));
+}
+
+#[test]
+fn a_rule_with_a_mistake_is_named_by_its_number() {
+    for (rule, expected) in [
+        ("table = \"a.b\"\npercnt = 5", "percnt: unknown key, allowed in [[reads.rule]]: table, query, percent"),
+        ("table = \"a.b\"", "percent: missing, allowed: a number from 0 to 100"),
+        ("percent = 5", "found neither of table and query, allowed: one of them"),
+        ("table = \"a.b\"\nquery = \"select\"\npercent = 5", "found both of table and query, allowed: one of them"),
+        ("table = \"a.b\"\npercent = 101", "percent: found 101, allowed: a number from 0 to 100"),
+        (
+            "table = \"orders\"\npercent = 5",
+            "table: found \"orders\", allowed: \"schema.table\", where * stands for any run of characters, or \"*\" for every table",
+        ),
+        ("query = \" \"\npercent = 5", "query: found \" \", allowed: a text"),
+    ] {
+        let section = format!("[[reads.rule]]\ntable = \"*\"\npercent = 1\n[[reads.rule]]\n{rule}\n");
+        assert_eq!(complaint_about(&section), format!("proxy.toml: reads.rule: rule 2: {expected}"));
+    }
+    for section in ["[reads]\nrule = 5\n", "[reads.rule]\ntable = \"*\"\npercent = 5\n"] {
+        let told = complaint_about(section);
+        assert!(told.ends_with("allowed: [[reads.rule]] in the file, once for each rule"), "{told}");
+    }
 }

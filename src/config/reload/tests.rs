@@ -102,3 +102,14 @@ fn the_ramp_holds_through_reloads_of_other_keys() {
     fixture.reload("[reads]\npercent = 5\npool_size = 2\n");
     assert_eq!(fixture.settings().reads.percent, 5.0);
 }
+
+#[test]
+fn rules_are_hot() {
+    let fixture = Fixture::new("", &[]);
+    let rule = |percent: u32| format!("[[reads.rule]]\ntable = \"*\"\npercent = {percent}\n");
+    assert_eq!(fixture.reload(&rule(7)), outcome(&["reads.rule"], &[], &[], 2));
+    assert_eq!(fixture.settings().reads.rule[0].percent, 7.0);
+    assert_eq!(fixture.reload(&rule(7)), outcome(&[], &[], &[], 2));
+    assert_eq!(fixture.reload(""), outcome(&["reads.rule"], &[], &[], 3));
+    assert_eq!(fixture.settings().reads.rule, []);
+}

@@ -13,7 +13,7 @@ use crate::effect::{TableId, Touched};
 use crate::mirror::{Feed, Identity, LedgerSettings, Mirror};
 use crate::net::books::Books;
 use crate::net::{Gate, Leaving, Shared, Threads, serve};
-use crate::session::{Accounts, Fallback, ReadReply, ReadRequest, ReadService, Sample};
+use crate::session::{Accounts, Fallback, Lot, ReadReply, ReadRequest, ReadService, Sample};
 use crate::telemetry::Metrics;
 use crate::{catalog, sql};
 
@@ -23,7 +23,7 @@ use crate::{catalog, sql};
 struct Bug(AtomicBool);
 
 impl ReadService for Bug {
-    fn draws(&self, _: &Sample) -> bool {
+    fn draws(&self, _: &Sample) -> Option<Lot> {
         panic!("the row was s3cret")
     }
 
@@ -37,6 +37,8 @@ impl ReadService for Bug {
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<Box<dyn ReadReply>, Fallback>> + Send + '_>> {
         Box::pin(async { Err(Fallback) })
     }
+
+    fn answered(&self, _: ReadRequest) {}
 
     fn ineligible(&self, _: &'static str) {}
 }
