@@ -201,7 +201,7 @@ fn first_name(list: &str) -> (String, &str) {
 mod tests {
     use super::super::testing::{self, read, request};
     use super::*;
-    use crate::session::Extended;
+    use crate::session::{Described, Extended};
     use crate::sql::{Script, Statement};
     use std::sync::Arc;
 
@@ -282,7 +282,7 @@ mod tests {
             parse: true,
             describe_statement: false,
             bind: vec![0; 6].into(),
-            describe_portal: true,
+            described: Described::Portal,
         };
         request.extended = Some(extended.clone());
         assert_eq!(may_go(&request, &testing::catalog()), Err(Ineligible::UserType));

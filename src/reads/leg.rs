@@ -20,7 +20,7 @@ use super::switch;
 use super::twins::Twins;
 use crate::config::PgUrl;
 use crate::server::{self, RawConnection, RawError};
-use crate::session::{Extended, Profile, ReadRequest};
+use crate::session::{Described, Extended, Profile, ReadRequest};
 
 /// How much is read at a time.
 const READ_BYTES: usize = 32 << 10;
@@ -182,16 +182,23 @@ impl Leg {
             if extended.parse {
                 preface.extend_from_slice(messages::PARSE_COMPLETE);
             }
-            if extended.describe_statement {
+            let describe = |preface: &mut BytesMut| -> Result<(), Trouble> {
                 preface.extend_from_slice(&description.parameters);
                 preface.extend_from_slice(&translate(&description.row)?);
+                Ok(())
+            };
+            if extended.describe_statement {
+                describe(&mut preface)?;
             }
             preface.extend_from_slice(messages::BIND_COMPLETE);
+            if extended.described == Described::Statement {
+                describe(&mut preface)?;
+            }
         } else {
             self.take(b'1').await?;
             self.take(b'2').await?;
         }
-        if request.extended.as_ref().is_none_or(|extended| extended.describe_portal) {
+        if describes_portal(request) {
             let row = self.row_description().await?;
             preface.extend_from_slice(&translate(&row)?);
         }
@@ -253,7 +260,7 @@ impl Leg {
                 messages::bind(out, found.as_ref().or(sent.prepared.as_ref()).map_or("", String::as_str), bind);
             }
         }
-        if request.extended.as_ref().is_none_or(|extended| extended.describe_portal) {
+        if describes_portal(request) {
             messages::describe_portal(out);
         }
         messages::execute(out);
@@ -335,4 +342,9 @@ impl Leg {
             }
         }
     }
+}
+
+/// A simple Query describes its result, too.
+fn describes_portal(request: &ReadRequest) -> bool {
+    request.extended.as_ref().is_none_or(|extended| extended.described == Described::Portal)
 }

@@ -12,7 +12,7 @@ use crate::config::{Live, Settings};
 use crate::demo::{Cluster, Options};
 use crate::effect::{Column, Shape, TableId, Touched};
 use crate::server::{self, Client, Purpose};
-use crate::session::{Extended, Profile, ReadReply, ReadRequest};
+use crate::session::{Described, Extended, Profile, ReadReply, ReadRequest};
 use crate::sql::{Kind, Name, Read, Script, Statement};
 
 pub(super) const ORDERS: TableId = TableId(20_001);
@@ -111,7 +111,7 @@ pub(super) fn extended(sql: &str, parameter_types: &[u32], bind: &[u8]) -> ReadR
         parse: true,
         describe_statement: true,
         bind: Bytes::copy_from_slice(bind),
-        describe_portal: true,
+        described: Described::Portal,
     };
     ReadRequest { extended: Some(extended), ..request(sql, Kind::Read(Read::default())) }
 }

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use serde_json::json;
 use tokio_postgres::Client;
 
-use crate::support::wire::{Wire, query};
+use crate::support::wire::{Said, Wire, bind, describe_portal, execute, message, parse, query, sync};
 use crate::support::{Pair, Workers, connect, eventually, psql, same_rows};
 
 const SCHEMA: &str =
@@ -112,6 +112,43 @@ async fn a_verified_table_is_served_by_the_shadow_by_every_protocol() {
     }
     pair.ramp(0.0).await;
     assert_eq!(side(&client).await, "primary", "back at 0 %");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_the_shadow_has_the_messages_that_the_primary_sends() {
+    let pair = pair_with_a_telling_shadow().await;
+    pair.ramp(100.0).await;
+    served_by_the_shadow(&connect(&pair.url()).await).await;
+    let (mut direct, mut through) = (Wire::session(pair.primary.port()).await, Wire::session(pair.proxy.port()).await);
+    let sql = "select name from side where id = $1";
+    let statement = |name: &str| message(b'D', &[b"S", name.as_bytes(), b"\0"].concat());
+    for wire in [&mut direct, &mut through] {
+        wire.send(&[parse("named", sql), sync()].concat()).await;
+        wire.until_ready().await;
+    }
+    for asked in [
+        query("select name from side where id = 1"),
+        [parse("", sql), bind("", &["1"]), execute(0)].concat(),
+        [parse("", sql), bind("", &["1"]), describe_portal(), execute(0)].concat(),
+        [parse("", sql), bind("", &["1"]), statement(""), execute(0)].concat(),
+        [parse("", sql), statement(""), bind("", &["1"]), describe_portal(), execute(0)].concat(),
+        [bind("named", &["1"]), execute(0)].concat(),
+        [statement("named"), bind("named", &["1"]), statement("named"), execute(0)].concat(),
+        [bind("named", &["2"]), describe_portal(), execute(0)].concat(),
+    ] {
+        let end = if asked[0] == b'Q' { Vec::new() } else { sync() };
+        let asked = [asked, end].concat();
+        let mut said = Vec::new();
+        for wire in [&mut direct, &mut through] {
+            wire.send(&asked).await;
+            said.push(wire.until_ready().await);
+        }
+        assert_eq!(said[0].tags(), said[1].tags(), "{}", asked.escape_ascii());
+        let values: Vec<_> = said[0].values().iter().map(|value| value.replace("primary", "shadow")).collect();
+        assert_eq!(said[1].values(), values, "{}", asked.escape_ascii());
+        let described = |said: &Said| said.messages.iter().find(|message| message.tag == b'T').cloned();
+        assert_eq!(described(&said[0]), described(&said[1]), "{}", asked.escape_ascii());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
