@@ -156,6 +156,16 @@ impl Leg {
         }
     }
 
+    /// Asks the server for the smallest of answers.
+    pub(super) async fn check(&mut self) -> Result<(), Trouble> {
+        let mut out = BytesMut::new();
+        messages::sync(&mut out);
+        self.busy = true;
+        self.connection.stream.write_all(&out).await?;
+        self.connection.stream.flush().await?;
+        if matches!(self.piece().await?, Piece::Ready) { Ok(()) } else { Err(Trouble::Lost) }
+    }
+
     /// Sends the read and takes the answers up to its first row: what the client must get before that.
     pub(super) async fn start(
         &mut self,
