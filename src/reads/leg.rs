@@ -27,7 +27,7 @@ const READ_BYTES: usize = 32 << 10;
 
 /// What a connection starts with. The pinned ones are the server's own defaults, whatever the shadow's configuration or
 /// the role we log in as make of them: a profile names only what differs from those.
-const START: [(&str, &str); 12] = [
+const START: [(&str, &str); 16] = [
     ("application_name", "crossfade-reads"),
     ("client_encoding", "UTF8"),
     ("default_transaction_read_only", "on"),
@@ -38,6 +38,10 @@ const START: [(&str, &str); 12] = [
     ("extra_float_digits", "1"),
     ("bytea_output", "hex"),
     ("xmloption", "content"),
+    ("xmlbinary", "base64"),
+    ("array_nulls", "on"),
+    ("transform_null_equals", "off"),
+    ("default_text_search_config", "pg_catalog.simple"),
     ("row_security", "on"),
     ("statement_timeout", "0"),
 ];

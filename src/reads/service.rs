@@ -139,7 +139,7 @@ impl Router {
         if !self.primary.is_current() || !self.shadow.is_current() {
             return Err(Ineligible::CatalogNotCurrent);
         }
-        let tables = may_go(request, &self.primary.get())?;
+        let tables = may_go(request, &self.primary.get(), &self.shadow.get())?;
         let twins = self.twins();
         if !tables.iter().all(|&table| twins.is_alike(table)) {
             return Err(Ineligible::DifferentTable);

@@ -39,6 +39,15 @@ pub(super) fn catalog() -> Catalog {
     catalog
 }
 
+/// Puts `table` in the place of the one of its name.
+pub(super) fn replace(catalog: &mut Catalog, table: Table) {
+    let table = Arc::new(table);
+    let named = catalog.names.get_mut(&table.shape.name).unwrap();
+    named.retain(|(schema, _)| *schema != table.shape.schema);
+    named.push((table.shape.schema.clone(), Resolved::Table(Arc::clone(&table))));
+    catalog.tables.insert(table.shape.table, table);
+}
+
 fn name(catalog: &mut Catalog, schema: &str, name: &str, resolved: Resolved) {
     catalog.names.entry(name.to_owned()).or_default().push((schema.to_owned(), resolved));
 }
@@ -73,6 +82,7 @@ pub(super) fn table(id: TableId, schema: &str, name: &str, columns: &[&str]) -> 
         rows_estimate: 0,
         partitioned: false,
         descendants: Vec::new(),
+        strays: false,
     })
 }
 
