@@ -39,7 +39,7 @@ test: deps $(PYTHON) ## every test, on real clusters that it starts and stops it
 	fi
 
 soak: deps $(PYTHON) ## the long forms: TPC-B for 30 s in each mode, the shadow away for 20 s, storms of minutes, faults by the dozen
-	CROSSFADE_SOAK=1 cargo nextest run --profile soak --locked --no-fail-fast -E 'binary(e2e) and test(/mirror|outage|reads|check|storm|faults/)'
+	CROSSFADE_SOAK=1 cargo nextest run --profile soak --locked --no-fail-fast -E 'binary(e2e) and test(/mirror|outage|reads|check|storm|faults|histories/)'
 
 conformance: deps ## PostgreSQL's and drivers' own test suites, direct and through crossfade; SUITES, STAGES, TESTS for some
 	cargo build --locked --bin crossfade

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::{Handle, Id};
 
 use super::frames::{self, Cut, Cutter, Malformed};
 use super::messages;
@@ -101,6 +102,8 @@ pub(super) enum Piece {
 pub(super) struct Leg {
     connection: RawConnection,
     cutter: Cutter,
+    /// Whose runtime watches its socket: elsewhere each answer wakes another thread.
+    home: Id,
     /// What it was last brought to.
     profile: Arc<Profile>,
     statements: Statements,
@@ -123,7 +126,13 @@ impl Leg {
         let connection = server::connect_raw(url, &START, timeout).await?;
         let profile = Profile { role: url.user.clone(), ..Profile::default() };
         let (cutter, statements) = (Cutter::default(), Statements::default());
-        Ok(Self { connection, cutter, profile: Arc::new(profile), statements, busy: false })
+        let home = Handle::current().id();
+        Ok(Self { connection, cutter, home, profile: Arc::new(profile), statements, busy: false })
+    }
+
+    /// Whether it was opened by this runtime.
+    pub(super) fn is_of(&self, runtime: Id) -> bool {
+        self.home == runtime
     }
 
     /// Whether a read of `profile` needs no switch.

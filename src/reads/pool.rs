@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -92,19 +93,22 @@ impl Pool {
         pool
     }
 
-    /// An idle connection, best one that already has this role and settings; `None`: there is none just now.
+    /// An idle connection, best one of this thread's that already has this role and settings; `None`: there is none just
+    /// now.
     pub(super) fn take(self: &Arc<Self>, profile: &Profile) -> Option<Lease> {
+        let here = Handle::current().id();
         let mut state = self.state.lock();
         let mut found = None;
-        while let Some(mut leg) = state.pop(profile) {
+        while let Some(mut leg) = state.pop(profile, here) {
             if leg.is_alive() {
                 found = Some(Lease { leg: Some(leg), cancelled: Cancelled::No, pool: Arc::clone(self) });
                 break;
             }
             state.open -= 1;
         }
-        // The next one shall find one, too.
-        if state.idle.is_empty() && state.opening == 0 || found.is_none() {
+        // The next one shall find one, too, and of this thread.
+        let is_short = state.idle.is_empty() || found.as_ref().is_some_and(|lease| !lease.is_of(here));
+        if found.is_none() || is_short && state.opening == 0 {
             self.open_more(&mut state);
         }
         found
@@ -175,7 +179,7 @@ impl Pool {
     /// A lent connection comes back. It is closed when a cancel may still be on its way, which would hit the next read.
     fn end(self: &Arc<Self>, leg: Leg, cancelled: Cancelled) {
         if leg.is_busy()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(Arc::clone(self).stop(leg));
         } else if leg.is_busy() || cancelled == Cancelled::Yes {
@@ -214,9 +218,10 @@ enum Cancelled {
 }
 
 impl State {
-    fn pop(&mut self, profile: &Profile) -> Option<Leg> {
-        let same = self.idle.iter().rposition(|idle| idle.leg.has(profile));
-        let at = same.or(self.idle.len().checked_sub(1))?;
+    /// Of those that fit best the one used last.
+    fn pop(&mut self, profile: &Profile, here: Id) -> Option<Leg> {
+        let fitness = |idle: &Idle| (idle.leg.is_of(here), idle.leg.has(profile));
+        let (at, _) = self.idle.iter().enumerate().max_by_key(|(_, idle)| fitness(idle))?;
         Some(self.idle.remove(at).leg)
     }
 

@@ -4,10 +4,11 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::dice::is_drawn;
 use super::eligible::{Ineligible, may_go};
@@ -22,6 +23,10 @@ use crate::config::{Live, PgUrl};
 use crate::mirror::Mirror;
 use crate::report::{GuardStatus, ReadsStatus};
 use crate::session::{Fallback, Profile, ReadReply, ReadRequest, ReadService, Sample};
+
+/// How long a read waits for writes to its tables that are on their way, and how often it looks.
+const FRESHNESS: Duration = Duration::from_millis(5);
+const FRESHNESS_LOOK: Duration = Duration::from_millis(1);
 
 /// Texts remembered for types that keep them on the primary.
 const REMEMBERED: usize = 1024;
@@ -101,7 +106,7 @@ impl Router {
     }
 
     async fn answer(&self, request: ReadRequest) -> Result<Reply, Fallback> {
-        let allowed = self.allow(&request).map_err(|reason| {
+        let allowed = self.allow_soon(&request).await.map_err(|reason| {
             self.tally.ineligible(reason);
             Fallback
         })?;
@@ -133,6 +138,17 @@ impl Router {
             self.tally.trouble(trouble);
         }
         Err(Fallback)
+    }
+
+    /// What is only stale may be fresh in a moment.
+    async fn allow_soon(&self, request: &ReadRequest) -> Result<Allowed, Ineligible> {
+        let begun = Instant::now();
+        loop {
+            match self.allow(request) {
+                Err(Ineligible::Stale) if begun.elapsed() < FRESHNESS => sleep(FRESHNESS_LOOK).await,
+                decided => return decided,
+            }
+        }
     }
 
     fn allow(&self, request: &ReadRequest) -> Result<Allowed, Ineligible> {
@@ -205,8 +221,6 @@ impl ReadService for Router {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::fresh::fakes::Fake;
     use super::super::testing::{self, eventually, extended, read, received, request, rows, tags};
     use super::*;
@@ -308,6 +322,16 @@ mod tests {
         let status = house.router.reads_status();
         assert_eq!((status.eligible, status.shadow, status.fallback, status.ineligible), (2, 2, 0, 0));
         assert_eq!(status.effective_percent, Some(100.0));
+    }
+
+    #[tokio::test]
+    async fn rule_29_a_read_waits_a_moment_for_writes_that_are_on_their_way() {
+        let mut house = house(Fake::default()).await;
+        house.warm().await;
+        house.router.mirror = Box::new(Fake { stale_looks: Arc::new(1.into()), ..Fake::default() });
+        let mut reply = house.serve(of_orders("SELECT v FROM orders WHERE id = 1")).await.unwrap();
+        assert_eq!(rows(&received(&mut *reply).await), ["order 1"]);
+        assert_eq!(house.router.reads_status().ineligible, 0);
     }
 
     #[tokio::test]
