@@ -4,7 +4,7 @@
 Makes two clusters and the proxies, runs every contender once a round so that a slow minute of the machine hits all of
 them, and prints medians over the rounds as Markdown tables. Loopback only; leaves nothing behind.
 
-Environment: PARTS ("throughput capture outage connections bulk copy check"), ROUNDS (5), SECONDS_EACH (8), SCALE (10),
+Environment: PARTS ("throughput capture reads outage connections bulk copy check"), ROUNDS (5), SECONDS_EACH (8), SCALE (10),
 WORKLOADS ("tpcb select"), MODES ("simple extended prepared") and CLIENTS ("8") of the throughput, RATE (300; of
 capture and outage), CONNECTIONS (5000), ROWS (5000000; of copy and check), CROSSFADE (target/release/crossfade).
 """
@@ -25,10 +25,11 @@ from check import check
 from connections import connections
 from copy_rows import copy_rows
 from load import initialize
+from reads import reads
 from stage import BIN, CROSSFADE, cluster, run
 from throughput import throughput
 
-PARTS = {"throughput": throughput, "capture": capture, "outage": outage, "connections": connections, "bulk": bulk, "copy": copy_rows, "check": check}
+PARTS = {"throughput": throughput, "capture": capture, "reads": reads, "outage": outage, "connections": connections, "bulk": bulk, "copy": copy_rows, "check": check}
 
 
 def words(name, default):

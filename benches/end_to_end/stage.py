@@ -187,10 +187,27 @@ def resident_mib(pid):
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) / 1024
 
 
+def get(admin, path):
+    """GET"""
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}{path}", timeout=10) as answer:
+        return json.load(answer)
+
+
+def status(admin):
+    """GET /status"""
+    return get(admin, "/status")
+
+
+def post(admin, path, body=None):
+    """POST"""
+    request = urllib.request.Request(f"http://127.0.0.1:{admin}{path}", json.dumps(body or {}).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
 def mirror(admin):
     """The mirror's part of /status."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/status", timeout=10) as answer:
-        return json.load(answer)["mirror"]
+    return status(admin)["mirror"]
 
 
 def wait_until_applied(admin):
@@ -201,6 +218,20 @@ def wait_until_applied(admin):
             return
         time.sleep(0.2)
     sys.exit("the mirror did not settle within 5 minutes after a run")
+
+
+def check(admin):
+    """A round of the checker over all tables, to its end."""
+    job = post(admin, "/check")["id"]
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        state = get(admin, f"/jobs/{job}")["state"]
+        if state == "done":
+            return
+        if state != "running":
+            sys.exit(f"the check ended as {state}")
+        time.sleep(0.2)
+    sys.exit("the check did not end within 5 minutes")
 
 
 @contextlib.contextmanager

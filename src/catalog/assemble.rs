@@ -91,8 +91,9 @@ impl<'a> Tables<'a> {
         let keys = choose(indexes, columns, &facts, &self.types);
         let others = indexes.len() > usize::from(!keys.chosen.is_empty());
         let is_mirrored = |oid| self.relations.get(oid).is_some_and(|relation| self.is_mirrored(relation));
-        let descendants: Vec<_> =
-            self.relations.descendants(oid).into_iter().filter(|&heir| is_mirrored(heir)).map(TableId).collect();
+        let heirs = self.relations.descendants(oid);
+        let strays = !heirs.iter().all(|&heir| is_mirrored(heir)) || self.relations.partly_foreign.contains(&oid);
+        let descendants: Vec<_> = heirs.into_iter().filter(|&heir| is_mirrored(heir)).map(TableId).collect();
         let mut table = Table {
             shape: Arc::new(Shape {
                 table: TableId(oid),
@@ -112,6 +113,7 @@ impl<'a> Tables<'a> {
             text_sample: Arc::clone(&self.text_sample),
             partitioned: relation.kind == "p",
             descendants,
+            strays,
         };
         self.consider_other_side(&mut table);
         Some(table)

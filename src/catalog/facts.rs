@@ -463,7 +463,7 @@ impl Fact for RoleFact {
     }
 }
 
-/// Settings of a role, a database, or both.
+/// Settings of the server where they are not PostgreSQL's own, of a role, a database, or both.
 #[derive(Debug)]
 pub(super) struct RoleSetting {
     /// `None`: for all roles.
@@ -473,11 +473,21 @@ pub(super) struct RoleSetting {
 }
 
 impl Fact for RoleSetting {
-    // What comes later wins: the role before the database, both together before either.
-    const SQL: &'static str = "SELECT r.rolname::text, s.setconfig FROM pg_db_role_setting s
-        LEFT JOIN pg_roles r ON r.oid = s.setrole
-        WHERE (s.setrole = 0 OR r.oid IS NOT NULL) AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
-        ORDER BY s.setrole <> 0, s.setdatabase <> 0";
+    // What comes later wins: the database before the server, the role before the database, both together before either.
+    // Of the server's only those that decide what a statement means, unless our own role has them in another way.
+    const SQL: &'static str = "SELECT role, settings FROM (
+            SELECT NULL::text, array_agg(name || '=' || reset_val), 0 FROM pg_settings g
+            WHERE reset_val IS DISTINCT FROM boot_val AND name IN ('search_path', 'default_transaction_isolation',
+                    'default_transaction_deferrable', 'extra_float_digits', 'bytea_output', 'xmloption', 'xmlbinary', 'array_nulls',
+                    'row_security', 'transform_null_equals', 'default_text_search_config', 'statement_timeout')
+                AND NOT EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole,
+                    unnest(s.setconfig) AS x (own) WHERE r.rolname = session_user AND split_part(own, '=', 1) = g.name)
+            HAVING count(*) > 0
+            UNION ALL SELECT r.rolname::text, s.setconfig, 1 + (s.setrole <> 0)::int * 2 + (s.setdatabase <> 0)::int
+            FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole
+            WHERE (s.setrole = 0 OR r.oid IS NOT NULL)
+                AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+        ) AS all_of_them (role, settings, place) ORDER BY place";
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self { role: row.try_get(0)?, settings: row.try_get(1)? })

@@ -68,6 +68,7 @@ impl Expander<'_> {
         view.relations.iter().all(|&relation| {
             let root = TableId(self.relations.root(relation));
             match self.tables.get(&root) {
+                Some(table) if table.strays => false,
                 Some(table) => {
                     for &part in [&root].into_iter().chain(&table.descendants) {
                         if !found.contains(&part) {

@@ -20,6 +20,8 @@ pub(super) struct Relations<'a> {
     pub(super) with_triggers: HashSet<u32>,
     /// Roots whose writes are not what the statement says: rules, foreign partitions.
     pub(super) rewritten: HashSet<u32>,
+    /// Roots with foreign partitions.
+    pub(super) partly_foreign: HashSet<u32>,
     /// Roots whose rows call volatile functions when they are written.
     pub(super) volatile: HashSet<u32>,
 }
@@ -44,13 +46,14 @@ impl<'a> Relations<'a> {
             in_foreign_keys: HashSet::new(),
             with_triggers: HashSet::new(),
             rewritten: HashSet::new(),
+            partly_foreign: HashSet::new(),
             volatile: HashSet::new(),
         };
         let roots = |oids: &[u32]| oids.iter().map(|&oid| relations.root(oid)).collect::<HashSet<_>>();
         let foreign = facts.relations.iter().filter(|relation| relation.kind == "f" && relation.partition);
         let foreign: Vec<_> = foreign.map(|relation| relation.oid).collect();
         let (triggers, volatile) = (roots(&facts.triggers), roots(&facts.volatile));
-        relations.rewritten = &roots(&facts.rules) | &roots(&foreign);
+        (relations.rewritten, relations.partly_foreign) = (&roots(&facts.rules) | &roots(&foreign), roots(&foreign));
         (relations.with_triggers, relations.volatile) = (triggers, volatile);
         for key in &facts.foreign_keys {
             let (referencing, referenced) = (relations.root(key.referencing), relations.root(key.referenced));

@@ -86,6 +86,8 @@ pub struct Table {
     pub partitioned: bool,
     /// Mirrored tables that inherit from it (no partitions): a read or write that names it includes their rows.
     pub descendants: Vec<TableId>,
+    /// Tables that are not mirrored inherit from it, or are foreign partitions of it: what names it reads their rows, too.
+    pub strays: bool,
 }
 
 impl Table {

@@ -168,6 +168,7 @@ mod tests {
             rows_estimate: 0,
             partitioned: false,
             descendants: Vec::new(),
+            strays: false,
         })
     }
 

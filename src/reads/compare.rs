@@ -17,7 +17,7 @@ use crate::catalog::Catalog;
 use crate::config::PgUrl;
 use crate::effect::{Seq, TableId};
 use crate::mirror::Mirror;
-use crate::session::{Extended, Profile, ReadRequest};
+use crate::session::{Described, Extended, Profile, ReadRequest};
 use crate::sql::{Arrangement, Kind};
 
 /// Comparisons at a time, and so connections of ours to either side.
@@ -230,7 +230,7 @@ fn described(request: &ReadRequest) -> ReadRequest {
     request.extended = request.extended.map(|extended| Extended {
         parse: false,
         describe_statement: false,
-        describe_portal: true,
+        described: Described::Portal,
         ..extended
     });
     request

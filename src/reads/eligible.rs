@@ -1,11 +1,13 @@
-//! Whether a read may go to the shadow by what it is (rule 30): a pure decision from its facts and the primary's catalog.
-//! Whether the shadow is fit for it just now is `fresh`.
+//! Whether a read may go to the shadow by what it is (rule 30): a pure decision from its facts and the catalogs of both
+//! sides. Whether the shadow is fit for it just now is `fresh`.
 
-use super::switch;
+use std::collections::BTreeMap;
+
+use super::{messages, switch};
 use crate::catalog::{Catalog, Resolved, Volatility};
 use crate::effect::TableId;
-use crate::session::{Profile, ReadRequest};
-use crate::sql::{Call, FunctionName, Kind, Name, Read};
+use crate::session::{Extended, Profile, ReadRequest};
+use crate::sql::{self, Call, FunctionName, Kind, Name, Read};
 
 /// The first oid that a server gives to an object of its users.
 pub(super) const FIRST_USER_OID: u32 = 16_384;
@@ -44,8 +46,10 @@ pub(super) enum Ineligible {
     NoTable,
     /// The primary's tables may have changed and are not read again yet.
     CatalogNotCurrent,
-    /// A table that the shadow has in another form, or not at all.
+    /// A name stands for something else on the shadow, or its table has another form there.
     DifferentTable,
+    /// The role may read all of a table on one side and not on the other.
+    Privileges,
     /// A table that may be wrong on the shadow.
     Suspect,
     /// A table that was not checked without a difference.
@@ -77,6 +81,7 @@ impl Ineligible {
             Self::NoTable => "no_table",
             Self::CatalogNotCurrent => "catalog_not_current",
             Self::DifferentTable => "different_table",
+            Self::Privileges => "privileges",
             Self::Suspect => "suspect",
             Self::Unverified => "unverified",
             Self::Stale => "stale",
@@ -87,15 +92,17 @@ impl Ineligible {
 }
 
 /// The mirrored tables that the read reads, each once, views expanded and partitions as their root.
-pub(super) fn may_go(request: &ReadRequest, catalog: &Catalog) -> Result<Vec<TableId>, Ineligible> {
+pub(super) fn may_go(request: &ReadRequest, primary: &Catalog, shadow: &Catalog) -> Result<Vec<TableId>, Ineligible> {
     let [statement] = request.script.statements.as_slice() else { return Err(Ineligible::NotOneStatement) };
     let Kind::Read(read) = &*statement.kind else { return Err(Ineligible::NotARead) };
     let profile = request.profile.as_ref().filter(|profile| switch::is_shareable(profile));
     let profile = profile.ok_or(Ineligible::SessionState)?;
     messages_fit(request)?;
     syntax_allows(read)?;
-    read.functions.iter().try_for_each(|function| function_allows(function, catalog))?;
-    tables(read, profile, catalog)
+    for catalog in [primary, shadow] {
+        read.functions.iter().try_for_each(|function| function_allows(function, catalog))?;
+    }
+    tables(read, profile, primary, shadow)
 }
 
 fn messages_fit(request: &ReadRequest) -> Result<(), Ineligible> {
@@ -109,7 +116,22 @@ fn messages_fit(request: &ReadRequest) -> Result<(), Ineligible> {
     if extended.parameter_types.iter().any(|&oid| oid >= FIRST_USER_OID) {
         return Err(Ineligible::UserType);
     }
+    if asks_clock(extended) {
+        return Err(Ineligible::Clock);
+    }
     Ok(())
+}
+
+/// Whether a parameter is a string like `now` that may be read as a date or time.
+fn asks_clock(extended: &Extended) -> bool {
+    const TEXTS: [u32; 3] = [25, 1042, 1043];
+    let may_be_time = |at: usize| extended.parameter_types.get(at).is_none_or(|oid| !TEXTS.contains(oid));
+    let texts = messages::text_parameters(&extended.bind);
+    // What cannot be taken apart is refused by whichever server it is sent to.
+    texts
+        .unwrap_or_default()
+        .into_iter()
+        .any(|(at, value)| may_be_time(at) && std::str::from_utf8(value).is_ok_and(sql::asks_clock))
 }
 
 fn syntax_allows(read: &Read) -> Result<(), Ineligible> {
@@ -137,22 +159,51 @@ fn function_allows(function: &FunctionName, catalog: &Catalog) -> Result<(), Ine
     }
 }
 
-fn tables(read: &Read, profile: &Profile, catalog: &Catalog) -> Result<Vec<TableId>, Ineligible> {
+fn tables(read: &Read, profile: &Profile, primary: &Catalog, shadow: &Catalog) -> Result<Vec<TableId>, Ineligible> {
     let path = search_path(profile);
     let mut tables = Vec::new();
     for name in &read.tables {
-        match catalog.resolve(name.schema.as_deref(), &name.name, &path) {
-            Resolved::Table(table) => tables.push(table.shape.table),
-            Resolved::View(Some(behind)) => tables.extend(behind),
-            Resolved::View(None) => return Err(Ineligible::Function),
-            Resolved::Unmirrored if is_system(name) => return Err(Ineligible::SystemCatalog),
-            Resolved::Unmirrored => return Err(Ineligible::Unmirrored),
-            Resolved::Unknown => return Err(Ineligible::UnknownTable),
-        }
+        let behind = behind(name, &path, primary)?;
+        let there = self::behind(name, &path, shadow).map_err(|_| Ineligible::DifferentTable)?;
+        is_the_same((primary, &behind), (shadow, &there), &profile.role)?;
+        tables.extend(behind);
     }
     tables.sort_unstable();
     tables.dedup();
     if tables.is_empty() { Err(Ineligible::NoTable) } else { Ok(tables) }
+}
+
+/// What is read where `name` is named: a table and those that inherit from it, or the tables behind a view.
+fn behind(name: &Name, path: &[String], catalog: &Catalog) -> Result<Vec<TableId>, Ineligible> {
+    match catalog.resolve(name.schema.as_deref(), &name.name, path) {
+        Resolved::Table(table) if table.strays => Err(Ineligible::Unmirrored),
+        Resolved::Table(table) => Ok([&table.shape.table].into_iter().chain(&table.descendants).copied().collect()),
+        Resolved::View(Some(behind)) => Ok(behind),
+        Resolved::View(None) => Err(Ineligible::Function),
+        Resolved::Unmirrored if is_system(name) => Err(Ineligible::SystemCatalog),
+        Resolved::Unmirrored => Err(Ineligible::Unmirrored),
+        Resolved::Unknown => Err(Ineligible::UnknownTable),
+    }
+}
+
+/// Whether these are namesakes, table by table, and `role` may read as much of each.
+fn is_the_same(
+    (primary, here): (&Catalog, &[TableId]),
+    (shadow, there): (&Catalog, &[TableId]),
+    role: &str,
+) -> Result<(), Ineligible> {
+    let (here, there) = (by_name(primary, here), by_name(shadow, there));
+    if !here.keys().eq(there.keys()) {
+        return Err(Ineligible::DifferentTable);
+    }
+    let is_as_readable =
+        |(one, other): (&TableId, &TableId)| primary.may_read_all(role, *one) == shadow.may_read_all(role, *other);
+    if here.values().zip(there.values()).all(is_as_readable) { Ok(()) } else { Err(Ineligible::Privileges) }
+}
+
+fn by_name<'a>(catalog: &'a Catalog, tables: &[TableId]) -> BTreeMap<(&'a str, &'a str), TableId> {
+    let known = tables.iter().filter_map(|table| Some((catalog.tables.get(table)?, *table)));
+    known.map(|(table, id)| ((table.shape.schema.as_str(), table.shape.name.as_str()), id)).collect()
 }
 
 fn is_system(name: &Name) -> bool {
@@ -201,12 +252,18 @@ fn first_name(list: &str) -> (String, &str) {
 mod tests {
     use super::super::testing::{self, read, request};
     use super::*;
-    use crate::session::Extended;
+    use crate::catalog::Table;
+    use crate::session::{Described, Extended};
     use crate::sql::{Script, Statement};
     use std::sync::Arc;
 
     fn decide(facts: Read) -> Result<Vec<TableId>, Ineligible> {
-        may_go(&request("SELECT", Kind::Read(facts)), &testing::catalog())
+        go(&request("SELECT", Kind::Read(facts)))
+    }
+
+    /// With the same on both sides.
+    fn go(request: &ReadRequest) -> Result<Vec<TableId>, Ineligible> {
+        may_go(request, &testing::catalog(), &testing::catalog())
     }
 
     fn calling(name: &str) -> Read {
@@ -256,22 +313,21 @@ mod tests {
 
     #[test]
     fn only_one_statement_that_reads_may_go() {
-        let may_go = |request: &ReadRequest| may_go(request, &testing::catalog());
         let begin = request("BEGIN", Kind::Begin { read_only: true, repeatable: false });
-        assert_eq!(may_go(&begin), Err(Ineligible::NotARead));
+        assert_eq!(go(&begin), Err(Ineligible::NotARead));
         let mut two = request("SELECT; SELECT", Kind::Read(read(&["orders"])));
         let one = Statement { span: 0..6, kind: Arc::new(Kind::Read(read(&["orders"]))) };
         two.script = Arc::new(Script { statements: vec![one.clone(), one] });
-        assert_eq!(may_go(&two), Err(Ineligible::NotOneStatement));
+        assert_eq!(go(&two), Err(Ineligible::NotOneStatement));
     }
 
     #[test]
     fn a_session_with_state_of_its_own_stays() {
         let mut request = request("SELECT", Kind::Read(read(&["orders"])));
         request.profile = None;
-        assert_eq!(may_go(&request, &testing::catalog()), Err(Ineligible::SessionState));
+        assert_eq!(go(&request), Err(Ineligible::SessionState));
         request.profile = Some(testing::profile("app", &[("default_transaction_isolation", "serializable")]));
-        assert_eq!(may_go(&request, &testing::catalog()), Err(Ineligible::SessionState));
+        assert_eq!(go(&request), Err(Ineligible::SessionState));
     }
 
     #[test]
@@ -282,16 +338,80 @@ mod tests {
             parse: true,
             describe_statement: false,
             bind: vec![0; 6].into(),
-            describe_portal: true,
+            described: Described::Portal,
         };
         request.extended = Some(extended.clone());
-        assert_eq!(may_go(&request, &testing::catalog()), Err(Ineligible::UserType));
+        assert_eq!(go(&request), Err(Ineligible::UserType));
         extended.parameter_types = vec![23];
         request.extended = Some(extended.clone());
-        assert_eq!(may_go(&request, &testing::catalog()), Ok(vec![testing::ORDERS]));
+        assert_eq!(go(&request), Ok(vec![testing::ORDERS]));
         extended.bind = vec![0; MAX_BIND + 1].into();
         request.extended = Some(extended);
-        assert_eq!(may_go(&request, &testing::catalog()), Err(Ineligible::TooLong));
+        assert_eq!(go(&request), Err(Ineligible::TooLong));
+    }
+
+    #[test]
+    fn parameters_that_ask_the_clock_keep_a_read() {
+        let asking = |format: u8, value: &[u8], oid: u32| {
+            let bind = [&[0, 1, 0, format, 0, 1][..], &(value.len() as u32).to_be_bytes(), value, &[0, 0]].concat();
+            let mut request = testing::extended("SELECT", &[oid], &bind);
+            let kind = Kind::Read(read(&["orders"]));
+            request.script = Arc::new(Script { statements: vec![Statement { span: 0..6, kind: Arc::new(kind) }] });
+            go(&request)
+        };
+        for oid in [0, 1082, 1184] {
+            assert_eq!(asking(0, b"Tomorrow", oid), Err(Ineligible::Clock));
+        }
+        assert_eq!(asking(0, b"2026-11-25", 1184), Ok(vec![testing::ORDERS]));
+        assert_eq!(asking(0, b"today", 25), Ok(vec![testing::ORDERS]), "a text is only itself");
+        assert_eq!(asking(1, b"now", 0), Ok(vec![testing::ORDERS]), "binary values ask nothing");
+    }
+
+    #[test]
+    fn rule_29_a_table_stands_for_those_that_inherit_from_it() {
+        let mut catalog = testing::catalog();
+        let mut orders = Table::clone(&catalog.tables[&testing::ORDERS]);
+        orders.descendants = vec![testing::ITEMS];
+        testing::replace(&mut catalog, orders.clone());
+        let asked = request("SELECT", Kind::Read(read(&["orders"])));
+        assert_eq!(may_go(&asked, &catalog, &catalog), Ok(vec![testing::ORDERS, testing::ITEMS]));
+        orders.strays = true;
+        testing::replace(&mut catalog, orders);
+        assert_eq!(may_go(&asked, &catalog, &catalog), Err(Ineligible::Unmirrored));
+    }
+
+    #[test]
+    fn a_name_must_stand_for_the_same_on_the_shadow() {
+        let mut shadow = testing::catalog();
+        // Found first there, and not on the primary.
+        let nearer = Arc::new(Table::clone(&testing::table(TableId(7), "app", "orders", &["id", "v"])));
+        shadow.tables.insert(TableId(7), Arc::clone(&nearer));
+        shadow.names.get_mut("orders").unwrap().push(("app".to_owned(), Resolved::Table(nearer)));
+        let mut asked = request("SELECT", Kind::Read(read(&["orders"])));
+        assert_eq!(may_go(&asked, &testing::catalog(), &shadow), Ok(vec![testing::ORDERS]));
+        asked.profile = Some(testing::profile("app", &[]));
+        assert_eq!(may_go(&asked, &testing::catalog(), &shadow), Err(Ineligible::DifferentTable));
+        shadow.names.remove("open_orders");
+        let view = request("SELECT", Kind::Read(read(&["open_orders"])));
+        assert_eq!(may_go(&view, &testing::catalog(), &shadow), Err(Ineligible::DifferentTable));
+        shadow.functions.clear();
+        let calling = request("SELECT", Kind::Read(calling("lower")));
+        assert_eq!(may_go(&calling, &testing::catalog(), &shadow), Err(Ineligible::Function));
+    }
+
+    #[test]
+    fn a_role_sees_no_more_on_the_shadow_than_on_the_primary() {
+        let allowing = |tables: &[TableId]| {
+            let mut catalog = testing::catalog();
+            catalog.unreadable.insert("postgres".to_owned(), tables.iter().copied().collect());
+            catalog
+        };
+        let asked = request("SELECT", Kind::Read(read(&["orders"])));
+        let (all, not_orders) = (allowing(&[]), allowing(&[testing::ORDERS]));
+        assert_eq!(may_go(&asked, &all, &all), Ok(vec![testing::ORDERS]));
+        assert_eq!(may_go(&asked, &not_orders, &not_orders), Ok(vec![testing::ORDERS]), "the shadow refuses it, too");
+        assert_eq!(may_go(&asked, &not_orders, &all), Err(Ineligible::Privileges));
+        assert_eq!(may_go(&asked, &all, &not_orders), Err(Ineligible::Privileges));
     }
 
     #[test]
@@ -305,6 +425,6 @@ mod tests {
         let elsewhere = testing::profile("app", &[("search_path", "shop")]);
         let mut request = request("SELECT", Kind::Read(read(&["orders"])));
         request.profile = Some(elsewhere);
-        assert_eq!(may_go(&request, &testing::catalog()), Err(Ineligible::UnknownTable));
+        assert_eq!(go(&request), Err(Ineligible::UnknownTable));
     }
 }

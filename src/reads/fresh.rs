@@ -82,12 +82,17 @@ pub(super) fn is_fit(
 
 #[cfg(test)]
 pub(super) mod fakes {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::{Duration, Seq, TableId, Verified, Watermark};
 
     /// A mirror in the state that a test wants.
     #[derive(Debug, Clone, Default)]
     pub(in crate::reads) struct Fake {
         pub(in crate::reads) stale: Vec<TableId>,
+        /// So often everything is stale.
+        pub(in crate::reads) stale_looks: Arc<AtomicU32>,
         pub(in crate::reads) suspect: Vec<TableId>,
         pub(in crate::reads) verified: Vec<TableId>,
         pub(in crate::reads) lag: Duration,
@@ -96,7 +101,9 @@ pub(super) mod fakes {
 
     impl Watermark for Fake {
         fn is_fresh(&self, tables: &[TableId]) -> bool {
-            !tables.iter().any(|table| self.stale.contains(table))
+            let is_over = |looks: u32| looks.checked_sub(1);
+            self.stale_looks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_over).is_err()
+                && !tables.iter().any(|table| self.stale.contains(table))
         }
 
         fn is_suspect(&self, table: TableId) -> bool {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::{Handle, Id};
 
 use super::frames::{self, Cut, Cutter, Malformed};
 use super::messages;
@@ -20,14 +21,14 @@ use super::switch;
 use super::twins::Twins;
 use crate::config::PgUrl;
 use crate::server::{self, RawConnection, RawError};
-use crate::session::{Extended, Profile, ReadRequest};
+use crate::session::{Described, Extended, Profile, ReadRequest};
 
 /// How much is read at a time.
 const READ_BYTES: usize = 32 << 10;
 
 /// What a connection starts with. The pinned ones are the server's own defaults, whatever the shadow's configuration or
 /// the role we log in as make of them: a profile names only what differs from those.
-const START: [(&str, &str); 12] = [
+const START: [(&str, &str); 16] = [
     ("application_name", "crossfade-reads"),
     ("client_encoding", "UTF8"),
     ("default_transaction_read_only", "on"),
@@ -38,6 +39,10 @@ const START: [(&str, &str); 12] = [
     ("extra_float_digits", "1"),
     ("bytea_output", "hex"),
     ("xmloption", "content"),
+    ("xmlbinary", "base64"),
+    ("array_nulls", "on"),
+    ("transform_null_equals", "off"),
+    ("default_text_search_config", "pg_catalog.simple"),
     ("row_security", "on"),
     ("statement_timeout", "0"),
 ];
@@ -97,6 +102,8 @@ pub(super) enum Piece {
 pub(super) struct Leg {
     connection: RawConnection,
     cutter: Cutter,
+    /// Whose runtime watches its socket: elsewhere each answer wakes another thread.
+    home: Id,
     /// What it was last brought to.
     profile: Arc<Profile>,
     statements: Statements,
@@ -119,7 +126,13 @@ impl Leg {
         let connection = server::connect_raw(url, &START, timeout).await?;
         let profile = Profile { role: url.user.clone(), ..Profile::default() };
         let (cutter, statements) = (Cutter::default(), Statements::default());
-        Ok(Self { connection, cutter, profile: Arc::new(profile), statements, busy: false })
+        let home = Handle::current().id();
+        Ok(Self { connection, cutter, home, profile: Arc::new(profile), statements, busy: false })
+    }
+
+    /// Whether it was opened by this runtime.
+    pub(super) fn is_of(&self, runtime: Id) -> bool {
+        self.home == runtime
     }
 
     /// Whether a read of `profile` needs no switch.
@@ -156,6 +169,16 @@ impl Leg {
         }
     }
 
+    /// Asks the server for the smallest of answers.
+    pub(super) async fn check(&mut self) -> Result<(), Trouble> {
+        let mut out = BytesMut::new();
+        messages::sync(&mut out);
+        self.busy = true;
+        self.connection.stream.write_all(&out).await?;
+        self.connection.stream.flush().await?;
+        if matches!(self.piece().await?, Piece::Ready) { Ok(()) } else { Err(Trouble::Lost) }
+    }
+
     /// Sends the read and takes the answers up to its first row: what the client must get before that.
     pub(super) async fn start(
         &mut self,
@@ -182,16 +205,23 @@ impl Leg {
             if extended.parse {
                 preface.extend_from_slice(messages::PARSE_COMPLETE);
             }
-            if extended.describe_statement {
+            let describe = |preface: &mut BytesMut| -> Result<(), Trouble> {
                 preface.extend_from_slice(&description.parameters);
                 preface.extend_from_slice(&translate(&description.row)?);
+                Ok(())
+            };
+            if extended.describe_statement {
+                describe(&mut preface)?;
             }
             preface.extend_from_slice(messages::BIND_COMPLETE);
+            if extended.described == Described::Statement {
+                describe(&mut preface)?;
+            }
         } else {
             self.take(b'1').await?;
             self.take(b'2').await?;
         }
-        if request.extended.as_ref().is_none_or(|extended| extended.describe_portal) {
+        if describes_portal(request) {
             let row = self.row_description().await?;
             preface.extend_from_slice(&translate(&row)?);
         }
@@ -253,7 +283,7 @@ impl Leg {
                 messages::bind(out, found.as_ref().or(sent.prepared.as_ref()).map_or("", String::as_str), bind);
             }
         }
-        if request.extended.as_ref().is_none_or(|extended| extended.describe_portal) {
+        if describes_portal(request) {
             messages::describe_portal(out);
         }
         messages::execute(out);
@@ -335,4 +365,9 @@ impl Leg {
             }
         }
     }
+}
+
+/// A simple Query describes its result, too.
+fn describes_portal(request: &ReadRequest) -> bool {
+    request.extended.as_ref().is_none_or(|extended| extended.described == Described::Portal)
 }

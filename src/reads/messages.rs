@@ -14,6 +14,33 @@ pub(super) const READY: &[u8] = b"Z\0\0\0\x05I";
 /// What Bind says behind the names when there are no parameters and all results are text.
 pub(super) const BIND_NOTHING: &[u8] = &[0; 6];
 
+/// The parameters in text form with their places, from what Bind says behind the names; `None`: it is not well formed.
+pub(super) fn text_parameters(bind: &[u8]) -> Option<Vec<(usize, &[u8])>> {
+    let (formats, rest) = counted(bind)?;
+    let (formats, mut rest) = rest.split_at_checked(2 * formats)?;
+    let (formats, _) = formats.as_chunks::<2>();
+    let count;
+    (count, rest) = counted(rest)?;
+    let mut texts = Vec::new();
+    for at in 0..count {
+        let (length, behind) = rest.split_first_chunk::<4>()?;
+        // Minus one: NULL.
+        let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+        let value;
+        (value, rest) = behind.split_at_checked(length)?;
+        let format = if formats.len() == 1 { formats.first() } else { formats.get(at) };
+        if format.is_none_or(|format| *format == [0, 0]) {
+            texts.push((at, value));
+        }
+    }
+    Some(texts)
+}
+
+fn counted(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (count, rest) = bytes.split_first_chunk::<2>()?;
+    Some((usize::from(u16::from_be_bytes(*count)), rest))
+}
+
 /// Parse.
 pub(super) fn parse(out: &mut BytesMut, name: &str, sql: &[u8], parameter_types: &[u32]) {
     message(out, b'P', |out| {
@@ -105,7 +132,26 @@ fn put_text(out: &mut BytesMut, text: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn parameters_in_text_form_are_found() {
+        let two = |formats: &[u8]| [formats, b"\0\x02\0\0\0\x01a\xff\xff\xff\xff\0\0"].concat();
+        assert_eq!(text_parameters(&two(&[0, 0])), Some(vec![(0, &b"a"[..]), (1, &b""[..])]));
+        assert_eq!(text_parameters(&two(&[0, 1, 0, 1])), Some(Vec::new()));
+        assert_eq!(text_parameters(&two(&[0, 2, 0, 1, 0, 0])), Some(vec![(1, &b""[..])]));
+        assert_eq!(text_parameters(BIND_NOTHING), Some(Vec::new()));
+        assert_eq!(text_parameters(&[0, 0, 0, 1, 0, 0, 0, 9]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            text_parameters(&bytes);
+        }
+    }
 
     #[test]
     fn messages_are_as_the_protocol_has_them() {

@@ -1,5 +1,8 @@
-//! The connections to the shadow that serve reads: at most `reads.pool_size`, opened in the background. No read waits for
-//! one: without an idle connection it goes to the primary, and the next finds more.
+//! The connections to the shadow that serve reads: at most `reads.pool_size`, opened in the background, some of them before
+//! the first read. No read waits for one, so nobody can be in front of it: without an idle connection it goes to the primary.
+//!
+//! Idle ones are asked now and then whether they are still there. A shadow that has no connection left for us is given
+//! some back, and asked for more ever more rarely.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
@@ -8,12 +11,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
+use tokio::runtime::{Handle, Id};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::leg::Leg;
 use super::messages;
 use crate::config::{Live, PgUrl};
-use crate::server::{self, OpenError, Silence};
+use crate::server::{self, OpenError, RawError, Silence};
 use crate::session::Profile;
 
 /// To connect and log in, and to deliver a cancel.
@@ -22,10 +27,18 @@ const CONNECT: Duration = Duration::from_secs(5);
 const FIRST_PATIENCE: Duration = Duration::from_millis(100);
 /// And closed after it, whatever it does.
 const STOPPING: Duration = Duration::from_secs(10);
-/// An idle connection is closed after it.
+/// An idle connection is closed after it, if there are more than [`WARM`].
 const IDLE: Duration = Duration::from_mins(1);
-/// How often idle connections are looked at.
-const SWEEP: Duration = Duration::from_secs(5);
+/// So many are kept open while the ramp is above zero.
+const WARM: usize = 4;
+/// How often the pool looks after itself.
+const LOOK: Duration = Duration::from_secs(1);
+/// An idle connection is asked for an answer so often.
+const CHECK: Duration = Duration::from_secs(5);
+/// In which it must come.
+const CHECK_ANSWER: Duration = Duration::from_secs(2);
+/// `too_many_connections`
+const TOO_MANY: &str = "53300";
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(10);
 
@@ -51,11 +64,23 @@ struct State {
 struct Idle {
     leg: Leg,
     since: Instant,
+    /// When it last answered.
+    answered: Instant,
 }
 
-/// The shadow could not be reached.
+/// Why the last attempt to open a connection failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The shadow could not be reached, or does not let us in.
+    Unreachable,
+    /// It has as many connections as it can have.
+    Full,
+}
+
+/// No attempt before its end, and then one at a time.
 #[derive(Debug, Clone, Copy)]
 struct Backoff {
+    failure: Failure,
     length: Duration,
     until: Instant,
 }
@@ -64,25 +89,63 @@ impl Pool {
     /// Empty. Must be called within a runtime.
     pub(super) fn new(url: PgUrl, live: Arc<Live>) -> Arc<Self> {
         let pool = Arc::new(Self { url, live, state: Mutex::default() });
-        tokio::spawn(sweep(Arc::downgrade(&pool)));
+        tokio::spawn(look_after(Arc::downgrade(&pool), pool.live.subscribe()));
         pool
     }
 
-    /// An idle connection, best one that already has this role and settings; `None`: there is none just now.
+    /// An idle connection, best one of this thread's that already has this role and settings; `None`: there is none just
+    /// now.
     pub(super) fn take(self: &Arc<Self>, profile: &Profile) -> Option<Lease> {
+        let here = Handle::current().id();
         let mut state = self.state.lock();
-        while let Some(mut leg) = state.pop(profile) {
+        let mut found = None;
+        while let Some(mut leg) = state.pop(profile, here) {
             if leg.is_alive() {
-                return Some(Lease { leg: Some(leg), cancelled: Cancelled::No, pool: Arc::clone(self) });
+                found = Some(Lease { leg: Some(leg), cancelled: Cancelled::No, pool: Arc::clone(self) });
+                break;
             }
             state.open -= 1;
         }
-        if state.may_open(self.size(), Instant::now()) {
+        // The next one shall find one, too, and of this thread.
+        let is_short = state.idle.is_empty() || found.as_ref().is_some_and(|lease| !lease.is_of(here));
+        if found.is_none() || is_short && state.opening == 0 {
+            self.open_more(&mut state);
+        }
+        found
+    }
+
+    /// Opens one in the background, if one may be.
+    fn open_more(self: &Arc<Self>, state: &mut State) -> bool {
+        let may_open = state.may_open(self.size(), Instant::now());
+        if may_open {
             state.open += 1;
             state.opening += 1;
             tokio::spawn(Arc::clone(self).open());
         }
-        None
+        may_open
+    }
+
+    /// Opens what is to be kept warm, closes what nobody needs, asks the rest whether it is there.
+    fn look_after(self: &Arc<Self>, now: Instant) {
+        let settings = self.live.get();
+        let warm = if settings.reads.percent > 0.0 { WARM.min(settings.reads.pool_size) } else { 0 };
+        let mut state = self.state.lock();
+        state.close_idle(warm, now);
+        while state.open < warm && self.open_more(&mut state) {}
+        for idle in state.take_unheard(now) {
+            tokio::spawn(Arc::clone(self).check(idle));
+        }
+    }
+
+    async fn check(self: Arc<Self>, mut idle: Idle) {
+        let answer = timeout(CHECK_ANSWER, idle.leg.check()).await;
+        let mut state = self.state.lock();
+        if matches!(answer, Ok(Ok(()))) {
+            state.keep(Idle { answered: Instant::now(), ..idle }, self.size());
+        } else {
+            state.open -= 1;
+            tracing::debug!(shadow = %self.url, "an idle connection for reads does not answer");
+        }
     }
 
     fn size(&self) -> usize {
@@ -95,17 +158,20 @@ impl Pool {
         state.opening -= 1;
         match opened {
             Ok(leg) => {
-                if state.trouble.take().is_some() {
+                if state.succeed(Instant::now()) == Some(Failure::Unreachable) {
                     tracing::info!(shadow = %self.url, "reads reach the shadow again");
                 }
                 state.put_back(leg, self.size());
             }
             Err(error) => {
-                state.open -= 1;
-                if state.trouble.is_none() {
-                    tracing::warn!(shadow = %self.url, %error, "reads do not reach the shadow: the primary answers");
+                let failure = match &error {
+                    RawError::Refused { sqlstate, .. } if sqlstate == TOO_MANY => Failure::Full,
+                    _ => Failure::Unreachable,
+                };
+                if state.fail(failure, Instant::now()) {
+                    let open = state.open;
+                    tracing::warn!(shadow = %self.url, %error, open, "no more connections to the shadow for reads: where none is left, the primary answers");
                 }
-                state.back_off(Instant::now());
             }
         }
     }
@@ -113,7 +179,7 @@ impl Pool {
     /// A lent connection comes back. It is closed when a cancel may still be on its way, which would hit the next read.
     fn end(self: &Arc<Self>, leg: Leg, cancelled: Cancelled) {
         if leg.is_busy()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(Arc::clone(self).stop(leg));
         } else if leg.is_busy() || cancelled == Cancelled::Yes {
@@ -152,42 +218,83 @@ enum Cancelled {
 }
 
 impl State {
-    fn pop(&mut self, profile: &Profile) -> Option<Leg> {
-        let same = self.idle.iter().rposition(|idle| idle.leg.has(profile));
-        let at = same.or(self.idle.len().checked_sub(1))?;
+    /// Of those that fit best the one used last.
+    fn pop(&mut self, profile: &Profile, here: Id) -> Option<Leg> {
+        let fitness = |idle: &Idle| (idle.leg.is_of(here), idle.leg.has(profile));
+        let (at, _) = self.idle.iter().enumerate().max_by_key(|(_, idle)| fitness(idle))?;
         Some(self.idle.remove(at).leg)
     }
 
     fn put_back(&mut self, leg: Leg, size: usize) {
+        let now = Instant::now();
+        self.keep(Idle { leg, since: now, answered: now }, size);
+    }
+
+    /// Unless there are too many. The one used last is found first.
+    fn keep(&mut self, idle: Idle, size: usize) {
         if self.open > size {
             self.open -= 1;
         } else {
-            self.idle.push(Idle { leg, since: Instant::now() });
+            let at = self.idle.partition_point(|other| other.since <= idle.since);
+            self.idle.insert(at, idle);
         }
     }
 
-    /// While the shadow cannot be reached, one attempt at a time, and not at once.
+    /// After a failure, one attempt at a time, and not at once.
     fn may_open(&self, size: usize, now: Instant) -> bool {
         self.open < size && self.trouble.is_none_or(|backoff| self.opening == 0 && now >= backoff.until)
     }
 
-    fn back_off(&mut self, now: Instant) {
-        let length = self.trouble.map_or(FIRST_BACKOFF, |backoff| (backoff.length * 2).min(LAST_BACKOFF));
-        self.trouble = Some(Backoff { length, until: now + length });
+    /// A connection was opened; gives what the trouble was. Of a full shadow it is taken slowly: it may be full again.
+    fn succeed(&mut self, now: Instant) -> Option<Failure> {
+        let Backoff { failure, length, .. } = self.trouble.take()?;
+        if failure == Failure::Full && length > FIRST_BACKOFF {
+            let length = length / 2;
+            self.trouble = Some(Backoff { failure, length, until: now + length });
+        }
+        Some(failure)
     }
 
-    fn close_idle(&mut self, now: Instant) {
-        let before = self.idle.len();
-        self.idle.retain_mut(|idle| now.duration_since(idle.since) < IDLE && idle.leg.is_alive());
-        self.open -= before - self.idle.len();
+    /// An attempt failed; whether that is new. A full shadow gets half of what is idle, for others than us.
+    fn fail(&mut self, failure: Failure, now: Instant) -> bool {
+        self.open -= 1;
+        if failure == Failure::Full {
+            let given_back = self.idle.len().div_ceil(2);
+            self.idle.drain(..given_back);
+            self.open -= given_back;
+        }
+        let length = self.trouble.map_or(FIRST_BACKOFF, |backoff| (backoff.length * 2).min(LAST_BACKOFF));
+        let before = self.trouble.replace(Backoff { failure, length, until: now + length });
+        before.is_none_or(|before| before.failure != failure)
+    }
+
+    /// Those that ended, and beyond `warm` those that nobody used for long.
+    fn close_idle(&mut self, warm: usize, now: Instant) {
+        let mut open = self.open;
+        self.idle.retain_mut(|idle| {
+            let kept = idle.leg.is_alive() && (open <= warm || now.duration_since(idle.since) < IDLE);
+            open -= usize::from(!kept);
+            kept
+        });
+        self.open = open;
+    }
+
+    /// The idle ones that have not answered for a while. They stay among the open ones.
+    fn take_unheard(&mut self, now: Instant) -> Vec<Idle> {
+        self.idle.extract_if(.., |idle| now.duration_since(idle.answered) >= CHECK).collect()
     }
 }
 
-async fn sweep(pool: Weak<Pool>) {
+/// When something in force changes, the ramp above all, and now and then.
+async fn look_after(pool: Weak<Pool>, mut changes: watch::Receiver<u64>) {
     loop {
-        tokio::time::sleep(SWEEP).await;
-        let Some(pool) = pool.upgrade() else { return };
-        pool.state.lock().close_idle(Instant::now());
+        let Some(looked_after) = pool.upgrade() else { return };
+        looked_after.look_after(Instant::now());
+        drop(looked_after);
+        // Nobody changes anything any more: the pool goes with its settings.
+        if matches!(timeout(LOOK, changes.changed()).await, Ok(Err(_))) {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }
 
@@ -307,22 +414,118 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let open = pool.state.lock().open;
-        pool.state.lock().close_idle(Instant::now());
+        pool.state.lock().close_idle(0, Instant::now());
         assert_eq!(pool.state.lock().open, open);
-        pool.state.lock().close_idle(Instant::now() + IDLE);
+        pool.state.lock().close_idle(1, Instant::now() + IDLE);
+        assert_eq!(pool.state.lock().open, 1, "kept warm");
+        pool.state.lock().close_idle(0, Instant::now() + IDLE);
         assert_eq!(pool.state.lock().open, 0);
+    }
+
+    #[tokio::test]
+    async fn connections_are_there_before_the_first_read_once_the_ramp_is_up() {
+        let (cluster, _client) = testing::cluster("").await;
+        let (pool, live) = testing::pool(&cluster);
+        assert_eq!(pool.state.lock().open, 0);
+        live.ramp(1.0);
+        eventually(|| (pool.state.lock().idle.len() == WARM).then_some(())).await;
+        assert!(pool.take(&Profile::default()).is_some());
+        let mut small = testing::settings(&cluster);
+        small.reads.pool_size = 2;
+        live.swap(small);
+        let pool = Pool::new(cluster.url("postgres").parse().unwrap(), Arc::clone(&live));
+        live.ramp(1.0);
+        eventually(|| (pool.state.lock().idle.len() == 2).then_some(())).await;
+        pool.look_after(Instant::now());
+        assert_eq!(pool.state.lock().open, 2, "not more than the pool may have");
+    }
+
+    #[tokio::test]
+    async fn the_next_read_finds_a_connection_while_the_first_has_one() {
+        let (cluster, _client) = testing::cluster("").await;
+        let (pool, _) = testing::pool(&cluster);
+        let _first = lease(&pool).await;
+        eventually(|| (!pool.state.lock().idle.is_empty()).then_some(())).await;
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_that_does_not_answer_is_closed_before_a_read_meets_it() {
+        let (cluster, client) = testing::cluster("").await;
+        let (pool, _) = testing::pool(&cluster);
+        drop(lease(&pool).await);
+        eventually(|| (pool.state.lock().opening == 0).then_some(())).await;
+        let open = pool.state.lock().open;
+        pool.look_after(Instant::now() + CHECK);
+        eventually(|| (pool.state.lock().idle.len() == open).then_some(())).await;
+        let pids = "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'crossfade-reads'";
+        let pids: Vec<String> = client.query(pids, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+        let signal = |name: &str| {
+            assert!(std::process::Command::new("kill").arg(name).args(&pids).status().unwrap().success());
+        };
+        signal("-STOP");
+        pool.look_after(Instant::now() + CHECK);
+        eventually(|| (pool.state.lock().open == 0).then_some(())).await;
+        signal("-CONT");
+    }
+
+    #[tokio::test]
+    async fn a_full_shadow_gets_half_of_what_is_idle_back_and_is_asked_rarely() {
+        let (cluster, client) = testing::cluster("CREATE ROLE few LOGIN CONNECTION LIMIT 4").await;
+        let url = cluster.url("postgres").replace("postgres@", "few@");
+        let pool = Pool::new(url.parse().unwrap(), Live::new(testing::settings(&cluster)));
+        let mut leases = Vec::new();
+        while leases.len() < 4 {
+            leases.push(lease(&pool).await);
+        }
+        assert!(pool.take(&Profile::default()).is_none());
+        let trouble = eventually(|| pool.state.lock().trouble).await;
+        assert_eq!(trouble.failure, Failure::Full);
+        leases.clear();
+        eventually(|| (pool.state.lock().opening == 0).then_some(())).await;
+        {
+            let mut state = pool.state.lock();
+            let before = state.idle.len();
+            state.open += 1;
+            state.fail(Failure::Full, Instant::now());
+            assert!(before > 0);
+            assert_eq!((state.open, state.idle.len()), (before / 2, before / 2));
+        }
+        let others = "SELECT 1 FROM pg_stat_activity WHERE usename = 'few'";
+        while client.query(others, &[]).await.unwrap().len() > 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     #[test]
     fn attempts_on_a_shadow_that_is_down_become_rare_but_never_end() {
         let (mut state, now) = (State::default(), Instant::now());
         assert!(state.may_open(1, now));
-        for _ in 0..20 {
-            state.back_off(now);
+        for attempt in 0..20 {
+            state.open += 1;
+            assert_eq!(state.fail(Failure::Unreachable, now), attempt == 0, "told once");
         }
         assert!(!state.may_open(1, now));
         assert!(state.may_open(1, now + LAST_BACKOFF));
         state.opening = 1;
         assert!(!state.may_open(2, now + LAST_BACKOFF), "one attempt at a time");
+        assert_eq!(state.succeed(now), Some(Failure::Unreachable));
+        state.opening = 0;
+        assert!(state.may_open(2, now), "at once, when it is there again");
+    }
+
+    #[test]
+    fn a_shadow_that_was_full_is_taken_slowly() {
+        let (mut state, now) = (State::default(), Instant::now());
+        for _ in 0..3 {
+            state.open += 1;
+            state.fail(Failure::Full, now);
+        }
+        state.open = 1;
+        for halved in [2, 1] {
+            assert_eq!(state.succeed(now), Some(Failure::Full));
+            assert!(!state.may_open(9, now) && state.may_open(9, now + FIRST_BACKOFF * halved));
+        }
+        assert_eq!(state.succeed(now), Some(Failure::Full));
+        assert!(state.may_open(9, now));
     }
 }

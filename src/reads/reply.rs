@@ -128,6 +128,7 @@ mod tests {
     use super::super::pool::Pool;
     use super::super::testing::{self, extended, lease, profile, received, request, rows, tags};
     use super::*;
+    use crate::session::{Described, Extended};
     use crate::sql::{Kind, Read};
 
     const SCHEMA: &str = "CREATE TABLE t (id int PRIMARY KEY, v text);
@@ -178,14 +179,16 @@ mod tests {
         let messages = answer(&pool, &whole).await;
         assert_eq!((tags(&messages).as_str(), rows(&messages)), ("1tT2TDCZ", vec!["row 2".to_owned()]));
         let mut again = extended(sql, &[23], &bind(0, b"3", 0));
-        again.extended = again.extended.map(|extended| crate::session::Extended {
+        again.extended = again.extended.map(|extended| Extended {
             parse: false,
             describe_statement: false,
-            describe_portal: false,
+            described: Described::Nothing,
             ..extended
         });
         let messages = answer(&pool, &again).await;
         assert_eq!((tags(&messages).as_str(), rows(&messages)), ("2DCZ", vec!["row 3".to_owned()]));
+        again.extended = again.extended.map(|extended| Extended { described: Described::Statement, ..extended });
+        assert_eq!(tags(&answer(&pool, &again).await), "2tTDCZ");
         let binary = answer(&pool, &extended("SELECT id FROM t WHERE v = $1", &[0], &bind(0, b"row 1", 1))).await;
         assert_eq!(rows(&binary), ["\0\0\0\u{1}"]);
         drop(client);

@@ -5,11 +5,11 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::asker::Silence;
 use super::compare::{self, Fence, Question, Queue, Rows, Sides, Waiting};
@@ -30,6 +30,10 @@ use crate::mirror::Mirror;
 use crate::report::{GuardStatus, ReadsReport, ReadsStatus};
 use crate::session::{Fallback, Lot, Profile, ReadReply, ReadRequest, ReadService, Sample};
 use crate::sql;
+
+/// How long a read waits for writes to its tables that are on their way, and how often it looks.
+const FRESHNESS: Duration = Duration::from_millis(5);
+const FRESHNESS_LOOK: Duration = Duration::from_millis(1);
 
 /// Texts remembered for types that keep them on the primary.
 const REMEMBERED: usize = 1024;
@@ -69,10 +73,9 @@ pub struct Databases {
     pub shadow: Arc<Handle>,
 }
 
-/// A read that may go: as whom, of which tables, and between which.
+/// A read that may go: as whom, and between which tables.
 struct Allowed {
     profile: Arc<Profile>,
-    tables: Vec<TableId>,
     twins: Arc<Twins>,
     /// For [`Router::user_typed`].
     fingerprint: u64,
@@ -140,7 +143,11 @@ impl Router {
         let rule = rule.as_ref().map(|rule| &rule.of);
         let guarded = !settings.reads.rule.is_empty() && self.tally.is_guarded();
         let tables = if guarded { Err(Ineligible::Guard) } else { tables };
-        let allowed = tables.and_then(|tables| self.allow(&request, tables, &settings.reads)).map_err(|reason| {
+        let allowed = match tables {
+            Ok(tables) => self.allow_soon(&request, &tables, &settings.reads).await,
+            Err(reason) => Err(reason),
+        };
+        let allowed = allowed.map_err(|reason| {
             self.tally.ineligible(reason, rule);
             Fallback
         })?;
@@ -176,8 +183,8 @@ impl Router {
 
     /// Runs a read on both sides, if it may still be, and counts what came of it.
     pub(super) async fn compare(&self, request: &ReadRequest, sides: &mut Sides) {
-        let Ok(allowed) = self.comparable(request) else { return };
-        let Allowed { profile, tables, fingerprint, .. } = &allowed;
+        let Ok((tables, allowed)) = self.comparable(request) else { return };
+        let (tables, Allowed { profile, fingerprint, .. }) = (&tables, &allowed);
         let question = Question { request, profile, tables, limit: self.live.get().reads.timeout };
         let rows = |floating| Rows::of(request, floating, tables, &self.primary.get());
         match sides.compare(&question, &*self.fence, rows).await {
@@ -193,10 +200,12 @@ impl Router {
     }
 
     /// Eligible, but for how far the shadow is just now: a comparison waits for it.
-    fn comparable(&self, request: &ReadRequest) -> Result<Allowed, Ineligible> {
+    fn comparable(&self, request: &ReadRequest) -> Result<(Vec<TableId>, Allowed), Ineligible> {
         let reads = self.live.get().reads.clone();
         let reads = Reads { consistency: Consistency::None, max_lag: Duration::MAX, ..reads };
-        self.allow(request, self.tables(request)?, &reads)
+        let tables = self.tables(request)?;
+        let allowed = self.allow(request, &tables, &reads)?;
+        Ok((tables, allowed))
     }
 
     /// What it reads, if it may go by what it is.
@@ -204,7 +213,7 @@ impl Router {
         if !self.primary.is_current() || !self.shadow.is_current() {
             return Err(Ineligible::CatalogNotCurrent);
         }
-        may_go(request, &self.primary.get())
+        may_go(request, &self.primary.get(), &self.shadow.get())
     }
 
     /// The rule that is about it.
@@ -220,7 +229,23 @@ impl Router {
         rules.first(&request.sql, tables, &self.primary.get()).cloned()
     }
 
-    fn allow(&self, request: &ReadRequest, tables: Vec<TableId>, reads: &Reads) -> Result<Allowed, Ineligible> {
+    /// What is only stale may be fresh in a moment.
+    async fn allow_soon(
+        &self,
+        request: &ReadRequest,
+        tables: &[TableId],
+        reads: &Reads,
+    ) -> Result<Allowed, Ineligible> {
+        let begun = Instant::now();
+        loop {
+            match self.allow(request, tables, reads) {
+                Err(Ineligible::Stale) if begun.elapsed() < FRESHNESS => sleep(FRESHNESS_LOOK).await,
+                decided => return decided,
+            }
+        }
+    }
+
+    fn allow(&self, request: &ReadRequest, tables: &[TableId], reads: &Reads) -> Result<Allowed, Ineligible> {
         let twins = self.twins();
         if !tables.iter().all(|&table| twins.is_alike(table)) {
             return Err(Ineligible::DifferentTable);
@@ -229,9 +254,9 @@ impl Router {
         if self.user_typed.get(&fingerprint).is_some() {
             return Err(Ineligible::UserType);
         }
-        is_fit(&tables, request.own_writes, reads, &*self.mirror, &*self.verified)?;
+        is_fit(tables, request.own_writes, reads, &*self.mirror, &*self.verified)?;
         let profile = request.profile.clone().ok_or(Ineligible::SessionState)?;
-        Ok(Allowed { profile, tables, twins, fingerprint })
+        Ok(Allowed { profile, twins, fingerprint })
     }
 
     fn is_guarded(&self) -> bool {
@@ -407,6 +432,16 @@ mod tests {
         let status = house.router.reads_status();
         assert_eq!((status.eligible, status.shadow, status.fallback, status.ineligible), (2, 2, 0, 0));
         assert_eq!(status.effective_percent, Some(100.0));
+    }
+
+    #[tokio::test]
+    async fn rule_29_a_read_waits_a_moment_for_writes_that_are_on_their_way() {
+        let mut house = house(Fake::default()).await;
+        house.warm().await;
+        house.router.mirror = Box::new(Fake { stale_looks: Arc::new(1.into()), ..Fake::default() });
+        let mut reply = house.serve(of_orders("SELECT v FROM orders WHERE id = 1")).await.unwrap();
+        assert_eq!(rows(&received(&mut *reply).await), ["order 1"]);
+        assert_eq!(house.router.reads_status().ineligible, 0);
     }
 
     #[tokio::test]

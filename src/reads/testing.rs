@@ -12,7 +12,7 @@ use crate::config::{Live, Settings};
 use crate::demo::{Cluster, Options, Role};
 use crate::effect::{Column, Shape, TableId, Touched};
 use crate::server::{self, Client, Purpose};
-use crate::session::{Extended, Lot, Profile, ReadReply, ReadRequest};
+use crate::session::{Described, Extended, Lot, Profile, ReadReply, ReadRequest};
 use crate::sql::{Kind, Name, Read, Script, Statement};
 
 pub(super) const ORDERS: TableId = TableId(20_001);
@@ -37,6 +37,15 @@ pub(super) fn catalog() -> Catalog {
     name(&mut catalog, "pg_catalog", "pg_class", Resolved::Unmirrored);
     catalog.functions.insert("lower".to_owned(), vec![("pg_catalog".to_owned(), Volatility::Safe)]);
     catalog
+}
+
+/// Puts `table` in the place of the one of its name.
+pub(super) fn replace(catalog: &mut Catalog, table: Table) {
+    let table = Arc::new(table);
+    let named = catalog.names.get_mut(&table.shape.name).unwrap();
+    named.retain(|(schema, _)| *schema != table.shape.schema);
+    named.push((table.shape.schema.clone(), Resolved::Table(Arc::clone(&table))));
+    catalog.tables.insert(table.shape.table, table);
 }
 
 fn name(catalog: &mut Catalog, schema: &str, name: &str, resolved: Resolved) {
@@ -74,6 +83,7 @@ pub(super) fn table(id: TableId, schema: &str, name: &str, columns: &[&str]) -> 
         rows_estimate: 0,
         partitioned: false,
         descendants: Vec::new(),
+        strays: false,
     })
 }
 
@@ -113,7 +123,7 @@ pub(super) fn extended(sql: &str, parameter_types: &[u32], bind: &[u8]) -> ReadR
         parse: true,
         describe_statement: true,
         bind: Bytes::copy_from_slice(bind),
-        describe_portal: true,
+        described: Described::Portal,
     };
     ReadRequest { extended: Some(extended), ..request(sql, Kind::Read(Read::default())) }
 }

@@ -32,6 +32,6 @@ mod tests;
 pub use accounts::{Accounts, Env, RefusalOutcome};
 pub use machine::{Session, SessionError};
 pub use profile::Profile;
-pub use reads::{Extended, Fallback, Lot, ReadReply, ReadRequest, ReadService, Sample, Truncated};
+pub use reads::{Described, Extended, Fallback, Lot, ReadReply, ReadRequest, ReadService, Sample, Truncated};
 pub use routing::Drawn;
 pub use splice::Splice;

@@ -48,7 +48,7 @@ pub struct ReadRequest {
     pub lot: Lot,
 }
 
-/// The messages of an extended read: `Parse? Describe(statement)? Bind Describe(portal)? Execute Sync`, all names given
+/// The messages of an extended read: `Parse? Describe(statement)? Bind Describe? Execute Sync`, all names given
 /// by the client already resolved, the portal the unnamed one, no row limit.
 #[derive(Debug, Clone)]
 pub struct Extended {
@@ -56,12 +56,23 @@ pub struct Extended {
     pub parameter_types: Vec<u32>,
     /// A Parse of the unnamed statement is among the messages: the client expects ParseComplete.
     pub parse: bool,
-    /// Describe of the statement is among them: it expects ParameterDescription and RowDescription.
+    /// Describe of the statement is among them in front of Bind: it expects ParameterDescription and RowDescription.
     pub describe_statement: bool,
     /// The body of Bind behind the two names: parameter formats, parameters, result formats.
     pub bind: Bytes,
-    /// Describe of the portal is among them: it expects RowDescription.
-    pub describe_portal: bool,
+    /// What is described behind Bind.
+    pub described: Described,
+}
+
+/// What a Describe behind Bind asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Described {
+    /// There is none.
+    Nothing,
+    /// The portal: the client expects RowDescription.
+    Portal,
+    /// The statement: it expects ParameterDescription and RowDescription.
+    Statement,
 }
 
 /// The read was not served, and nothing of it may have reached the client: the primary answers. Counted by the service.

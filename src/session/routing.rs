@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::machine::{Mode, Session};
 use super::plan::{Era, changes_session};
 use super::prepared::Prepared;
-use super::reads::{Extended, ReadRequest, ReadService, Sample};
+use super::reads::{Described, Extended, ReadRequest, ReadService, Sample};
 use crate::sql::{self, Kind, Script};
 use crate::wire::{self, HEADER, Header, Target};
 
@@ -90,14 +90,14 @@ impl Session {
         self.extended_series(input)
     }
 
-    /// `Parse? Describe(statement)? Bind Describe(portal)? Execute Sync`, with the unnamed portal and no row limit.
+    /// `Parse? Describe(statement)? Bind Describe? Execute Sync`, with the unnamed portal and no row limit.
     fn extended_series(&self, input: &[u8]) -> Option<Series> {
         let mut messages = Messages { input, at: 0 };
         let parsed = match messages.take(b'P') {
             Some(body) => Some(parse_unnamed(body)?),
             None => None,
         };
-        let described = match messages.take(b'D') {
+        let described_first = match messages.take(b'D') {
             Some(body) => match wire::close_or_describe(body).ok()? {
                 Target::Statement(name) => Some(name),
                 Target::Portal(_) => return None,
@@ -106,15 +106,19 @@ impl Session {
         };
         let body = messages.take(b'B')?;
         let bind = wire::bind(body).ok()?;
-        let describe_portal = match messages.take(b'D') {
-            Some(body) => wire::close_or_describe(body).ok()? == Target::Portal(b""),
-            None => false,
+        let described = match messages.take(b'D') {
+            Some(body) => match wire::close_or_describe(body).ok()? {
+                Target::Portal(b"") => Described::Portal,
+                Target::Statement(name) if name == bind.statement => Described::Statement,
+                _ => return None,
+            },
+            None => Described::Nothing,
         };
         let execute = wire::execute(messages.take(b'E')?).ok()?;
         messages.take(b'S')?;
         let names_fit = bind.portal.is_empty()
             && execute.portal.is_empty()
-            && described.is_none_or(|name| name == bind.statement)
+            && described_first.is_none_or(|name| name == bind.statement)
             && (parsed.is_none() || bind.statement.is_empty());
         if !names_fit || execute.limit != 0 {
             return None;
@@ -123,9 +127,9 @@ impl Session {
         let extended = Extended {
             parameter_types: prepared.types.clone(),
             parse: parsed.is_some(),
-            describe_statement: described.is_some(),
+            describe_statement: described_first.is_some(),
             bind: Bytes::copy_from_slice(bind.rest),
-            describe_portal,
+            described,
         };
         Some(Series { size: messages.at, sql: prepared.sql.clone(), extended: Some(extended), parsed })
     }

@@ -9,9 +9,8 @@ use crate::sql::{Setting, SettingValue};
 use crate::wire::Startup;
 
 /// Settings that end with the session or transaction and change no result.
-const HARMLESS: [&str; 12] = [
+const HARMLESS: [&str; 11] = [
     "application_name",
-    "statement_timeout",
     "lock_timeout",
     "idle_in_transaction_session_timeout",
     "idle_session_timeout",
@@ -116,6 +115,8 @@ impl Settings {
     /// What a statement needs to run elsewhere as it runs here, name and value.
     pub(super) fn for_replay(&self) -> Vec<(String, String)> {
         let mut settings = self.profile.settings.clone();
+        // The client's patience, not the mirror's.
+        settings.remove("statement_timeout");
         settings.entry("search_path".to_owned()).or_insert_with(|| DEFAULT_SEARCH_PATH.to_owned());
         // Last: what the role may not set is set before it is taken on.
         settings.into_iter().chain([("role".to_owned(), self.profile.role.clone())]).collect()
@@ -246,6 +247,10 @@ fn change(profile: &mut Profile, setting: &Setting, login: &Profile) -> bool {
             let quoted: Vec<_> = values.iter().map(|value| crate::effect::quote_ident(value)).collect();
             profile.settings.insert("search_path".into(), quoted.join(", "));
         }
+        (SettingValue::Values(modes), "session_characteristics") => {
+            let defaults = modes.iter().filter_map(|mode| mode.split_once('='));
+            profile.settings.extend(defaults.map(|(name, value)| (format!("default_{name}"), value.to_owned())));
+        }
         (SettingValue::Values(values), name) => drop(profile.settings.insert(name.to_owned(), values.join(", "))),
         (SettingValue::Other, _) => return false,
     }
@@ -324,6 +329,25 @@ mod tests {
         assert_eq!(path(&session).as_deref(), Some("\"Two\""));
         let startup = Startup { parameters: vec![("user".into(), "bob".into())] };
         assert_eq!(path(&Settings::new(&startup, &[])).as_deref(), Some("\"$user\", public"), "nobody's");
+    }
+
+    #[test]
+    fn session_characteristics_are_the_defaults_of_its_transactions() {
+        let mut settings = settings(&[("user", "bob")]);
+        let modes = ["transaction_isolation=serializable", "transaction_read_only=1"];
+        let value = SettingValue::Values(modes.map(str::to_owned).to_vec());
+        settings.set(&Setting { name: "session_characteristics".into(), local: false, value }, false);
+        let settings = &settings.profile().settings;
+        assert_eq!(settings["default_transaction_isolation"], "serializable");
+        assert_eq!(settings["default_transaction_read_only"], "1");
+    }
+
+    #[test]
+    fn a_statements_time_is_limited_elsewhere_too_but_not_when_it_is_replayed() {
+        let mut settings = settings(&[("user", "bob")]);
+        settings.set(&set("statement_timeout", "5s", false), false);
+        assert_eq!(settings.shared_profile().unwrap().settings["statement_timeout"], "5s");
+        assert!(settings.for_replay().iter().all(|(name, _)| name != "statement_timeout"));
     }
 
     #[test]

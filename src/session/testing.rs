@@ -128,6 +128,7 @@ fn catalog_with(columns_of_t: &[&str]) -> Catalog {
             rows_estimate: 0,
             partitioned: false,
             descendants: Vec::new(),
+            strays: false,
         })
     };
     let types = ["pg_catalog.int4", "pg_catalog.text", "pg_catalog.text"];

@@ -19,6 +19,7 @@ mod statement;
 pub use analyze::{MAX_BYTES, analyze};
 pub use arrangement::Arrangement;
 pub use cache::Cache;
+pub use names::asks_clock;
 pub use redact::redact;
 pub use rewrite::{APPENDED_COLUMNS, Bulky, Image, Rewrite, names_its_row, returning};
 pub use statement::{

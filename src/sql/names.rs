@@ -186,7 +186,7 @@ pub(super) fn is_system_column(name: &str) -> bool {
 }
 
 /// Whether a string, read as a date or time, asks the clock: `'now'`, `'today'`, `'tomorrow 10:00'`.
-pub(super) fn asks_clock(string: &str) -> bool {
+pub fn asks_clock(string: &str) -> bool {
     // Longer strings are no dates.
     string.len() <= 64
         && string

@@ -2,11 +2,11 @@
 """Foreign suites give through crossfade exactly what they give directly.
 
 Each suite runs twice directly, on a fresh cluster each time: what differs between these two says nothing about the
-proxy and is left out, by name. Then it runs through crossfade with mirroring off, then on, and every test must say the
-same as directly.
+proxy and is left out, by name. Then it runs through crossfade with mirroring off, then on, and where STAGES says "reads"
+with every read that may on the shadow besides; and every test must say the same as directly.
 
-Environment: SUITES ("regress capture forms pipeline asyncpg psycopg2 psycopg node tokio jdbc"), STAGES ("off on"), TESTS
-(names; all), CROSSFADE (target/debug/crossfade), KEEP (a folder for the results of every run).
+Environment: SUITES ("regress capture forms pipeline asyncpg psycopg2 psycopg node tokio jdbc"), STAGES ("off on"; "reads"),
+TESTS (names; all), CROSSFADE (target/debug/crossfade), KEEP (a folder for the results of every run).
 """
 
 import os
@@ -37,10 +37,10 @@ def direct(suite, tests, root):
     return results
 
 
-def proxied(suite, tests, root, mirroring):
-    os.environ |= PAUSES if mirroring else {"PAUSE": "0", "SETTLE": "0"}
+def proxied(suite, tests, root, stage):
+    os.environ |= PAUSES if stage != "off" else {"PAUSE": "0", "SETTLE": "0"}
     with Cluster(root / "primary") as primary, Cluster(root / "shadow") as shadow:
-        with Proxy(root / "proxy", primary.url(), shadow.url(), mirroring) as proxy:
+        with Proxy(root / "proxy", primary.url(), shadow.url(), stage) as proxy:
             results = suite(proxy.port, root, tests)
             faults = proxy.faults()
             if not faults:
@@ -48,6 +48,8 @@ def proxied(suite, tests, root, mirroring):
                 print(f"    the proxy's memory: {resident} MiB at the end, {highest} MiB at its highest", flush=True)
                 print("    the mirror:", *(f"{name} {count}" for name, count in proxy.mirrored().items()), flush=True)
                 print(f"    {primary.rewritten()} statements were rewritten", flush=True)
+                if stage == "reads":
+                    print("    reads:", *(f"{name} {count}" for name, count in proxy.reads().items()), flush=True)
             for fault in faults:
                 print("    fault:", fault)
             return results, faults
@@ -86,11 +88,11 @@ class Run:
         print(f"    {len(first)} tests; unstable by themselves: {' '.join(sorted(unstable)) or 'none'}")
         passed = bool(first)
         for stage in stages:
-            results, faults = self.stage(f"{name}-{stage}", proxied, suite, tests, stage == "on")
+            results, faults = self.stage(f"{name}-{stage}", proxied, suite, tests, stage)
             left_out = unstable | EXCLUDED.get(stage, set())
             expected, results = compared(stage, first), compared(stage, results)
             different = [test for test in differing(expected, results) if test not in left_out]
-            print(f"    mirroring {stage}: {len(first.keys() - left_out) - len(different)} equal, {len(different)} different")
+            print(f"    {stage}: {len(first.keys() - left_out) - len(different)} equal, {len(different)} different")
             for test in different[:SHOWN]:
                 show(test, expected, results)
             if different[SHOWN:]:

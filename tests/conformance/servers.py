@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import signal
 import socket
 import subprocess
@@ -104,13 +105,14 @@ class Cluster:
 class Proxy:
     """A running crossfade between two clusters."""
 
-    def __init__(self, root, primary, shadow, mirroring):
+    def __init__(self, root, primary, shadow, stage):
         root.mkdir()
         self.port, self.admin, self.log = free_port(), free_port(), root / "proxy.log"
         (root / "proxy.toml").write_text(
             f'[listen]\naddress = "127.0.0.1:{self.port}"\n[admin]\naddress = "127.0.0.1:{self.admin}"\n'
             f'[primary]\nurl = "{primary}"\n[shadow]\nurl = "{shadow}"\n'
-            f'[mirror]\nenabled = {str(mirroring).lower()}\njournal = "journal"\n[check]\ninterval = "0s"\n'
+            f'[mirror]\nenabled = {str(stage != "off").lower()}\njournal = "journal"\n[check]\ninterval = "0s"\n'
+            f'[reads]\npercent = {100 if stage == "reads" else 0}\nrequire = "mirrored"\n'
         )
         executable = pathlib.Path(os.environ.get("CROSSFADE", "target/debug/crossfade")).resolve()
         with self.log.open("w") as log:
@@ -154,8 +156,17 @@ class Proxy:
 
     def mirrored(self):
         """The mirror's books: how much of the suite was captured."""
-        books = json.loads(self._get("/status"))["mirror"]
+        books = self.status()["mirror"]
         return {name: books[name] for name in ("captured", "applied", "pending", "quarantined", "skipped")}
+
+    def status(self):
+        return json.loads(self._get("/status"))
+
+    def reads(self):
+        """What became of the reads: drawn ones that were served, that the shadow failed at, and that had to stay, by reason."""
+        reads = self.status()["reads"]
+        stayed = re.findall(r'^crossfade_reads_ineligible_by_reason_total\{reason="(\w+)"\} (\d+)', self._get("/metrics"), re.MULTILINE)
+        return {name: reads[name] for name in ("shadow", "fallback", "ineligible")} | dict(stayed)
 
     def _get(self, path):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5) as answer:

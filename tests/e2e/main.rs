@@ -11,6 +11,7 @@ mod demo;
 mod drivers;
 mod endings;
 mod faults;
+mod histories;
 mod mirror;
 mod outage;
 mod planted;

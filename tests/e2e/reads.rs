@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use serde_json::json;
 use tokio_postgres::Client;
 
-use crate::support::wire::{Wire, query};
+use crate::support::wire::{Said, Wire, bind, describe_portal, execute, message, parse, query, sync};
 use crate::support::{Pair, Workers, connect, eventually, psql, same_rows};
 
 const SCHEMA: &str =
@@ -107,11 +107,60 @@ async fn a_verified_table_is_served_by_the_shadow_by_every_protocol() {
         "create temp table side (name text); insert into side values ('primary'); select name from side",
         "set role postgres; begin; select name from side; rollback",
         "select name from side where pg_backend_pid() > 0",
+        "set session characteristics as transaction isolation level repeatable read; select name from side",
+        "set default_transaction_isolation = 'serializable'; select name from side",
+        "begin transaction isolation level repeatable read read only; select name from side; commit",
+        "select name from only side where xmin is not null",
+        "select s.name from side s join pg_class c on c.relname = 'side'",
+        "select name from side where id::regclass is not null",
+        "select name from side tablesample bernoulli (100)",
+        "listen something; select name from side",
+        "select name from side where pg_try_advisory_lock(1)",
+        "declare c cursor with hold for select name from side; fetch c",
+        "create temp table own (id int); select name from side left join own using (id)",
+        "select name from side where 'now'::timestamptz is not null",
     ] {
         assert_eq!(psql(&pair.url(), sql).await.stdout, "primary\n", "{sql}");
     }
     pair.ramp(0.0).await;
     assert_eq!(side(&client).await, "primary", "back at 0 %");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_the_shadow_has_the_messages_that_the_primary_sends() {
+    let pair = pair_with_a_telling_shadow().await;
+    pair.ramp(100.0).await;
+    served_by_the_shadow(&connect(&pair.url()).await).await;
+    let (mut direct, mut through) = (Wire::session(pair.primary.port()).await, Wire::session(pair.proxy.port()).await);
+    let sql = "select name from side where id = $1";
+    let statement = |name: &str| message(b'D', &[b"S", name.as_bytes(), b"\0"].concat());
+    for wire in [&mut direct, &mut through] {
+        wire.send(&[parse("named", sql), sync()].concat()).await;
+        wire.until_ready().await;
+    }
+    for asked in [
+        query("select name from side where id = 1"),
+        [parse("", sql), bind("", &["1"]), execute(0)].concat(),
+        [parse("", sql), bind("", &["1"]), describe_portal(), execute(0)].concat(),
+        [parse("", sql), bind("", &["1"]), statement(""), execute(0)].concat(),
+        [parse("", sql), statement(""), bind("", &["1"]), describe_portal(), execute(0)].concat(),
+        [bind("named", &["1"]), execute(0)].concat(),
+        [statement("named"), bind("named", &["1"]), statement("named"), execute(0)].concat(),
+        [bind("named", &["2"]), describe_portal(), execute(0)].concat(),
+    ] {
+        let end = if asked[0] == b'Q' { Vec::new() } else { sync() };
+        let asked = [asked, end].concat();
+        let mut said = Vec::new();
+        for wire in [&mut direct, &mut through] {
+            wire.send(&asked).await;
+            said.push(wire.until_ready().await);
+        }
+        assert_eq!(said[0].tags(), said[1].tags(), "{}", asked.escape_ascii());
+        let values: Vec<_> = said[0].values().iter().map(|value| value.replace("primary", "shadow")).collect();
+        assert_eq!(said[1].values(), values, "{}", asked.escape_ascii());
+        let described = |said: &Said| said.messages.iter().find(|message| message.tag == b'T').cloned();
+        assert_eq!(described(&said[0]), described(&said[1]), "{}", asked.escape_ascii());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,6 +244,65 @@ async fn the_ramp_turns_in_an_open_session() {
     pair.ramp(100.0).await;
     turned("shadow", "POST /ramp").await;
     assert_eq!(pair.status().await.sessions.open, 1, "no session was dropped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ramp_does_not_turn_within_a_transaction() {
+    let pair = pair_with_a_telling_shadow().await;
+    let (client, outside) = (connect(&pair.url()).await, connect(&pair.url()).await);
+    for begin in ["begin", "begin read only", "begin isolation level repeatable read"] {
+        pair.ramp(0.0).await;
+        client.batch_execute(begin).await.unwrap();
+        assert_eq!(side(&client).await, "primary");
+        pair.ramp(100.0).await;
+        served_by_the_shadow(&outside).await;
+        assert_eq!(side(&client).await, "primary", "{begin}");
+        client.batch_execute("commit").await.unwrap();
+        served_by_the_shadow(&client).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_reads_on_the_shadow_as_the_primary_is_configured() {
+    let schema = "create schema hidden; create table hidden.side (id int primary key, name text, bytes bytea); \
+                  insert into hidden.side values (1, 'primary', '\\x00ff')";
+    let configured = &["search_path = 'hidden'", "bytea_output = 'escape'", "extra_float_digits = 0"];
+    let pair = Pair::recipe().schema(schema).primary_settings(configured).start().await;
+    pair.work("check").await;
+    psql(&pair.shadow_url(), "update hidden.side set name = 'shadow'").await.must_succeed();
+    pair.ramp(100.0).await;
+    let read = "select name, bytes, 0.1::float8 + 0.2::float8 from side where id = 1";
+    eventually("a read from the shadow", async || {
+        psql(&pair.url(), read).await.must_succeed() == "shadow|\\000\\377|0.3\n"
+    })
+    .await;
+    let isolated = "alter system set default_transaction_isolation = 'repeatable read'; select pg_reload_conf()";
+    psql(&pair.primary_url(), isolated).await.must_succeed();
+    // A session's defaults are those that were known when it began; the catalog is read again after DDL.
+    psql(&pair.url(), "create table nudge (id int)").await.must_succeed();
+    eventually("the catalog knows of it", async || psql(&pair.url(), read).await.must_succeed().starts_with("primary"))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_others_inherit_from_waits_for_their_writes() {
+    let schema = "create table side (id int primary key, name text); create table heir () inherits (side); \
+                  alter table heir add primary key (id); insert into heir values (1, 'old')";
+    let pair = Pair::start(schema).await;
+    pair.work("check").await;
+    pair.ramp(100.0).await;
+    let client = connect(&pair.url()).await;
+    let before = pair.status().await.reads;
+    eventually("a read from the shadow", async || {
+        assert_eq!(side(&client).await, "old");
+        pair.status().await.reads.shadow > before.shadow
+    })
+    .await;
+    pair.admin().post::<serde_json::Value>("/mirror/pause", &json!({})).await.unwrap();
+    client.execute("update heir set name = 'new' where id = 1", &[]).await.unwrap();
+    assert_eq!(side(&client).await, "new");
+    pair.admin().post::<serde_json::Value>("/mirror/resume", &json!({})).await.unwrap();
+    pair.wait_settled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,31 @@ async fn of_settings_for_a_role_the_narrowest_wins() {
 }
 
 #[tokio::test]
+async fn what_the_server_is_configured_with_is_a_default_of_every_role() {
+    let (_cluster, client) = server().await;
+    run(&client, "CREATE ROLE ana LOGIN; CREATE ROLE ben LOGIN; ALTER ROLE ben SET bytea_output = 'hex'").await;
+    for set in ["default_transaction_isolation = 'serializable'", "bytea_output = 'escape'", "work_mem = '1MB'"] {
+        client.batch_execute(&format!("ALTER SYSTEM SET {set}")).await.unwrap();
+    }
+    client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    let setting = |catalog: &Catalog, role: &str, name: &str| {
+        let settings = catalog.role_settings.get(role)?;
+        settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    };
+    let mut catalog = catalog(&client).await;
+    while setting(&catalog, "ana", "bytea_output").is_none() {
+        catalog = super::catalog(&client).await;
+    }
+    assert_eq!(setting(&catalog, "ana", "bytea_output").as_deref(), Some("escape"));
+    assert_eq!(setting(&catalog, "ben", "bytea_output").as_deref(), Some("hex"), "its own");
+    assert_eq!(setting(&catalog, "ana", "default_transaction_isolation").as_deref(), Some("serializable"));
+    assert_eq!(setting(&catalog, "ana", "work_mem"), None, "changes no answer");
+    client.batch_execute("ALTER ROLE postgres SET bytea_output = 'escape'").await.unwrap();
+    let catalog = super::catalog(&client).await;
+    assert_eq!(setting(&catalog, "ana", "bytea_output"), None, "it may be that of our own role");
+}
+
+#[tokio::test]
 async fn rule_05_a_restart_begins_a_new_epoch() {
     let (cluster, client) = server().await;
     let before = catalog(&client).await;

@@ -14,7 +14,7 @@ pub(crate) use disk::SmallDisk;
 pub(crate) use line::{Line, Traffic};
 pub(crate) use pair::{Pair, Recipe, send};
 pub(crate) use programs::{PGBENCH, Program, finish, pgbench, psql, python};
-pub(crate) use survivors::Survivors;
+pub(crate) use survivors::{Survivors, must_be_a_loss};
 pub(crate) use workers::{Workers, connect, eventually};
 
 /// Seconds of load: the long form of a test under `make soak`, which sets `CROSSFADE_SOAK`, else the short one.

@@ -99,7 +99,7 @@ async fn survive(url: String, number: u32, deed: Deed, shared: Arc<Shared>) {
 }
 
 /// As a server says it that goes down, comes up, or ends a session; or a socket that ended without a word.
-fn must_be_a_loss(error: &Error) {
+pub(crate) fn must_be_a_loss(error: &Error) {
     let is_loss = match error.code() {
         Some(state) => state.code().starts_with("08") || state.code().starts_with("57P0"),
         None => error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>),
