@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::digest::{Digest, Digester};
 use super::leg::{Leg, Piece, Trouble};
 use super::messages;
-use super::pool::deliver;
 use super::row_description::has_floating_column;
+use super::stop::stop;
 use super::twins::Twins;
 use crate::config::PgUrl;
 use crate::session::{Profile, ReadRequest};
@@ -78,8 +78,8 @@ impl Asker {
         let said = timeout(limit, answer(&mut leg, request, profile)).await;
         let took = begun.elapsed();
         if leg.is_busy() {
-            // Nobody reads what it still says: it is told to stop, and closed.
-            tokio::spawn(deliver(self.url.clone(), messages::cancel(leg.cancel_key())));
+            let url = self.url.clone();
+            tokio::spawn(async move { stop(&url, leg).await });
         } else {
             self.leg = Some(leg);
         }

@@ -28,6 +28,7 @@ mod rules;
 mod service;
 mod statements;
 mod stats;
+mod stop;
 mod switch;
 mod tally;
 #[cfg(test)]

@@ -8,25 +8,20 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::io::AsyncWriteExt;
 use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::leg::Leg;
 use super::messages;
+use super::stop::{cancel, stop};
 use crate::config::{Live, PgUrl};
-use crate::server::{self, OpenError, RawError, Silence};
+use crate::server::RawError;
 use crate::session::Profile;
 
-/// To connect and log in, and to deliver a cancel.
+/// To connect and log in.
 const CONNECT: Duration = Duration::from_secs(5);
-/// What was given up is asked to stop again after it, then after twice as long.
-const FIRST_PATIENCE: Duration = Duration::from_millis(100);
-/// And closed after it, whatever it does.
-const STOPPING: Duration = Duration::from_secs(10);
 /// An idle connection is closed after it, if there are more than [`WARM`].
 const IDLE: Duration = Duration::from_mins(1);
 /// So many are kept open while the ramp is above zero.
@@ -189,23 +184,8 @@ impl Pool {
         }
     }
 
-    /// Cancels what `leg` runs until it has ended: a cancel that comes while the server waits for the next message,
-    /// though that is on its way, is dropped by it.
-    async fn stop(self: Arc<Self>, mut leg: Leg) {
-        let stopped = async {
-            let mut patience = FIRST_PATIENCE;
-            loop {
-                deliver(self.url.clone(), messages::cancel(leg.cancel_key())).await;
-                if timeout(patience, leg.ends()).await.is_ok() {
-                    return;
-                }
-                patience *= 2;
-            }
-        };
-        if timeout(STOPPING, stopped).await.is_err() {
-            tracing::debug!(shadow = %self.url, "a read that was given up does not stop");
-        }
-        drop(leg);
+    async fn stop(self: Arc<Self>, leg: Leg) {
+        stop(&self.url, leg).await;
         self.state.lock().open -= 1;
     }
 }
@@ -298,19 +278,6 @@ async fn look_after(pool: Weak<Pool>, mut changes: watch::Receiver<u64>) {
     }
 }
 
-/// Sends a CancelRequest over a connection of its own.
-pub(super) async fn deliver(url: PgUrl, cancel: Bytes) {
-    if !matches!(timeout(CONNECT, send_alone(&url, &cancel)).await, Ok(Ok(()))) {
-        tracing::debug!(shadow = %url, "a cancel did not reach the shadow");
-    }
-}
-
-async fn send_alone(url: &PgUrl, request: &[u8]) -> Result<(), OpenError> {
-    let mut stream = server::open(url, Silence::Impatient).await?;
-    stream.write_all(request).await?;
-    Ok(stream.shutdown().await?)
-}
-
 /// A connection that is lent. Dropped idle, it goes back; dropped busy, what it runs is cancelled and it is closed.
 #[derive(Debug)]
 pub(super) struct Lease {
@@ -323,7 +290,7 @@ impl Lease {
     /// Asks the shadow to cancel what runs. Nobody waits for it.
     pub(super) fn cancel(&mut self) {
         self.cancelled = Cancelled::Yes;
-        tokio::spawn(deliver(self.pool.url.clone(), messages::cancel(self.cancel_key())));
+        tokio::spawn(cancel(self.pool.url.clone(), messages::cancel(self.cancel_key())));
     }
 }
 
