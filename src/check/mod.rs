@@ -7,6 +7,7 @@
 mod agenda;
 mod checker;
 mod compare;
+mod cost;
 mod diff;
 mod results;
 mod round;

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::checker::CheckError;
 use super::compare::Comparer;
+use super::cost::Cost;
 use super::results::Results;
 use super::sample::describe;
 use super::state::{Checked, Outcome, has_keys, incomparable};
-use super::table::{Finding, Manner, TableCheck};
-use crate::catalog::{Handle, Pair, Pairs, ProbeError, Sides};
+use super::table::{Finding, TableCheck};
+use crate::catalog::{Handle, Pace, Pair, Pairs, ProbeError, Sides};
 use crate::config::Live;
 use crate::effect::{Key, Mark, Reason, Shape, TableId, Touched};
 use crate::mirror::Mirror;
@@ -22,6 +23,8 @@ use crate::server::{Both, Purpose};
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// Connections lost during the check of one table before it is given up.
 const LOSSES: u32 = 3;
+const FIRST_CHUNK: u64 = 5000;
+const LARGEST_CHUNK: u64 = 200_000;
 /// Longest wait for marks of a repair to be answered.
 const HEALING: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(50);
@@ -35,6 +38,7 @@ pub(super) struct Round {
     primary: Arc<Handle>,
     shadow: Arc<Handle>,
     both: Option<Both>,
+    cost: Cost,
 }
 
 impl Round {
@@ -45,7 +49,8 @@ impl Round {
         shadow: Arc<Handle>,
         results: Arc<Results>,
     ) -> Self {
-        Self { live, results, mirror, primary, shadow, both: None }
+        let cost = Cost::new(Arc::clone(&live));
+        Self { live, results, mirror, primary, shadow, both: None, cost }
     }
 
     /// Whether the catalogs of both sides have been read.
@@ -180,11 +185,10 @@ impl Round {
         equal.map_err(|error| error.to_string())
     }
 
-    fn table_check<'a>(&'a self, sides: Sides<'a>, progress: Option<&'a Progress>) -> TableCheck<'a> {
-        let check = &self.live.get().check;
-        let manner = Manner { chunk_time: check.chunk_time, max_rows_per_second: check.max_rows_per_second };
-        let comparer = Comparer { mirror: &self.mirror, sides };
-        TableCheck::new(comparer, manner, progress)
+    fn table_check<'a>(&'a mut self, sides: Sides<'a>, progress: Option<&'a Progress>) -> TableCheck<'a> {
+        let pace = Pace::new(FIRST_CHUNK, LARGEST_CHUNK, self.live.get().check.chunk_time);
+        let comparer = Comparer { mirror: &self.mirror, sides, cost: &mut self.cost, pace };
+        TableCheck::new(comparer, progress)
     }
 
     /// The connections of the last check if they still live, else new ones.

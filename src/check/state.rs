@@ -177,7 +177,7 @@ mod tests {
     fn checked(outcome: Outcome, differing: &[(&str, Kind)]) -> Checked {
         let mut tally = Tally::default();
         for &(key, kind) in differing {
-            tally.confirm(&Differing { key: Key::new([key]), kind });
+            tally.confirm(&Differing { key: Key::new([key]), kind, rows: 1 });
         }
         let (epoch, at) = ("1".into(), UNIX_EPOCH);
         Checked { epoch, at, rows: 9, outcome, tally, repaired: 0, samples: Vec::new() }

@@ -1,12 +1,12 @@
 //! Checking one table: chunk by chunk, down to the rows where sums differ, and again where writes were in the way.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::compare::{Busy, ChunkVerdict, Comparer, RowsVerdict};
 use super::diff::Differing;
 use super::tally::Tally;
 use super::walk::{Walk, buckets, split};
-use crate::catalog::{Bound, Chunk, Pace, ProbeError, Share, Way};
+use crate::catalog::{Bound, Chunk, ProbeError, Share, Way};
 use crate::effect::Key;
 use crate::report::job::Progress;
 
@@ -21,14 +21,8 @@ const KEYS_AT_ONCE: usize = 1000;
 /// Busy chunks kept to be asked again; a table with more is given up for now.
 const BUSY_CHUNKS: usize = 100;
 
-/// How a check is done.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
-    /// Aim of a statement.
-    pub(super) chunk_time: Duration,
-    /// Zero: as fast as it goes.
-    pub(super) max_rows_per_second: u64,
-}
+/// Keys kept to be asked again; with more they are asked at once, and a table with more still is given up for now.
+const RETRIES: usize = 10_000;
 
 /// What a check found.
 #[derive(Debug, Default)]
@@ -41,31 +35,25 @@ pub(super) struct Finding {
 
 /// The check of one table under way.
 pub(super) struct TableCheck<'a> {
-    pub(super) comparer: Comparer<'a>,
-    pub(super) manner: Manner,
-    pub(super) progress: Option<&'a Progress>,
+    comparer: Comparer<'a>,
+    progress: Option<&'a Progress>,
     finding: Finding,
     busy: Vec<(Chunk, Busy)>,
     retry: Vec<Key>,
-    began: Instant,
 }
 
 impl<'a> TableCheck<'a> {
-    pub(super) fn new(comparer: Comparer<'a>, manner: Manner, progress: Option<&'a Progress>) -> Self {
-        let (finding, began) = (Finding::default(), Instant::now());
-        Self { comparer, manner, progress, finding, busy: Vec::new(), retry: Vec::new(), began }
+    pub(super) fn new(comparer: Comparer<'a>, progress: Option<&'a Progress>) -> Self {
+        Self { comparer, progress, finding: Finding::default(), busy: Vec::new(), retry: Vec::new() }
     }
 
     /// Over the whole table.
     pub(super) async fn run(mut self, rows_estimate: u64) -> Result<Finding, ProbeError> {
         let mut walk = Walk::new(Way::of(self.comparer.sides.pair()), rows_estimate);
-        let mut pace = Pace::new(5000, 200_000, self.manner.chunk_time);
         loop {
-            let bound = self.bound(&walk, pace.rows()).await?;
+            let bound = self.bound(&walk).await?;
             let Some(chunk) = walk.next(bound) else { break };
-            let began = Instant::now();
-            let rows = self.chunk(chunk).await?;
-            pace.took(rows, began.elapsed());
+            self.chunk(chunk).await?;
             if self.is_hopeless() {
                 break;
             }
@@ -84,35 +72,31 @@ impl<'a> TableCheck<'a> {
         Ok(keys.into_iter().filter(|key| !unsure.contains(key) && !finding.resolve(key)).collect())
     }
 
-    async fn bound(&self, walk: &Walk, rows: u64) -> Result<Bound, ProbeError> {
+    async fn bound(&self, walk: &Walk) -> Result<Bound, ProbeError> {
+        let Comparer { sides, pace, cost, .. } = &self.comparer;
         match walk {
-            Walk::Ranges(after) => self.comparer.sides.primary.next_bound(after, rows).await,
+            Walk::Ranges(after) => sides.primary.next_bound(after, pace.rows().min(cost.most())).await,
             _ => Ok(None),
         }
     }
 
-    /// Compares a chunk by its sums, and where they differ its parts; gives the rows compared.
-    async fn chunk(&mut self, chunk: Chunk) -> Result<u64, ProbeError> {
-        let mut seen = 0;
+    /// Compares a chunk by its sums, and where they differ its parts.
+    async fn chunk(&mut self, chunk: Chunk) -> Result<(), ProbeError> {
         let mut parts = vec![(chunk, 0)];
         while let Some((part, depth)) = parts.pop() {
             match self.comparer.chunk(&part).await? {
-                ChunkVerdict::Match { rows } => {
-                    seen += rows;
-                    self.compared(rows).await;
-                }
+                ChunkVerdict::Match { rows } => self.compared(rows),
                 ChunkVerdict::Busy(why) => self.busy.push((part, why)),
                 ChunkVerdict::Unequal { primary, shadow } => {
                     let cut = self.cut(&part, primary, shadow, depth).await?;
                     if cut.is_empty() && self.list(part).await? {
-                        seen += primary;
-                        self.compared(primary).await;
+                        self.compared(primary);
                     }
                     parts.extend(cut.into_iter().map(|part| (part, depth + 1)));
                 }
             }
         }
-        Ok(seen)
+        Ok(())
     }
 
     /// Parts of a chunk that has too many rows to list; none if it is to be listed as it is.
@@ -145,6 +129,9 @@ impl<'a> TableCheck<'a> {
             }
             RowsVerdict::Listed { confirmed, retry } => {
                 self.listed(&confirmed, retry);
+                if self.retry.len() > RETRIES {
+                    self.retry().await?;
+                }
                 Ok(true)
             }
         }
@@ -160,7 +147,7 @@ impl<'a> TableCheck<'a> {
     /// Whether to try for longer would only keep the other tables waiting.
     fn is_hopeless(&self) -> bool {
         let behind = self.busy.iter().filter(|(_, why)| *why == Busy::Behind).count();
-        behind > 1 || self.busy.len() > BUSY_CHUNKS
+        behind > 1 || self.busy.len() > BUSY_CHUNKS || self.retry.len() > RETRIES
     }
 
     /// What was busy, a few times more, each time after a longer pause.
@@ -175,10 +162,16 @@ impl<'a> TableCheck<'a> {
             for (chunk, _) in std::mem::take(&mut self.busy) {
                 self.chunk(chunk).await?;
             }
-            let keys = std::mem::take(&mut self.retry);
-            for batch in keys.chunks(KEYS_AT_ONCE) {
-                self.probe(batch).await?;
-            }
+            self.retry().await?;
+        }
+        Ok(())
+    }
+
+    /// Keys that were being written, once more.
+    async fn retry(&mut self) -> Result<(), ProbeError> {
+        let keys = std::mem::take(&mut self.retry);
+        for batch in keys.chunks(KEYS_AT_ONCE) {
+            self.probe(batch).await?;
         }
         Ok(())
     }
@@ -203,36 +196,10 @@ impl<'a> TableCheck<'a> {
         }
     }
 
-    /// Counts, and rests as `max_rows_per_second` asks.
-    async fn compared(&mut self, rows: u64) {
+    fn compared(&mut self, rows: u64) {
         self.finding.rows += rows;
         if let Some(progress) = self.progress {
             progress.add_rows(&self.comparer.sides.pair().name, rows);
         }
-        let rest = rest(self.finding.rows, self.began.elapsed(), self.manner.max_rows_per_second);
-        if !rest.is_zero() {
-            tokio::time::sleep(rest).await;
-        }
-    }
-}
-
-/// How long to pause so that `rows` since `elapsed` ago are no more than `limit` a second.
-fn rest(rows: u64, elapsed: Duration, limit: u64) -> Duration {
-    if limit == 0 {
-        return Duration::ZERO;
-    }
-    Duration::from_secs_f64(rows as f64 / limit as f64).saturating_sub(elapsed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_throttle_rests_only_when_it_is_ahead() {
-        let second = Duration::from_secs(1);
-        assert_eq!(rest(1000, second, 0), Duration::ZERO);
-        assert_eq!(rest(1000, second, 500), second);
-        assert_eq!(rest(1000, second, 2000), Duration::ZERO);
     }
 }

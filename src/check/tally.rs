@@ -27,7 +27,7 @@ impl Tally {
         } else if keyed && self.keys.len() < KEYS {
             self.keys.insert(found.key.clone(), found.kind);
         }
-        *self.count(found.kind) += 1;
+        *self.count(found.kind) += found.rows;
     }
 
     /// The row of `key` is the same on both sides now. False if it was not known to differ.
@@ -53,9 +53,10 @@ impl Tally {
             let kinds = [(Kind::Missing, self.missing), (Kind::Extra, self.extra), (Kind::Different, self.different)];
             let of = |(kind, count): (Kind, u64)| std::iter::repeat_n(kind, usize::try_from(count).unwrap_or(most));
             let kinds = kinds.into_iter().flat_map(of).take(most);
-            return kinds.map(|kind| Differing { key: Key::new([]), kind }).collect();
+            return kinds.map(|kind| Differing { key: Key::new([]), kind, rows: 1 }).collect();
         }
-        let mut keyed: Vec<_> = self.keys.iter().map(|(key, &kind)| Differing { key: key.clone(), kind }).collect();
+        let mut keyed: Vec<_> =
+            self.keys.iter().map(|(key, &kind)| Differing { key: key.clone(), kind, rows: 1 }).collect();
         keyed.sort_unstable();
         keyed.truncate(most);
         keyed
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     fn of(key: &str, kind: Kind) -> Differing {
-        Differing { key: Key::new([key]), kind }
+        Differing { key: Key::new([key]), kind, rows: 1 }
     }
 
     #[test]
@@ -102,12 +103,13 @@ mod tests {
     #[test]
     fn rows_without_key_count_each() {
         let mut tally = Tally::default();
-        let row = Differing { key: Key::new([]), kind: Kind::Missing };
+        let row = Differing { key: Key::new([]), kind: Kind::Missing, rows: 1 };
         tally.confirm(&row);
         tally.confirm(&row);
-        assert_eq!(tally.missing, 2);
+        tally.confirm(&Differing { rows: 10_000_000, ..row.clone() });
+        assert_eq!(tally.missing, 10_000_002);
         assert_eq!(tally.all_keys(), None);
-        assert_eq!(tally.examples(9), [row.clone(), row.clone()]);
+        assert_eq!(tally.examples(2), [row.clone(), row.clone()]);
         assert_eq!(tally.examples(1), [row]);
     }
 }

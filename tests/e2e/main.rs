@@ -6,6 +6,7 @@ mod backfill;
 mod bulk;
 mod cancel;
 mod check;
+mod check_cost;
 mod demo;
 mod drivers;
 mod endings;
