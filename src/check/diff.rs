@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::catalog::RowHash;
 use crate::effect::Key;
 use crate::report::DifferenceKind;
@@ -18,7 +20,7 @@ pub(super) struct Differing {
 }
 
 /// [`DifferenceKind`], ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Kind {
     Missing,
     Extra,

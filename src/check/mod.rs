@@ -9,6 +9,7 @@ mod checker;
 mod compare;
 mod cost;
 mod diff;
+mod memory;
 mod results;
 mod round;
 mod sample;

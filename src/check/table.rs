@@ -1,14 +1,17 @@
 //! Checking one table: chunk by chunk, down to the rows where sums differ, and again where writes were in the way.
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
 
 use super::compare::{Busy, ChunkVerdict, Comparer, RowsVerdict};
 use super::diff::Differing;
+use super::results::Watch;
 use super::tally::Tally;
 use super::walk::{Walk, buckets, split};
 use crate::catalog::{Bound, Chunk, ProbeError, Share, Way};
 use crate::effect::Key;
-use crate::report::job::Progress;
+use crate::report::Chunks;
 
 /// Rows listed at once; larger chunks are cut first.
 const LISTED: u64 = 10_000;
@@ -24,32 +27,65 @@ const BUSY_CHUNKS: usize = 100;
 /// Keys kept to be asked again; with more they are asked at once, and a table with more still is given up for now.
 const RETRIES: usize = 10_000;
 
+/// How often it is told where a check stands.
+const KEEP: Duration = Duration::from_secs(1);
+
 /// What a check found.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Finding {
+    /// When its first chunk was compared.
+    pub(super) since: SystemTime,
+    pub(super) took: Duration,
     pub(super) rows: u64,
+    pub(super) chunks: Chunks,
     pub(super) tally: Tally,
     /// What could not be compared, for people; `None`: everything was.
     pub(super) unfinished: Option<String>,
 }
 
+impl Default for Finding {
+    fn default() -> Self {
+        let (took, chunks, tally) = (Duration::ZERO, Chunks::default(), Tally::default());
+        Self { since: SystemTime::now(), took, rows: 0, chunks, tally, unfinished: None }
+    }
+}
+
+/// Where a check stands: all that it takes to go on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Stand {
+    pub(super) walk: Walk,
+    pub(super) finding: Finding,
+    retry: Vec<Key>,
+}
+
+impl Stand {
+    pub(super) fn beginning(walk: Walk) -> Self {
+        Self { walk, finding: Finding::default(), retry: Vec::new() }
+    }
+}
+
 /// The check of one table under way.
 pub(super) struct TableCheck<'a> {
     comparer: Comparer<'a>,
-    progress: Option<&'a Progress>,
+    watch: Option<Watch<'a>>,
     finding: Finding,
     busy: Vec<(Chunk, Busy)>,
     retry: Vec<Key>,
 }
 
 impl<'a> TableCheck<'a> {
-    pub(super) fn new(comparer: Comparer<'a>, progress: Option<&'a Progress>) -> Self {
-        Self { comparer, progress, finding: Finding::default(), busy: Vec::new(), retry: Vec::new() }
+    pub(super) fn new(comparer: Comparer<'a>, watch: Option<Watch<'a>>) -> Self {
+        Self { comparer, watch, finding: Finding::default(), busy: Vec::new(), retry: Vec::new() }
     }
 
-    /// Over the whole table.
-    pub(super) async fn run(mut self, rows_estimate: u64) -> Result<Finding, ProbeError> {
-        let mut walk = Walk::new(Way::of(self.comparer.sides.pair()), rows_estimate);
+    /// Over the whole table, or what `stand` leaves of it; `keep` is told now and then how far it is.
+    pub(super) async fn run(mut self, stand: Stand, mut keep: impl FnMut(Stand)) -> Result<Finding, ProbeError> {
+        let Stand { mut walk, finding, retry } = stand;
+        if let Some(watch) = &self.watch {
+            watch.resumed(finding.rows, finding.took);
+        }
+        let (before, began, mut kept) = (finding.took, Instant::now(), Instant::now());
+        (self.finding, self.retry) = (finding, retry);
         loop {
             let bound = self.bound(&walk).await?;
             let Some(chunk) = walk.next(bound) else { break };
@@ -57,8 +93,15 @@ impl<'a> TableCheck<'a> {
             if self.is_hopeless() {
                 break;
             }
+            self.finding.took = before + began.elapsed();
+            if self.busy.is_empty() && kept.elapsed() >= KEEP {
+                keep(Stand { walk: walk.clone(), finding: self.finding.clone(), retry: self.retry.clone() });
+                kept = Instant::now();
+            }
         }
         self.again().await?;
+        self.finding.took = before + began.elapsed();
+        self.finding.chunks.busy = self.busy.len() as u64;
         self.finding.unfinished = self.left();
         Ok(self.finding)
     }
@@ -85,7 +128,10 @@ impl<'a> TableCheck<'a> {
         let mut parts = vec![(chunk, 0)];
         while let Some((part, depth)) = parts.pop() {
             match self.comparer.chunk(&part).await? {
-                ChunkVerdict::Match { rows } => self.compared(rows),
+                ChunkVerdict::Match { rows } => {
+                    self.finding.chunks.matched += 1;
+                    self.compared(rows);
+                }
                 ChunkVerdict::Busy(why) => self.busy.push((part, why)),
                 ChunkVerdict::Unequal { primary, shadow } => {
                     let cut = self.cut(&part, primary, shadow, depth).await?;
@@ -128,6 +174,8 @@ impl<'a> TableCheck<'a> {
                 Ok(false)
             }
             RowsVerdict::Listed { confirmed, retry } => {
+                let Chunks { matched, confirmed: differing, .. } = &mut self.finding.chunks;
+                *if confirmed.is_empty() { matched } else { differing } += 1;
                 self.listed(&confirmed, retry);
                 if self.retry.len() > RETRIES {
                     self.retry().await?;
@@ -198,8 +246,8 @@ impl<'a> TableCheck<'a> {
 
     fn compared(&mut self, rows: u64) {
         self.finding.rows += rows;
-        if let Some(progress) = self.progress {
-            progress.add_rows(&self.comparer.sides.pair().name, rows);
+        if let Some(watch) = &self.watch {
+            watch.compared(rows);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::diff::{Differing, Kind};
 use crate::effect::Key;
 
@@ -9,11 +11,12 @@ use crate::effect::Key;
 const KEYS: usize = 10_000;
 
 /// What the last check confirmed, less what has been repaired since.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Tally {
     pub(super) missing: u64,
     pub(super) extra: u64,
     pub(super) different: u64,
+    #[serde(with = "pairs")]
     keys: HashMap<Key, Kind>,
 }
 
@@ -71,6 +74,23 @@ impl Tally {
     }
 }
 
+/// JSON has no maps by key.
+mod pairs {
+    use std::collections::HashMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Key, Kind};
+
+    pub(super) fn serialize<S: Serializer>(keys: &HashMap<Key, Kind>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(keys)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashMap<Key, Kind>, D::Error> {
+        Ok(Vec::<(Key, Kind)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +108,17 @@ mod tests {
         assert!(tally.resolve(&Key::new(["1"])));
         assert!(!tally.resolve(&Key::new(["1"])));
         assert_eq!(tally.total(), 0);
+    }
+
+    #[test]
+    fn what_was_kept_is_read_back_the_same() {
+        let mut tally = Tally::default();
+        tally.confirm(&of("1", Kind::Missing));
+        tally.confirm(&of("2", Kind::Different));
+        let mut read: Tally = serde_json::from_str(&serde_json::to_string(&tally).unwrap()).unwrap();
+        assert_eq!(read.examples(9), tally.examples(9));
+        assert!(read.resolve(&Key::new(["2"])));
+        assert_eq!((read.missing, read.different), (1, 0));
     }
 
     #[test]

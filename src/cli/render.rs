@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::columns::{Align, columns};
 use crate::config::ReloadOutcome;
 use crate::report::{
-    CheckState, Difference, DifferenceKind, GuardState, MirrorStatus, ReadsStatus, Report, ServerState, ServerStatus,
-    Status, TableReport, TableStatus, Verdict, Way,
+    CheckState, Difference, DifferenceKind, GuardState, MirrorStatus, ReadsStatus, Report, RoundReport, ServerState,
+    ServerStatus, Status, TableReport, TableStatus, Verdict, Way,
 };
 
 /// `crossfade status`
@@ -86,6 +86,9 @@ fn reads_lines(reads: &ReadsStatus) -> Vec<String> {
     lines
 }
 
+/// Rounds shown.
+const ROUNDS: usize = 10;
+
 /// `crossfade report`
 pub(super) fn report(report: &Report) -> String {
     let mut text = format!("verdict: {}  ({})\n", verdict(report.verdict), report.generated_at);
@@ -95,12 +98,18 @@ pub(super) fn report(report: &Report) -> String {
         text.push('\n');
         text.push_str(&tables(&report.tables));
     }
+    for table in &report.tables {
+        text.push_str(&notes(table));
+    }
     let samples: Vec<_> = report.tables.iter().flat_map(|t| t.samples.iter().map(|s| (t.table.as_str(), s))).collect();
     if !samples.is_empty() {
         text.push_str("\ndifferences (some of them, where there are many):\n");
         for (table, sample) in samples {
             text.push_str(&difference(table, sample));
         }
+    }
+    if !report.history.is_empty() {
+        let _ = write!(text, "\n{}", rounds(&report.history[..report.history.len().min(ROUNDS)]));
     }
     if report.reads.compared > 0 {
         let reads = &report.reads;
@@ -132,6 +141,7 @@ fn tables(tables: &[TableReport]) -> String {
         ("TABLE", Align::Left),
         ("STATUS", Align::Left),
         ("ROWS", Align::Right),
+        ("COVERED", Align::Right),
         ("MISSING", Align::Right),
         ("EXTRA", Align::Right),
         ("DIFFERENT", Align::Right),
@@ -144,6 +154,7 @@ fn tables(tables: &[TableReport]) -> String {
             table.table.clone(),
             table_status(table.status).to_owned(),
             table.rows_checked.to_string(),
+            format!("{} %", table.coverage_percent),
             table.missing.to_string(),
             table.extra.to_string(),
             table.different.to_string(),
@@ -153,6 +164,55 @@ fn tables(tables: &[TableReport]) -> String {
         ]
     };
     columns(header, &tables.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What does not fit into a row: a check that runs, chunks that nothing could be said of, columns left out.
+fn notes(table: &TableReport) -> String {
+    let mut text = String::new();
+    let name = &table.table;
+    if let Some(left) = table.left_s {
+        let _ = writeln!(text, "{name} is being compared: {:.0} rows/s, {} left", table.rows_per_s, span(left));
+    }
+    let chunks = &table.chunks;
+    if chunks.busy + chunks.unverifiable > 0 {
+        let _ = writeln!(
+            text,
+            "{name}, chunks: {} match, {} differ, {} were busy, {} could not be compared",
+            chunks.matched, chunks.confirmed, chunks.busy, chunks.unverifiable
+        );
+    }
+    for skipped in &table.skipped_columns {
+        let _ = writeln!(text, "{name}: column {} is not compared: {}", skipped.column, skipped.reason);
+    }
+    text
+}
+
+fn rounds(history: &[RoundReport]) -> String {
+    let header = [
+        ("ROUND", Align::Right),
+        ("ENDED AT", Align::Left),
+        ("VERDICT", Align::Left),
+        ("TABLES", Align::Right),
+        ("CONSISTENT", Align::Right),
+        ("ROWS", Align::Right),
+        ("MISSING", Align::Right),
+        ("EXTRA", Align::Right),
+        ("DIFFERENT", Align::Right),
+    ];
+    let row = |round: &RoundReport| {
+        [
+            round.round.to_string(),
+            round.ended_at.clone(),
+            verdict(round.verdict).to_owned(),
+            round.tables.to_string(),
+            round.consistent.to_string(),
+            round.rows_checked.to_string(),
+            round.missing.to_string(),
+            round.extra.to_string(),
+            round.different.to_string(),
+        ]
+    };
+    columns(header, &history.iter().map(row).collect::<Vec<_>>())
 }
 
 fn difference(table: &str, difference: &Difference) -> String {

@@ -110,7 +110,9 @@ impl Control for Operator {
                 }
             }
             let generated_at = rfc3339(SystemTime::now());
-            Ok(Report::new(generated_at, tables, ReadsReport::default(), self.mirror_report()))
+            let mut report = Report::new(generated_at, tables, ReadsReport::default(), self.mirror_report());
+            report.history = self.checker.history();
+            Ok(report)
         })
     }
 
