@@ -5,6 +5,7 @@
 
 mod epoch;
 mod follow;
+mod once;
 mod operator;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::sql;
 use crate::telemetry::Metrics;
 
 use follow::{Follower, Health, Side};
+pub use once::{OnceError, check_once};
 use operator::Operator;
 
 /// Scripts that are remembered.

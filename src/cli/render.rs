@@ -89,8 +89,8 @@ fn reads_lines(reads: &ReadsStatus) -> Vec<String> {
 /// Rounds shown.
 const ROUNDS: usize = 10;
 
-/// `crossfade report`
-pub(super) fn report(report: &Report) -> String {
+/// `crossfade check --once`: the tables alone.
+pub(super) fn comparison(report: &Report) -> String {
     let mut text = format!("verdict: {}  ({})\n", verdict(report.verdict), report.generated_at);
     if report.tables.is_empty() {
         text.push_str("\nno tables\n");
@@ -108,6 +108,12 @@ pub(super) fn report(report: &Report) -> String {
             text.push_str(&difference(table, sample));
         }
     }
+    text
+}
+
+/// `crossfade report`
+pub(super) fn report(report: &Report) -> String {
+    let mut text = comparison(report);
     if !report.history.is_empty() {
         let _ = write!(text, "\n{}", rounds(&report.history[..report.history.len().min(ROUNDS)]));
     }

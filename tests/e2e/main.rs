@@ -8,6 +8,7 @@ mod cancel;
 mod check;
 mod check_cost;
 mod check_lanes;
+mod check_once;
 mod demo;
 mod drivers;
 mod endings;
