@@ -5,6 +5,7 @@
 
 mod epoch;
 mod follow;
+mod once;
 mod operator;
 mod schema;
 
@@ -30,6 +31,7 @@ use crate::sql;
 use crate::telemetry::Metrics;
 
 use follow::{Follower, Health, Side};
+pub use once::{OnceError, check_once};
 use operator::Operator;
 use schema::Schemas;
 

@@ -62,6 +62,13 @@ pub(super) struct Loading {
     pub(super) announced: bool,
 }
 
+/// A catalog that was loaded once, and is not followed.
+impl From<Catalog> for Handle {
+    fn from(catalog: Catalog) -> Self {
+        Self { catalog: ArcSwap::from_pointee(catalog), ..Self::default() }
+    }
+}
+
 impl Handle {
     /// The catalog last loaded; empty, generation 0, before the first.
     pub fn get(&self) -> arc_swap::Guard<Arc<Catalog>> {

@@ -21,6 +21,7 @@ mod relations;
 mod share;
 mod snapshot;
 mod table;
+mod throttle;
 mod types;
 
 pub use chunk::{Bound, Chunk, Seed, hash_row, hash_sums, key_after, key_texts, predicate, record_text};
@@ -36,6 +37,7 @@ pub use probe::{ProbeError, RowHash, ShareSums, Side, Sides, Sums, Way, key};
 pub use share::{Share, share_number, whole_text};
 pub use snapshot::{Catalog, Resolved, Volatility};
 pub use table::{Canonical, ColumnFacts, Extent, KeyKind, Table};
+pub use throttle::Throttle;
 
 #[cfg(test)]
 mod tests;

@@ -65,13 +65,15 @@ pub struct ShareSums {
     pub bytes: u64,
 }
 
-/// A row by its key and hash.
+/// A row by its key and hash; without key, all rows that are alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowHash {
     /// Which; no parts in a table without key.
     pub key: Key,
     /// Of the compared columns.
     pub hash: (i64, i64),
+    /// How many: one where there is a key.
+    pub rows: u64,
 }
 
 /// How the rows of a pair are told apart on both sides.
@@ -176,12 +178,14 @@ impl Side<'_> {
         rows.iter().map(read).collect()
     }
 
-    /// Key and hash of each row of a chunk.
+    /// Key and hash of each row of a chunk. Rows without key that are alike come as one: there may be millions of them.
     pub async fn row_hashes(&self, chunk: &Chunk) -> Result<(Snapshot, Vec<RowHash>), ProbeError> {
         let shape = self.shape();
-        let keys = if shape.key.is_empty() { String::new() } else { format!(", {}", key_texts(shape)) };
+        let keyless = shape.key.is_empty();
+        let (rest, group) =
+            if keyless { ("pg_catalog.count(*)".to_owned(), " GROUP BY 1, 2") } else { (key_texts(shape), "") };
         let inner = format!(
-            "SELECT {}, {}{keys} FROM {} AS t WHERE {}",
+            "SELECT {}, {}, {rest} FROM {} AS t WHERE {}{group}",
             hash_row(self.pair, Seed::First),
             hash_row(self.pair, Seed::Second),
             self.source(),
@@ -189,7 +193,8 @@ impl Side<'_> {
         );
         let (snapshot, rows) = self.snapshot_rows(&inner).await?;
         let read = |row: &SimpleQueryRow| {
-            Ok(RowHash { key: key(row, 3, shape.key.len())?, hash: (number(row, 1)?, number(row, 2)?) })
+            let rows = if keyless { number(row, 3)? } else { 1 };
+            Ok(RowHash { key: key(row, 3, shape.key.len())?, hash: (number(row, 1)?, number(row, 2)?), rows })
         };
         Ok((snapshot, rows.iter().map(read).collect::<Result<_, ProbeError>>()?))
     }

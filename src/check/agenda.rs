@@ -1,20 +1,54 @@
-//! When the next round is due, and which tables are asked again before it. Pure: time is passed in.
+//! Which table is compared next, of three lanes: what came to no end, what was written since its last match, and the
+//! sweep over everything. Pure: time is passed in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// So long after a write its table is due.
+const SOON: Duration = Duration::from_secs(5);
+/// A table rests so many times what its check took, so that hot tables are not compared all the time.
+const REST: u32 = 9;
 
-/// What is due.
+/// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Due {
-    /// Nothing yet.
-    Nothing,
-    /// All tables.
+pub(super) enum Step {
+    /// A sweep is due: see [`Agenda::begin_round`].
     Round,
-    /// These, whose last check came to no end.
-    Tables(Vec<String>),
+    /// This table.
+    Check(String, Lane),
+}
+
+/// Why a table is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Its last check came to no end.
+    Again,
+    /// It was written, or read back.
+    Dirty,
+    /// Its turn.
+    Sweep,
+}
+
+/// A table as it stands now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Transactions that wrote to it.
+    pub(super) writes: u64,
+    /// To be read back, in part or whole.
+    pub(super) suspect: bool,
+}
+
+/// A check that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended {
+    pub(super) at: Instant,
+    pub(super) took: Duration,
+    /// As they were when it began.
+    pub(super) writes: u64,
+    /// Or it is worth asking again.
+    pub(super) complete: bool,
 }
 
 /// Of the checker.
@@ -22,7 +56,15 @@ pub(super) enum Due {
 pub(super) struct Agenda {
     /// When the last round began.
     round: Option<Instant>,
+    /// What is left of it.
+    sweep: VecDeque<String>,
+    /// It has not been told yet that nothing is left.
+    sweeping: bool,
     again: BTreeMap<String, Again>,
+    past: BTreeMap<String, Past>,
+    dirty: BTreeMap<String, Dirty>,
+    /// Of the last step: the sweep gets every second one.
+    last: Option<Lane>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,32 +73,118 @@ struct Again {
     tries: u32,
 }
 
+/// Of a table that was compared.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    writes: u64,
+    rests_until: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Dirty {
+    since: Instant,
+    how: How,
+}
+
+/// In the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum How {
+    /// It was suspect, and has been read back.
+    Healed,
+    Written,
+    /// It is to be read back first.
+    Suspect,
+}
+
 impl Agenda {
-    /// With `interval` zero there are no rounds. What is given counts as begun.
-    pub(super) fn due(&mut self, now: Instant, interval: Duration) -> Due {
-        if !interval.is_zero() && self.round.is_none_or(|last| now >= last + interval) {
-            self.round = Some(now);
-            return Due::Round;
+    /// Every table that can be compared, as it stands. What is not among them is forgotten.
+    pub(super) fn look(&mut self, now: Instant, tables: &BTreeMap<String, Standing>) {
+        self.sweep.retain(|table| tables.contains_key(table));
+        self.again.retain(|table, _| tables.contains_key(table));
+        self.past.retain(|table, _| tables.contains_key(table));
+        self.dirty.retain(|table, _| tables.contains_key(table));
+        for (table, standing) in tables {
+            // What was never compared is the sweep's.
+            let Some(past) = self.past.get(table) else { continue };
+            let known = self.dirty.get(table).map(|dirty| dirty.how);
+            let how = match known {
+                _ if standing.suspect => How::Suspect,
+                Some(How::Suspect | How::Healed) => How::Healed,
+                Some(How::Written) => How::Written,
+                None if standing.writes != past.writes => How::Written,
+                None => continue,
+            };
+            self.dirty.entry(table.clone()).or_insert(Dirty { since: now, how }).how = how;
         }
-        let due = self.again.iter().filter(|(_, again)| again.at <= now);
-        let tables: Vec<String> = due.map(|(table, _)| table.clone()).collect();
-        if tables.is_empty() { Due::Nothing } else { Due::Tables(tables) }
     }
 
-    /// The check of `table` came to an end, or not: then it is asked again, each time later.
-    pub(super) fn checked(&mut self, table: &str, now: Instant, complete: bool) {
+    /// With `interval` zero only what came to no end is asked again.
+    pub(super) fn next(&mut self, now: Instant, interval: Duration) -> Option<Step> {
+        if !interval.is_zero() && self.sweep.is_empty() && self.round.is_none_or(|last| now >= last + interval) {
+            return Some(Step::Round);
+        }
+        let again = self.again.iter().filter(|(_, again)| again.at <= now).min_by_key(|(_, again)| again.at);
+        let again = again.map(|(table, _)| (table.clone(), Lane::Again));
+        let dirty = || self.most_dirty(now).filter(|_| !interval.is_zero()).map(|table| (table, Lane::Dirty));
+        let urgent = again.or_else(dirty);
+        let waits = !interval.is_zero() && !self.sweep.is_empty();
+        let (table, lane) = match urgent {
+            Some(urgent) if !waits || self.last == Some(Lane::Sweep) => urgent,
+            _ if waits => (self.sweep.pop_front()?, Lane::Sweep),
+            _ => return None,
+        };
+        self.last = Some(lane);
+        Some(Step::Check(table, lane))
+    }
+
+    /// A sweep over these begins.
+    pub(super) fn begin_round(&mut self, now: Instant, tables: Vec<String>) {
+        self.round = Some(now);
+        self.sweep = tables.into();
+        self.sweeping = true;
+    }
+
+    /// One that was begun before a restart goes on; `checked` had been compared by then.
+    pub(super) fn resume(&mut self, began: Instant, left: Vec<String>, checked: impl Iterator<Item = String>) {
+        self.begin_round(began, left);
+        self.sweeping = !self.sweep.is_empty();
+        self.past = checked.map(|table| (table, Past { writes: 0, rests_until: began })).collect();
+    }
+
+    /// Whether a round is over; said once.
+    pub(super) fn round_ended(&mut self) -> bool {
+        self.sweep.is_empty() && std::mem::take(&mut self.sweeping)
+    }
+
+    /// What is left of the round.
+    pub(super) fn left(&self) -> impl Iterator<Item = &String> {
+        self.sweep.iter()
+    }
+
+    /// The check of `table` ended. If it came to no end it is asked again, each time later.
+    pub(super) fn checked(&mut self, table: &str, ended: Ended) {
+        let Ended { at, took, writes, complete } = ended;
+        let rest = took.saturating_mul(REST).max(SOON);
+        self.past.insert(table.to_owned(), Past { writes, rests_until: at + rest });
+        self.dirty.remove(table);
         if complete {
             self.again.remove(table);
+            self.sweep.retain(|left| left != table);
             return;
         }
         let tries = self.again.get(table).map_or(0, |again| again.tries);
         let wait = FIRST_WAIT.saturating_mul(1 << tries.min(16)).min(LONGEST_WAIT);
-        self.again.insert(table.to_owned(), Again { at: now + wait, tries: tries + 1 });
+        self.again.insert(table.to_owned(), Again { at: at + wait, tries: tries + 1 });
     }
 
-    /// `table` is no more.
-    pub(super) fn forget(&mut self, table: &str) {
-        self.again.remove(table);
+    fn most_dirty(&self, now: Instant) -> Option<String> {
+        let is_due = |(table, dirty): &(&String, &Dirty)| {
+            let soon = if dirty.how == How::Written { SOON } else { Duration::ZERO };
+            let rests = self.past.get(*table).is_some_and(|past| now < past.rests_until);
+            dirty.how != How::Suspect && now >= dirty.since + soon && !rests
+        };
+        let due = self.dirty.iter().filter(is_due);
+        due.min_by_key(|(_, dirty)| (dirty.how, dirty.since)).map(|(table, _)| table.clone())
     }
 }
 
@@ -65,29 +193,115 @@ mod tests {
     use super::*;
 
     const MINUTE: Duration = Duration::from_mins(1);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn check(table: &str, lane: Lane) -> Option<Step> {
+        Some(Step::Check(table.to_owned(), lane))
+    }
+
+    fn ended(at: Instant) -> Ended {
+        Ended { at, took: SECOND, writes: 0, complete: true }
+    }
+
+    fn standing(tables: &[(&str, u64, bool)]) -> BTreeMap<String, Standing> {
+        let standing = |&(table, writes, suspect): &(&str, u64, bool)| (table.to_owned(), Standing { writes, suspect });
+        tables.iter().map(standing).collect()
+    }
+
+    /// `tables` were compared in a round that is over.
+    fn after_a_round(now: Instant, tables: &[&str]) -> Agenda {
+        let mut agenda = Agenda::default();
+        agenda.begin_round(now, Vec::new());
+        for table in tables {
+            agenda.checked(table, ended(now));
+        }
+        agenda
+    }
 
     #[test]
     fn the_first_round_comes_at_once_and_the_next_after_the_interval() {
         let (mut agenda, now) = (Agenda::default(), Instant::now());
-        assert_eq!(agenda.due(now, MINUTE), Due::Round);
-        assert_eq!(agenda.due(now + MINUTE / 2, MINUTE), Due::Nothing);
-        assert_eq!(agenda.due(now + MINUTE, MINUTE), Due::Round);
-        assert_eq!(Agenda::default().due(now, Duration::ZERO), Due::Nothing);
+        assert_eq!(agenda.next(now, MINUTE), Some(Step::Round));
+        agenda.begin_round(now, vec!["a".into(), "b".into()]);
+        assert_eq!(agenda.next(now, Duration::ZERO), None);
+        assert_eq!(agenda.next(now, MINUTE), check("a", Lane::Sweep));
+        assert!(!agenda.round_ended());
+        assert_eq!(agenda.next(now + 2 * MINUTE, MINUTE), check("b", Lane::Sweep), "no round begins within a round");
+        assert!(agenda.round_ended() && !agenda.round_ended());
+        assert_eq!(agenda.next(now + MINUTE / 2, MINUTE), None);
+        assert_eq!(agenda.next(now + MINUTE, MINUTE), Some(Step::Round));
+        assert_eq!(Agenda::default().next(now, Duration::ZERO), None);
     }
 
     #[test]
     fn a_table_that_came_to_no_end_is_asked_again_later_each_time_until_it_does() {
         let (mut agenda, now) = (Agenda::default(), Instant::now());
-        agenda.checked("t", now, false);
-        assert_eq!(agenda.due(now, Duration::ZERO), Due::Nothing);
-        assert_eq!(agenda.due(now + FIRST_WAIT, Duration::ZERO), Due::Tables(vec!["t".into()]));
-        agenda.checked("t", now, false);
-        assert_eq!(agenda.due(now + FIRST_WAIT, Duration::ZERO), Due::Nothing);
+        let busy = Ended { complete: false, ..ended(now) };
+        agenda.checked("t", busy);
+        assert_eq!(agenda.next(now, Duration::ZERO), None);
+        assert_eq!(agenda.next(now + FIRST_WAIT, Duration::ZERO), check("t", Lane::Again));
+        agenda.checked("t", busy);
+        assert_eq!(agenda.next(now + FIRST_WAIT, Duration::ZERO), None);
         for _ in 0..40 {
-            agenda.checked("t", now, false);
+            agenda.checked("t", busy);
         }
-        assert_eq!(agenda.due(now + LONGEST_WAIT, Duration::ZERO), Due::Tables(vec!["t".into()]));
-        agenda.checked("t", now, true);
-        assert_eq!(agenda.due(now + LONGEST_WAIT, Duration::ZERO), Due::Nothing);
+        assert_eq!(agenda.next(now + LONGEST_WAIT, Duration::ZERO), check("t", Lane::Again));
+        agenda.checked("t", ended(now));
+        assert_eq!(agenda.next(now + LONGEST_WAIT, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn what_was_written_since_its_last_check_is_due_soon_and_what_was_read_back_before_it() {
+        let now = Instant::now();
+        let mut agenda = after_a_round(now, &["a", "b", "c", "quiet"]);
+        let later = now + MINUTE / 2;
+        agenda.look(later, &standing(&[("a", 1, false), ("b", 2, true), ("c", 0, true), ("quiet", 0, false)]));
+        assert_eq!(agenda.next(later, MINUTE), None);
+        let then = later + SOON;
+        agenda.look(then, &standing(&[("a", 3, false), ("b", 2, false), ("c", 0, true), ("quiet", 0, false)]));
+        assert_eq!(agenda.next(then, MINUTE), check("b", Lane::Dirty));
+        agenda.checked("b", Ended { writes: 2, ..ended(then) });
+        assert_eq!(agenda.next(then, MINUTE), check("a", Lane::Dirty));
+        agenda.checked("a", Ended { writes: 3, ..ended(then) });
+        assert_eq!(agenda.next(then, MINUTE), None, "c is to be read back first");
+        agenda.look(then, &standing(&[("a", 3, false), ("b", 2, false), ("quiet", 0, false)]));
+        assert_eq!(agenda.next(then + SOON, MINUTE), None, "a table that is gone is forgotten");
+    }
+
+    #[test]
+    fn a_hot_table_rests_in_proportion_to_what_its_check_took() {
+        let now = Instant::now();
+        let mut agenda = after_a_round(now, &["t"]);
+        agenda.look(now, &standing(&[("t", 1, false)]));
+        assert_eq!(agenda.next(now + SECOND * (REST - 1), MINUTE), None);
+        assert_eq!(agenda.next(now + SECOND * REST, MINUTE), check("t", Lane::Dirty));
+        assert_eq!(agenda.next(now + SECOND * REST, Duration::ZERO), None, "only on request");
+    }
+
+    #[test]
+    fn neither_the_sweep_nor_the_dirty_lane_starves_the_other() {
+        let now = Instant::now();
+        let mut agenda = after_a_round(now, &["d", "e"]);
+        let then = now + MINUTE;
+        agenda.look(then - SOON, &standing(&[("d", 1, false), ("e", 1, false), ("s", 0, false), ("u", 0, false)]));
+        agenda.begin_round(then, vec!["s".into(), "u".into()]);
+        let lanes: Vec<_> = (0..4)
+            .map(|_| {
+                let Some(Step::Check(table, lane)) = agenda.next(then, MINUTE) else { panic!() };
+                agenda.checked(&table, Ended { writes: 1, ..ended(then) });
+                lane
+            })
+            .collect();
+        assert_eq!(lanes, [Lane::Sweep, Lane::Dirty, Lane::Sweep, Lane::Dirty]);
+    }
+
+    #[test]
+    fn a_round_goes_on_after_a_restart() {
+        let (mut agenda, now) = (Agenda::default(), Instant::now());
+        agenda.resume(now, vec!["b".into()], ["a".to_owned()].into_iter());
+        assert_eq!(agenda.next(now, MINUTE), check("b", Lane::Sweep));
+        assert_eq!(agenda.next(now, MINUTE), None);
+        agenda.look(now, &standing(&[("a", 1, false), ("b", 0, false)]));
+        assert_eq!(agenda.next(now + SOON, MINUTE), check("a", Lane::Dirty));
     }
 }

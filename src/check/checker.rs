@@ -1,25 +1,31 @@
 //! The checker's task: rounds by the clock, and what it is asked for in between.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::agenda::{Agenda, Due};
+use super::agenda::{Agenda, Ended, Lane, Standing, Step};
+use super::memory::Rounds;
 use super::results::Results;
 use super::round::Round;
+use super::state::definition;
 use crate::catalog::{Handle, Pair};
 use crate::config::{Live, Repair};
 use crate::effect::TableId;
 use crate::mirror::Mirror;
 use crate::report::job::Progress;
-use crate::report::{CheckStatus, TableReport};
+use crate::report::{CheckStatus, RoundReport, TableReport};
 
 /// How often it is looked whether something is due; `check.interval` may change at any time.
 const TICK: Duration = Duration::from_millis(200);
+/// How often it is looked which tables there are, and which were written.
+const LOOK: Duration = Duration::from_secs(1);
+/// What is known is kept again when so many times of what that took have passed.
+const KEEPING: u32 = 20;
 const REQUESTS: usize = 16;
 /// Whoever asks right after the start, or while the shadow comes back, is not refused at once.
 const UNTIL_READY: Duration = Duration::from_secs(10);
@@ -85,7 +91,7 @@ impl Checker {
         let results = Arc::new(Results::new(mirror.clone(), Arc::clone(&primary), Arc::clone(&shadow)));
         let (requests, incoming) = mpsc::channel(REQUESTS);
         let round = Round::new(live, mirror, primary, shadow, Arc::clone(&results));
-        let task = tokio::spawn(Driver { round, agenda: Agenda::default(), incoming }.run());
+        let task = tokio::spawn(Driver::new(round, incoming).run());
         Self { results, requests, task }
     }
 
@@ -119,6 +125,11 @@ impl Checker {
         self.results.tables(values, troubles)
     }
 
+    /// See [`Results::history`].
+    pub fn history(&self) -> Vec<RoundReport> {
+        self.results.history()
+    }
+
     /// Stops it.
     pub async fn stop(self) {
         self.task.abort();
@@ -139,9 +150,31 @@ struct Driver {
     round: Round,
     agenda: Agenda,
     incoming: mpsc::Receiver<Request>,
+    stage: Stage,
+    /// When the round under way began.
+    began: SystemTime,
+    /// As of the last look.
+    pairs: BTreeMap<String, Pair>,
+    standings: BTreeMap<String, Standing>,
+    looked: Option<Instant>,
+    /// When what is known may be kept again.
+    keep_from: Instant,
+}
+
+/// Whether what was known before the start has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Fresh,
+    Restored,
 }
 
 impl Driver {
+    fn new(round: Round, incoming: mpsc::Receiver<Request>) -> Self {
+        let (agenda, stage, began) = (Agenda::default(), Stage::Fresh, SystemTime::now());
+        let (pairs, standings) = (BTreeMap::new(), BTreeMap::new());
+        Self { round, agenda, incoming, stage, began, pairs, standings, looked: None, keep_from: Instant::now() }
+    }
+
     async fn run(mut self) {
         loop {
             tokio::select! {
@@ -158,31 +191,89 @@ impl Driver {
         if !self.round.is_ready() {
             return;
         }
-        let interval = self.round.live.get().check.interval;
-        let pairs = match self.agenda.due(Instant::now(), interval) {
-            Due::Nothing => return,
-            Due::Round => {
-                self.round.results.next_round();
-                self.round.pairs()
-            }
-            Due::Tables(names) => {
-                let pairs = self.round.pairs();
-                for gone in names.iter().filter(|name| !pairs.iter().any(|pair| pair.name == **name)) {
-                    self.agenda.forget(gone);
-                }
-                pairs.into_iter().filter(|pair| names.contains(&pair.name)).collect()
-            }
-        };
-        self.round.results.running(true);
-        for pair in pairs {
+        self.restore();
+        loop {
             // Nobody waits for a whole round.
             while let Ok(request) = self.incoming.try_recv() {
                 self.answer(request).await;
-                self.round.results.running(true);
             }
-            self.check(&pair, None).await;
+            self.look();
+            self.end_round();
+            let interval = self.round.live.get().check.interval;
+            match self.agenda.next(Instant::now(), interval) {
+                None => return,
+                Some(Step::Round) => self.begin_round(),
+                Some(Step::Check(table, lane)) => self.step(&table, lane).await,
+            }
         }
+    }
+
+    /// Goes on where the last run of crossfade was, if primary and shadow are still the same.
+    fn restore(&mut self) {
+        if self.stage == Stage::Restored {
+            return;
+        }
+        self.stage = Stage::Restored;
+        let Round { memory, results, live, .. } = &self.round;
+        results.restore_history(memory.history());
+        if !live.get().mirror.enabled {
+            // What is written now is not captured: it may differ by the next start.
+            memory.forget();
+            return;
+        }
+        let Some(Rounds { round, began, left, mut tables }) = memory.rounds(&self.round.lives()) else { return };
+        let pairs = self.round.pairs();
+        let is_same =
+            |name: &str, checked: u32| pairs.iter().any(|pair| pair.name == name && definition(pair) == checked);
+        tables.retain(|name, checked| is_same(name, checked.definition));
+        self.began = began;
+        let ago = SystemTime::now().duration_since(began).unwrap_or_default();
+        let now = Instant::now();
+        self.agenda.resume(now.checked_sub(ago).unwrap_or(now), left, tables.keys().cloned());
+        results.restore(round, tables);
+    }
+
+    fn begin_round(&mut self) {
+        self.began = SystemTime::now();
+        self.round.results.next_round();
+        self.agenda.begin_round(Instant::now(), self.standings.keys().cloned().collect());
+        self.keep();
+    }
+
+    async fn step(&mut self, table: &str, lane: Lane) {
+        let Some(pair) = self.pairs.get(table).cloned() else { return };
+        self.round.results.running(true);
+        self.check(&pair, Some(lane), None).await;
         self.round.results.running(false);
+        if Instant::now() >= self.keep_from {
+            self.keep();
+        }
+    }
+
+    /// If nothing is left of it.
+    fn end_round(&mut self) {
+        if self.agenda.round_ended() {
+            self.round.memory.keep_history(&self.round.results.round_ended(self.began));
+            self.keep();
+        }
+    }
+
+    fn keep(&mut self) {
+        let begun = Instant::now();
+        let Round { memory, results, .. } = &self.round;
+        let left = self.agenda.left().cloned().collect();
+        let rounds = Rounds { round: results.round(), began: self.began, left, tables: results.known() };
+        memory.keep_rounds(&self.round.lives(), &rounds);
+        self.keep_from = Instant::now() + begun.elapsed() * KEEPING;
+    }
+
+    fn look(&mut self) {
+        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+            self.pairs = self.round.pairs().into_iter().map(|pair| (pair.name.clone(), pair)).collect();
+            self.standings = self.round.standings(self.pairs.values());
+            self.agenda.look(Instant::now(), &self.standings);
+            self.looked = Some(Instant::now());
+        }
     }
 
     async fn answer(&mut self, request: Request) {
@@ -198,13 +289,14 @@ impl Driver {
 
     async fn perform(&mut self, task: Task, names: Option<Vec<String>>, progress: &Progress) -> Result<(), CheckError> {
         self.wait_until_ready().await?;
+        self.restore();
         let pairs = choose(self.round.pairs(), names)?;
         for pair in &pairs {
             progress.begin_table(&pair.name, pair.primary.as_ref().map_or(0, |table| table.rows_estimate));
         }
         for pair in &pairs {
             match task {
-                Task::Check => self.check(pair, Some(progress)).await,
+                Task::Check => self.check(pair, None, Some(progress)).await,
                 Task::Repair => self.round.repair(pair, Some(progress)).await?,
             }
         }
@@ -220,9 +312,13 @@ impl Driver {
         tokio::time::timeout(UNTIL_READY, ready).await.map_err(|_| CheckError::NotReady)
     }
 
-    async fn check(&mut self, pair: &Pair, progress: Option<&Progress>) {
-        let complete = self.round.check(pair, progress).await;
-        self.agenda.checked(&pair.name, Instant::now(), complete);
+    async fn check(&mut self, pair: &Pair, lane: Option<Lane>, progress: Option<&Progress>) {
+        // As they were at the last look, so before it began: what came since makes it dirty.
+        let writes = self.standings.get(&pair.name).map_or(0, |standing| standing.writes);
+        let began = Instant::now();
+        let complete = self.round.check(pair, lane, progress).await;
+        let at = Instant::now();
+        self.agenda.checked(&pair.name, Ended { at, took: at - began, writes, complete });
         if self.round.live.get().check.repair == Repair::All
             && let Err(error) = self.round.repair(pair, None).await
         {

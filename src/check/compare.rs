@@ -4,10 +4,11 @@
 //! had been applied when the shadow was asked. Keys for which that cannot be said are asked again.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::cost::Cost;
 use super::diff::{Differing, differences};
-use crate::catalog::{Chunk, ProbeError, Sides};
+use crate::catalog::{Chunk, Pace, ProbeError, Sides};
 use crate::effect::{Key, TableId};
 use crate::mirror::Mirror;
 
@@ -56,17 +57,27 @@ pub(super) enum RowsVerdict {
 pub(super) struct Comparer<'a> {
     pub(super) mirror: &'a Mirror,
     pub(super) sides: Sides<'a>,
+    pub(super) cost: &'a mut Cost,
+    /// How many rows a chunk should have.
+    pub(super) pace: Pace,
 }
 
 impl Comparer<'_> {
     /// Compares sums. Equal ones need no look at what is newer: 64 bits say that the shadow's rows, once everything
     /// the snapshot saw was applied, are those of the snapshot.
-    pub(super) async fn chunk(&self, chunk: &Chunk) -> Result<ChunkVerdict, ProbeError> {
+    pub(super) async fn chunk(&mut self, chunk: &Chunk) -> Result<ChunkVerdict, ProbeError> {
+        self.rest().await?;
+        let began = Instant::now();
         let (_, ours) = self.sides.primary.sums(chunk).await?;
+        let took = began.elapsed();
+        self.cost.read(ours.rows, began);
         if !self.catch_up().await {
             return Ok(ChunkVerdict::Busy(Busy::Behind));
         }
+        let began = Instant::now();
         let (_, theirs) = self.sides.shadow.sums(chunk).await?;
+        // Neither side's snapshot should be held for longer.
+        self.pace.took(ours.rows, took.max(began.elapsed()));
         if ours == theirs {
             return Ok(ChunkVerdict::Match { rows: ours.rows });
         }
@@ -74,9 +85,12 @@ impl Comparer<'_> {
     }
 
     /// Compares row by row and confirms what can be confirmed.
-    pub(super) async fn rows(&self, chunk: &Chunk) -> Result<RowsVerdict, ProbeError> {
+    pub(super) async fn rows(&mut self, chunk: &Chunk) -> Result<RowsVerdict, ProbeError> {
+        self.rest().await?;
+        let began = Instant::now();
         let window = self.mirror.open_window(self.table());
         let (snapshot, ours) = self.sides.primary.row_hashes(chunk).await?;
+        self.cost.read(ours.iter().map(|row| row.rows).sum(), began);
         if !self.catch_up().await {
             return Ok(RowsVerdict::Busy(Busy::Behind));
         }
@@ -92,6 +106,10 @@ impl Comparer<'_> {
         let (retry, confirmed): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|row| newer.contains(&row.key) || marked.contains(&row.key));
         Ok(RowsVerdict::Listed { confirmed, retry: retry.into_iter().map(|row| row.key).collect() })
+    }
+
+    async fn rest(&mut self) -> Result<(), ProbeError> {
+        self.cost.rest(&self.sides.primary, self.mirror.lag()).await
     }
 
     /// Waits until all that a snapshot taken before the call saw is on the shadow; false if that takes too long.

@@ -7,7 +7,9 @@
 mod agenda;
 mod checker;
 mod compare;
+mod cost;
 mod diff;
+mod memory;
 mod results;
 mod round;
 mod sample;

@@ -1,17 +1,22 @@
 //! What the checks said so far: for the report, and for reads that ask whether a table is verified.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::state::{Checked, Circumstances, report};
+use super::state::{Checked, Circumstances, Running, report};
 use crate::catalog::{Handle, Pair, Pairs};
 use crate::effect::{Reason, TableId};
 use crate::mirror::Mirror;
-use crate::report::{CheckState, CheckStatus, TableReport, Verdict};
+use crate::report::job::Progress;
+use crate::report::{CheckState, CheckStatus, RoundReport, TableReport, Verdict, rfc3339};
+
+/// Rounds remembered.
+const ROUNDS: usize = 100;
 
 /// Shared by the checker and all who ask.
 #[derive(Debug)]
@@ -24,6 +29,50 @@ pub struct Results {
     verified: ArcSwap<Verified>,
     running: AtomicBool,
     round: AtomicU64,
+    /// Oldest first.
+    history: Mutex<VecDeque<RoundReport>>,
+    under_way: Mutex<Option<UnderWay>>,
+}
+
+/// The table that is being compared.
+#[derive(Debug)]
+struct UnderWay {
+    table: String,
+    rows: u64,
+    began: Instant,
+}
+
+/// Tells how far the check of a table is: the report while it lives, and the job by which it was asked for.
+#[derive(Debug)]
+pub(super) struct Watch<'a> {
+    results: &'a Results,
+    table: &'a str,
+    progress: Option<&'a Progress>,
+}
+
+impl Watch<'_> {
+    /// The check goes on where it was: so many rows were compared in the time that it took so far.
+    pub(super) fn resumed(&self, rows: u64, took: Duration) {
+        if let Some(under_way) = &mut *self.results.under_way.lock() {
+            under_way.began = under_way.began.checked_sub(took).unwrap_or(under_way.began);
+        }
+        self.compared(rows);
+    }
+
+    pub(super) fn compared(&self, rows: u64) {
+        if let Some(under_way) = &mut *self.results.under_way.lock() {
+            under_way.rows += rows;
+        }
+        if let Some(progress) = self.progress {
+            progress.add_rows(self.table, rows);
+        }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        *self.results.under_way.lock() = None;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +91,8 @@ impl Results {
             verified: ArcSwap::default(),
             running: AtomicBool::new(false),
             round: AtomicU64::new(0),
+            history: Mutex::default(),
+            under_way: Mutex::default(),
         }
     }
 
@@ -68,6 +119,11 @@ impl Results {
         let loaded = primary.generation > 0 && shadow.generation > 0;
         let pairs = if loaded { Pairs::new(&primary, &shadow) } else { Pairs::new(&primary, &primary) };
         let suspects = self.suspects(troubles);
+        let under_way = self.under_way.lock();
+        let running = |name: &str| {
+            let UnderWay { rows, began, .. } = under_way.as_ref().filter(|under_way| under_way.table == name)?;
+            Some(Running { rows: *rows, took: began.elapsed() })
+        };
         let tables = self.tables.lock();
         let show = |pair: &Pair| {
             let id = pair.primary.as_ref().map(|table| table.shape.table);
@@ -76,6 +132,7 @@ impl Results {
                 epoch: &primary.epoch,
                 suspect: suspect.map(|suspect| suspect.why.as_str()),
                 suspect_keys: suspect.map_or(0, |suspect| suspect.keys),
+                running: running(&pair.name),
             };
             report(pair, tables.get(&pair.name), now, values)
         };
@@ -106,8 +163,60 @@ impl Results {
         self.running.store(running, Ordering::Release);
     }
 
+    /// The check of `table` begins.
+    pub(super) fn watch<'a>(&'a self, table: &'a str, progress: Option<&'a Progress>) -> Watch<'a> {
+        *self.under_way.lock() = Some(UnderWay { table: table.to_owned(), rows: 0, began: Instant::now() });
+        Watch { results: self, table, progress }
+    }
+
+    pub(super) fn round(&self) -> u64 {
+        self.round.load(Ordering::Acquire)
+    }
+
     pub(super) fn next_round(&self) {
         self.round.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A round over all tables, begun at `began`, has ended. Gives all that are remembered, oldest first.
+    pub(super) fn round_ended(&self, began: SystemTime) -> Vec<RoundReport> {
+        let times = [rfc3339(began), rfc3339(SystemTime::now())];
+        let round = RoundReport::new(self.round(), times, &self.tables(false, &HashMap::new()));
+        let mut history = self.history.lock();
+        history.push_back(round);
+        let many = history.len().saturating_sub(ROUNDS);
+        history.drain(..many);
+        history.iter().cloned().collect()
+    }
+
+    /// The last rounds over all tables, newest first.
+    pub fn history(&self) -> Vec<RoundReport> {
+        self.history.lock().iter().rev().cloned().collect()
+    }
+
+    /// Rounds of earlier runs, oldest first.
+    pub(super) fn restore_history(&self, history: Vec<RoundReport>) {
+        let last = history.last().map_or(0, |round| round.round);
+        self.round.fetch_max(last, Ordering::AcqRel);
+        *self.history.lock() = history.into();
+    }
+
+    /// What was found before a restart, in this round.
+    pub(super) fn restore(&self, round: u64, tables: BTreeMap<String, Checked>) {
+        self.round.fetch_max(round, Ordering::AcqRel);
+        let mut known = self.tables.lock();
+        for (name, checked) in tables {
+            known.entry(name).or_insert(checked);
+        }
+        drop(known);
+        self.publish();
+    }
+
+    /// All that is known in this epoch, to be kept.
+    pub(super) fn known(&self) -> BTreeMap<String, Checked> {
+        let epoch = &self.primary.get().epoch;
+        let tables = self.tables.lock();
+        let known = tables.iter().filter(|(_, checked)| checked.epoch == *epoch);
+        known.map(|(name, checked)| (name.clone(), checked.clone().without_values())).collect()
     }
 
     fn publish(&self) {

@@ -1,27 +1,33 @@
 //! Checking and repairing one pair of tables, whatever the servers do meanwhile: every table ends with a word.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::agenda::{Lane, Standing};
 use super::checker::CheckError;
 use super::compare::Comparer;
+use super::cost::Cost;
+use super::memory::{Lives, Memory, UnderWay};
 use super::results::Results;
 use super::sample::describe;
-use super::state::{Checked, Outcome, has_keys, incomparable};
-use super::table::{Finding, Manner, TableCheck};
-use crate::catalog::{Handle, Pair, Pairs, ProbeError, Sides};
+use super::state::{Checked, Outcome, definition, has_keys, incomparable};
+use super::table::{Finding, Stand, TableCheck};
+use super::walk::Walk;
+use crate::catalog::{Handle, Pace, Pair, Pairs, ProbeError, Sides, Way};
 use crate::config::Live;
 use crate::effect::{Key, Mark, Reason, Shape, TableId, Touched};
 use crate::mirror::Mirror;
-use crate::report::Difference;
 use crate::report::job::Progress;
+use crate::report::{Chunks, Difference};
 use crate::server::{Both, Purpose};
 
 /// Of each statement of a check.
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// Connections lost during the check of one table before it is given up.
 const LOSSES: u32 = 3;
+const FIRST_CHUNK: u64 = 5000;
+const LARGEST_CHUNK: u64 = 200_000;
 /// Longest wait for marks of a repair to be answered.
 const HEALING: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(50);
@@ -35,6 +41,8 @@ pub(super) struct Round {
     primary: Arc<Handle>,
     shadow: Arc<Handle>,
     both: Option<Both>,
+    cost: Cost,
+    pub(super) memory: Memory,
 }
 
 impl Round {
@@ -45,7 +53,9 @@ impl Round {
         shadow: Arc<Handle>,
         results: Arc<Results>,
     ) -> Self {
-        Self { live, results, mirror, primary, shadow, both: None }
+        let cost = Cost::new(Arc::clone(&live));
+        let memory = Memory::new(live.get().mirror.journal.clone());
+        Self { live, results, mirror, primary, shadow, both: None, cost, memory }
     }
 
     /// Whether the catalogs of both sides have been read.
@@ -57,26 +67,65 @@ impl Round {
         Pairs::new(&self.primary.get(), &self.shadow.get()).all
     }
 
-    /// Checks one table and records what it found; false if it came to no end and is worth asking again.
-    pub(super) async fn check(&mut self, pair: &Pair, progress: Option<&Progress>) -> bool {
+    /// Of primary and shadow as they are now.
+    pub(super) fn lives(&self) -> Lives {
+        [&self.primary, &self.shadow].map(|side| side.get().epoch.clone())
+    }
+
+    /// Those of `pairs` that can be compared, as they stand.
+    pub(super) fn standings<'a>(&self, pairs: impl Iterator<Item = &'a Pair>) -> BTreeMap<String, Standing> {
+        let tables: HashMap<TableId, String> =
+            pairs.filter_map(|pair| Some((comparable(pair)?.table, pair.name.clone()))).collect();
+        let writes = self.writes(&tables);
+        let standing = |(table, name): (&TableId, &String)| {
+            let writes = writes.get(name).copied().unwrap_or_default();
+            (name.clone(), Standing { writes, suspect: self.mirror.is_suspect(*table) })
+        };
+        tables.iter().map(standing).collect()
+    }
+
+    /// Transactions since the start, by the tables that they wrote; those of which that is not known count for each.
+    fn writes(&self, tables: &HashMap<TableId, String>) -> HashMap<String, u64> {
+        let handled = self.mirror.handled(&|table| tables.get(&table).cloned().unwrap_or_default());
+        let unknown: u64 = handled.iter().filter(|way| way.table.is_none()).map(|way| way.transactions).sum();
+        let mut writes: HashMap<String, u64> = tables.values().map(|name| (name.clone(), unknown)).collect();
+        for way in handled {
+            if let Some(count) = way.table.and_then(|table| writes.get_mut(&table)) {
+                *count += way.transactions;
+            }
+        }
+        writes
+    }
+
+    /// Checks one table and records what it found; false if it came to no end and is worth asking again. In the sweep it
+    /// goes on where it stood at a restart.
+    pub(super) async fn check(&mut self, pair: &Pair, lane: Option<Lane>, progress: Option<&Progress>) -> bool {
         if comparable(pair).is_none() {
             return true;
         }
         let epoch = self.primary.get().epoch.clone();
-        let (finding, samples, outcome) = match self.find(pair, progress).await {
+        let (mut finding, samples, outcome) = match self.find(pair, lane, progress).await {
             Ok((finding, samples)) => {
                 let outcome = finding.unfinished.clone().map_or(Outcome::Complete, Outcome::Unfinished);
                 (finding, samples, outcome)
             }
             Err(why) => (Finding::default(), Vec::new(), Outcome::Failed(why)),
         };
+        if lane == Some(Lane::Sweep) {
+            self.memory.ended(&self.lives(), &pair.name);
+        }
+        if matches!(outcome, Outcome::Failed(_)) {
+            finding.chunks = Chunks { unverifiable: 1, ..Chunks::default() };
+        }
         if self.primary.get().epoch != epoch {
             return false;
         }
         let complete = outcome == Outcome::Complete;
-        let Finding { rows, tally, .. } = finding;
-        let at = SystemTime::now();
-        self.results.record(&pair.name, Checked { epoch, at, rows, outcome, tally, repaired: 0, samples });
+        let Finding { since, took, rows, chunks, tally, .. } = finding;
+        let (definition, at) = (definition(pair), SystemTime::now());
+        let checked =
+            Checked { epoch, definition, since, at, took, rows, chunks, outcome, tally, repaired: 0, samples };
+        self.results.record(&pair.name, checked);
         complete
     }
 
@@ -125,7 +174,7 @@ impl Round {
     ) -> Result<(), CheckError> {
         self.mirror.mark(&Mark::Tables { touched: Touched::Tables(vec![table]), reason: Reason::Repair });
         self.healed(pair, |mirror| !is_marked(mirror, table)).await?;
-        self.check(pair, progress).await;
+        self.check(pair, None, progress).await;
         self.results.amend(&pair.name, |checked| {
             checked.repaired = last.repaired + last.tally.total().saturating_sub(checked.tally.total());
         });
@@ -146,16 +195,25 @@ impl Round {
     async fn find(
         &mut self,
         pair: &Pair,
+        lane: Option<Lane>,
         progress: Option<&Progress>,
     ) -> Result<(Finding, Vec<(Key, Difference)>), String> {
-        let rows = pair.primary.as_ref().map_or(0, |table| table.rows_estimate);
+        let (lives, definition) = (self.lives(), definition(pair));
         let samples = self.live.get().check.samples;
         let mut losses = 0;
         loop {
             let both = self.connect().await?;
             let found = async {
                 let sides = || Sides::new(pair, &both.primary, &both.shadow);
-                let finding = self.table_check(sides()?, progress).run(rows).await?;
+                let stand = self.stand(pair, lane, &lives);
+                let (comparer, results, memory) = self.comparer(sides()?);
+                let check = TableCheck::new(comparer, Some(results.watch(&pair.name, progress)));
+                let keep = |stand| {
+                    if lane == Some(Lane::Sweep) {
+                        memory.keep_under_way(&lives, &UnderWay { table: pair.name.clone(), definition, stand });
+                    }
+                };
+                let finding = check.run(stand, keep).await?;
                 let examples = finding.tally.examples(samples);
                 let described = describe(&sides()?, &examples).await?;
                 let keys = examples.into_iter().map(|row| row.key);
@@ -173,18 +231,27 @@ impl Round {
 
     async fn compare_keys(&mut self, pair: &Pair, keys: Vec<Key>) -> Result<Vec<Key>, String> {
         let both = self.connect().await?;
-        let equal =
-            async { self.table_check(Sides::new(pair, &both.primary, &both.shadow)?, None).equal_keys(keys).await }
-                .await;
+        let equal = async {
+            let (comparer, ..) = self.comparer(Sides::new(pair, &both.primary, &both.shadow)?);
+            TableCheck::new(comparer, None).equal_keys(keys).await
+        };
+        let equal = equal.await;
         self.both = Some(both);
         equal.map_err(|error| error.to_string())
     }
 
-    fn table_check<'a>(&'a self, sides: Sides<'a>, progress: Option<&'a Progress>) -> TableCheck<'a> {
-        let check = &self.live.get().check;
-        let manner = Manner { chunk_time: check.chunk_time, max_rows_per_second: check.max_rows_per_second };
-        let comparer = Comparer { mirror: &self.mirror, sides };
-        TableCheck::new(comparer, manner, progress)
+    /// Where the check of a table begins.
+    fn stand(&self, pair: &Pair, lane: Option<Lane>, lives: &Lives) -> Stand {
+        let kept = (lane == Some(Lane::Sweep)).then(|| self.memory.under_way(lives)).flatten();
+        let kept = kept.filter(|kept| kept.table == pair.name && kept.definition == definition(pair));
+        let rows = pair.primary.as_ref().map_or(0, |table| table.rows_estimate);
+        kept.map_or_else(|| Stand::beginning(Walk::new(Way::of(pair), rows)), |kept| kept.stand)
+    }
+
+    fn comparer<'a>(&'a mut self, sides: Sides<'a>) -> (Comparer<'a>, &'a Results, &'a Memory) {
+        let pace = Pace::new(FIRST_CHUNK, LARGEST_CHUNK, self.live.get().check.chunk_time);
+        let comparer = Comparer { mirror: &self.mirror, sides, cost: &mut self.cost, pace };
+        (comparer, &self.results, &self.memory)
     }
 
     /// The connections of the last check if they still live, else new ones.

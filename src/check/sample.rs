@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_difference_names_its_key_in_the_columns_types_and_the_columns_that_differ() {
-        let found = Differing { key: Key::new(["5", "t"]), kind: Kind::Different };
+        let found = Differing { key: Key::new(["5", "t"]), kind: Kind::Different, rows: 1 };
         let described =
             difference(&shape(), &found, Some(row(["1", "2", "3"], "(5,t,a)")), Some(row(["1", "2", "4"], "(5,t,)")));
         assert_eq!(serde_json::to_string(&described.key).unwrap(), r#"{"id":5,"on":true}"#);
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_missing_row_names_no_columns() {
-        let found = Differing { key: Key::new(["5", "f"]), kind: Kind::Missing };
+        let found = Differing { key: Key::new(["5", "f"]), kind: Kind::Missing, rows: 1 };
         let described = difference(&shape(), &found, Some(row(["1", "2", "3"], "(5,f,a)")), None);
         assert!(described.columns.is_empty() && described.shadow.is_none());
     }

@@ -1,14 +1,17 @@
 //! Checking one table: chunk by chunk, down to the rows where sums differ, and again where writes were in the way.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
 
 use super::compare::{Busy, ChunkVerdict, Comparer, RowsVerdict};
 use super::diff::Differing;
+use super::results::Watch;
 use super::tally::Tally;
 use super::walk::{Walk, buckets, split};
-use crate::catalog::{Bound, Chunk, Pace, ProbeError, Share, Way};
+use crate::catalog::{Bound, Chunk, ProbeError, Share, Way};
 use crate::effect::Key;
-use crate::report::job::Progress;
+use crate::report::Chunks;
 
 /// Rows listed at once; larger chunks are cut first.
 const LISTED: u64 = 10_000;
@@ -21,56 +24,84 @@ const KEYS_AT_ONCE: usize = 1000;
 /// Busy chunks kept to be asked again; a table with more is given up for now.
 const BUSY_CHUNKS: usize = 100;
 
-/// How a check is done.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
-    /// Aim of a statement.
-    pub(super) chunk_time: Duration,
-    /// Zero: as fast as it goes.
-    pub(super) max_rows_per_second: u64,
-}
+/// Keys kept to be asked again; with more they are asked at once, and a table with more still is given up for now.
+const RETRIES: usize = 10_000;
+
+/// How often it is told where a check stands.
+const KEEP: Duration = Duration::from_secs(1);
 
 /// What a check found.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Finding {
+    /// When its first chunk was compared.
+    pub(super) since: SystemTime,
+    pub(super) took: Duration,
     pub(super) rows: u64,
+    pub(super) chunks: Chunks,
     pub(super) tally: Tally,
     /// What could not be compared, for people; `None`: everything was.
     pub(super) unfinished: Option<String>,
 }
 
+impl Default for Finding {
+    fn default() -> Self {
+        let (took, chunks, tally) = (Duration::ZERO, Chunks::default(), Tally::default());
+        Self { since: SystemTime::now(), took, rows: 0, chunks, tally, unfinished: None }
+    }
+}
+
+/// Where a check stands: all that it takes to go on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Stand {
+    pub(super) walk: Walk,
+    pub(super) finding: Finding,
+    retry: Vec<Key>,
+}
+
+impl Stand {
+    pub(super) fn beginning(walk: Walk) -> Self {
+        Self { walk, finding: Finding::default(), retry: Vec::new() }
+    }
+}
+
 /// The check of one table under way.
 pub(super) struct TableCheck<'a> {
-    pub(super) comparer: Comparer<'a>,
-    pub(super) manner: Manner,
-    pub(super) progress: Option<&'a Progress>,
+    comparer: Comparer<'a>,
+    watch: Option<Watch<'a>>,
     finding: Finding,
     busy: Vec<(Chunk, Busy)>,
     retry: Vec<Key>,
-    began: Instant,
 }
 
 impl<'a> TableCheck<'a> {
-    pub(super) fn new(comparer: Comparer<'a>, manner: Manner, progress: Option<&'a Progress>) -> Self {
-        let (finding, began) = (Finding::default(), Instant::now());
-        Self { comparer, manner, progress, finding, busy: Vec::new(), retry: Vec::new(), began }
+    pub(super) fn new(comparer: Comparer<'a>, watch: Option<Watch<'a>>) -> Self {
+        Self { comparer, watch, finding: Finding::default(), busy: Vec::new(), retry: Vec::new() }
     }
 
-    /// Over the whole table.
-    pub(super) async fn run(mut self, rows_estimate: u64) -> Result<Finding, ProbeError> {
-        let mut walk = Walk::new(Way::of(self.comparer.sides.pair()), rows_estimate);
-        let mut pace = Pace::new(5000, 200_000, self.manner.chunk_time);
+    /// Over the whole table, or what `stand` leaves of it; `keep` is told now and then how far it is.
+    pub(super) async fn run(mut self, stand: Stand, mut keep: impl FnMut(Stand)) -> Result<Finding, ProbeError> {
+        let Stand { mut walk, finding, retry } = stand;
+        if let Some(watch) = &self.watch {
+            watch.resumed(finding.rows, finding.took);
+        }
+        let (before, began, mut kept) = (finding.took, Instant::now(), Instant::now());
+        (self.finding, self.retry) = (finding, retry);
         loop {
-            let bound = self.bound(&walk, pace.rows()).await?;
+            let bound = self.bound(&walk).await?;
             let Some(chunk) = walk.next(bound) else { break };
-            let began = Instant::now();
-            let rows = self.chunk(chunk).await?;
-            pace.took(rows, began.elapsed());
+            self.chunk(chunk).await?;
             if self.is_hopeless() {
                 break;
             }
+            self.finding.took = before + began.elapsed();
+            if self.busy.is_empty() && kept.elapsed() >= KEEP {
+                keep(Stand { walk: walk.clone(), finding: self.finding.clone(), retry: self.retry.clone() });
+                kept = Instant::now();
+            }
         }
         self.again().await?;
+        self.finding.took = before + began.elapsed();
+        self.finding.chunks.busy = self.busy.len() as u64;
         self.finding.unfinished = self.left();
         Ok(self.finding)
     }
@@ -84,35 +115,34 @@ impl<'a> TableCheck<'a> {
         Ok(keys.into_iter().filter(|key| !unsure.contains(key) && !finding.resolve(key)).collect())
     }
 
-    async fn bound(&self, walk: &Walk, rows: u64) -> Result<Bound, ProbeError> {
+    async fn bound(&self, walk: &Walk) -> Result<Bound, ProbeError> {
+        let Comparer { sides, pace, cost, .. } = &self.comparer;
         match walk {
-            Walk::Ranges(after) => self.comparer.sides.primary.next_bound(after, rows).await,
+            Walk::Ranges(after) => sides.primary.next_bound(after, pace.rows().min(cost.most())).await,
             _ => Ok(None),
         }
     }
 
-    /// Compares a chunk by its sums, and where they differ its parts; gives the rows compared.
-    async fn chunk(&mut self, chunk: Chunk) -> Result<u64, ProbeError> {
-        let mut seen = 0;
+    /// Compares a chunk by its sums, and where they differ its parts.
+    async fn chunk(&mut self, chunk: Chunk) -> Result<(), ProbeError> {
         let mut parts = vec![(chunk, 0)];
         while let Some((part, depth)) = parts.pop() {
             match self.comparer.chunk(&part).await? {
                 ChunkVerdict::Match { rows } => {
-                    seen += rows;
-                    self.compared(rows).await;
+                    self.finding.chunks.matched += 1;
+                    self.compared(rows);
                 }
                 ChunkVerdict::Busy(why) => self.busy.push((part, why)),
                 ChunkVerdict::Unequal { primary, shadow } => {
                     let cut = self.cut(&part, primary, shadow, depth).await?;
                     if cut.is_empty() && self.list(part).await? {
-                        seen += primary;
-                        self.compared(primary).await;
+                        self.compared(primary);
                     }
                     parts.extend(cut.into_iter().map(|part| (part, depth + 1)));
                 }
             }
         }
-        Ok(seen)
+        Ok(())
     }
 
     /// Parts of a chunk that has too many rows to list; none if it is to be listed as it is.
@@ -144,7 +174,12 @@ impl<'a> TableCheck<'a> {
                 Ok(false)
             }
             RowsVerdict::Listed { confirmed, retry } => {
+                let Chunks { matched, confirmed: differing, .. } = &mut self.finding.chunks;
+                *if confirmed.is_empty() { matched } else { differing } += 1;
                 self.listed(&confirmed, retry);
+                if self.retry.len() > RETRIES {
+                    self.retry().await?;
+                }
                 Ok(true)
             }
         }
@@ -160,7 +195,7 @@ impl<'a> TableCheck<'a> {
     /// Whether to try for longer would only keep the other tables waiting.
     fn is_hopeless(&self) -> bool {
         let behind = self.busy.iter().filter(|(_, why)| *why == Busy::Behind).count();
-        behind > 1 || self.busy.len() > BUSY_CHUNKS
+        behind > 1 || self.busy.len() > BUSY_CHUNKS || self.retry.len() > RETRIES
     }
 
     /// What was busy, a few times more, each time after a longer pause.
@@ -175,10 +210,16 @@ impl<'a> TableCheck<'a> {
             for (chunk, _) in std::mem::take(&mut self.busy) {
                 self.chunk(chunk).await?;
             }
-            let keys = std::mem::take(&mut self.retry);
-            for batch in keys.chunks(KEYS_AT_ONCE) {
-                self.probe(batch).await?;
-            }
+            self.retry().await?;
+        }
+        Ok(())
+    }
+
+    /// Keys that were being written, once more.
+    async fn retry(&mut self) -> Result<(), ProbeError> {
+        let keys = std::mem::take(&mut self.retry);
+        for batch in keys.chunks(KEYS_AT_ONCE) {
+            self.probe(batch).await?;
         }
         Ok(())
     }
@@ -203,36 +244,10 @@ impl<'a> TableCheck<'a> {
         }
     }
 
-    /// Counts, and rests as `max_rows_per_second` asks.
-    async fn compared(&mut self, rows: u64) {
+    fn compared(&mut self, rows: u64) {
         self.finding.rows += rows;
-        if let Some(progress) = self.progress {
-            progress.add_rows(&self.comparer.sides.pair().name, rows);
+        if let Some(watch) = &self.watch {
+            watch.compared(rows);
         }
-        let rest = rest(self.finding.rows, self.began.elapsed(), self.manner.max_rows_per_second);
-        if !rest.is_zero() {
-            tokio::time::sleep(rest).await;
-        }
-    }
-}
-
-/// How long to pause so that `rows` since `elapsed` ago are no more than `limit` a second.
-fn rest(rows: u64, elapsed: Duration, limit: u64) -> Duration {
-    if limit == 0 {
-        return Duration::ZERO;
-    }
-    Duration::from_secs_f64(rows as f64 / limit as f64).saturating_sub(elapsed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_throttle_rests_only_when_it_is_ahead() {
-        let second = Duration::from_secs(1);
-        assert_eq!(rest(1000, second, 0), Duration::ZERO);
-        assert_eq!(rest(1000, second, 500), second);
-        assert_eq!(rest(1000, second, 2000), Duration::ZERO);
     }
 }

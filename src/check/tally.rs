@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::diff::{Differing, Kind};
 use crate::effect::Key;
 
@@ -9,11 +11,12 @@ use crate::effect::Key;
 const KEYS: usize = 10_000;
 
 /// What the last check confirmed, less what has been repaired since.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Tally {
     pub(super) missing: u64,
     pub(super) extra: u64,
     pub(super) different: u64,
+    #[serde(with = "pairs")]
     keys: HashMap<Key, Kind>,
 }
 
@@ -27,7 +30,7 @@ impl Tally {
         } else if keyed && self.keys.len() < KEYS {
             self.keys.insert(found.key.clone(), found.kind);
         }
-        *self.count(found.kind) += 1;
+        *self.count(found.kind) += found.rows;
     }
 
     /// The row of `key` is the same on both sides now. False if it was not known to differ.
@@ -53,9 +56,10 @@ impl Tally {
             let kinds = [(Kind::Missing, self.missing), (Kind::Extra, self.extra), (Kind::Different, self.different)];
             let of = |(kind, count): (Kind, u64)| std::iter::repeat_n(kind, usize::try_from(count).unwrap_or(most));
             let kinds = kinds.into_iter().flat_map(of).take(most);
-            return kinds.map(|kind| Differing { key: Key::new([]), kind }).collect();
+            return kinds.map(|kind| Differing { key: Key::new([]), kind, rows: 1 }).collect();
         }
-        let mut keyed: Vec<_> = self.keys.iter().map(|(key, &kind)| Differing { key: key.clone(), kind }).collect();
+        let mut keyed: Vec<_> =
+            self.keys.iter().map(|(key, &kind)| Differing { key: key.clone(), kind, rows: 1 }).collect();
         keyed.sort_unstable();
         keyed.truncate(most);
         keyed
@@ -70,12 +74,29 @@ impl Tally {
     }
 }
 
+/// JSON has no maps by key.
+mod pairs {
+    use std::collections::HashMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Key, Kind};
+
+    pub(super) fn serialize<S: Serializer>(keys: &HashMap<Key, Kind>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(keys)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashMap<Key, Kind>, D::Error> {
+        Ok(Vec::<(Key, Kind)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(key: &str, kind: Kind) -> Differing {
-        Differing { key: Key::new([key]), kind }
+        Differing { key: Key::new([key]), kind, rows: 1 }
     }
 
     #[test]
@@ -87,6 +108,17 @@ mod tests {
         assert!(tally.resolve(&Key::new(["1"])));
         assert!(!tally.resolve(&Key::new(["1"])));
         assert_eq!(tally.total(), 0);
+    }
+
+    #[test]
+    fn what_was_kept_is_read_back_the_same() {
+        let mut tally = Tally::default();
+        tally.confirm(&of("1", Kind::Missing));
+        tally.confirm(&of("2", Kind::Different));
+        let mut read: Tally = serde_json::from_str(&serde_json::to_string(&tally).unwrap()).unwrap();
+        assert_eq!(read.examples(9), tally.examples(9));
+        assert!(read.resolve(&Key::new(["2"])));
+        assert_eq!((read.missing, read.different), (1, 0));
     }
 
     #[test]
@@ -102,12 +134,13 @@ mod tests {
     #[test]
     fn rows_without_key_count_each() {
         let mut tally = Tally::default();
-        let row = Differing { key: Key::new([]), kind: Kind::Missing };
+        let row = Differing { key: Key::new([]), kind: Kind::Missing, rows: 1 };
         tally.confirm(&row);
         tally.confirm(&row);
-        assert_eq!(tally.missing, 2);
+        tally.confirm(&Differing { rows: 10_000_000, ..row.clone() });
+        assert_eq!(tally.missing, 10_000_002);
         assert_eq!(tally.all_keys(), None);
-        assert_eq!(tally.examples(9), [row.clone(), row.clone()]);
+        assert_eq!(tally.examples(2), [row.clone(), row.clone()]);
         assert_eq!(tally.examples(1), [row]);
     }
 }

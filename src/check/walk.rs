@@ -1,12 +1,14 @@
 //! Cutting a table into chunks: every key belongs to exactly one.
 
+use serde::{Deserialize, Serialize};
+
 use crate::catalog::{Bound, Chunk, Way};
 
 /// Rows of a bucket, about.
 const BUCKET: u64 = 10_000;
 
 /// The way through one table; where it stands is all there is to resume from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Walk {
     /// The next range begins behind this key.
     Ranges(Bound),

@@ -66,7 +66,7 @@ pub(super) enum Talk {
         target: Target,
     },
     /// Compare tables now, and report; exit code 1 when they diverged
-    Check(Work),
+    Check(Check),
     /// Fill the shadow from the primary, while the application writes
     Backfill {
         /// First bring the primary's schema to the empty shadow, by `pg_dump` and `psql` where the proxy runs
@@ -92,6 +92,21 @@ pub(super) enum Talk {
         #[command(flatten)]
         target: Target,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Without a running proxy: the two databases must be quiet
+    #[arg(long, conflicts_with_all = ["admin", "token_file"])]
+    pub(super) once: bool,
+    /// The database that is the truth [default: of the configuration file]
+    #[arg(long, value_name = "URL", requires = "once")]
+    pub(super) primary: Option<String>,
+    /// The database to be compared with it [default: of the configuration file]
+    #[arg(long, value_name = "URL", requires = "once")]
+    pub(super) shadow: Option<String>,
+    #[command(flatten)]
+    pub(super) work: Work,
 }
 
 #[derive(Debug, Args)]
@@ -146,6 +161,7 @@ mod tests {
             "ramp",
             "ramp 12.5 --admin 127.0.0.1:1",
             "check public.a public.b",
+            "check --once --primary a --shadow b public.a --json",
             "backfill",
             "backfill public.a --create-schema",
             "repair --token-file t",
@@ -156,6 +172,9 @@ mod tests {
             let words = std::iter::once("crossfade").chain(line.split(' '));
             assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
         }
-        assert!(Arguments::try_parse_from(["crossfade", "cutover"]).is_err());
+        for line in ["cutover", "check --primary a", "check --once --admin 127.0.0.1:1"] {
+            let words = std::iter::once("crossfade").chain(line.split(' '));
+            assert!(Arguments::try_parse_from(words).is_err(), "{line}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod args;
 mod client;
 mod columns;
 mod exit;
+mod once;
 mod open_files;
 mod render;
 mod run;

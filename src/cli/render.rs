@@ -6,8 +6,8 @@ use super::columns::{Align, columns};
 use crate::config::{ReloadOutcome, RuleOf};
 use crate::report::{
     CheckState, Difference, DifferenceKind, GuardState, MirrorStatus, QueryReads, ReadsReport, ReadsStatus, Report,
-    RuleStatus, SchemaDifference, SchemaKind, ServerState, ServerStatus, Status, TableReport, TableStatus, Verdict,
-    Way,
+    RoundReport, RuleStatus, SchemaDifference, SchemaKind, ServerState, ServerStatus, Status, TableReport, TableStatus,
+    Verdict, Way,
 };
 
 /// Kinds of queries in a report for people.
@@ -125,8 +125,11 @@ fn compared_line(compared: u64, mismatched: u64, open: u64, dropped: u64) -> Str
     format!("{compared} compared, {mismatched} with different answers; {open} not comparable, {dropped} given up")
 }
 
-/// `crossfade report`
-pub(super) fn report(report: &Report) -> String {
+/// Rounds shown.
+const ROUNDS: usize = 10;
+
+/// `crossfade check --once`: the tables alone.
+pub(super) fn comparison(report: &Report) -> String {
     let mut text = format!("verdict: {}  ({})\n", verdict(report.verdict), report.generated_at);
     let schema = report.schema.iter().flatten();
     let mut schema = schema.map(definitions).peekable();
@@ -140,12 +143,24 @@ pub(super) fn report(report: &Report) -> String {
         text.push('\n');
         text.push_str(&tables(&report.tables));
     }
+    for table in &report.tables {
+        text.push_str(&notes(table));
+    }
     let samples: Vec<_> = report.tables.iter().flat_map(|t| t.samples.iter().map(|s| (t.table.as_str(), s))).collect();
     if !samples.is_empty() {
         text.push_str("\ndifferences (some of them, where there are many):\n");
         for (table, sample) in samples {
             text.push_str(&difference(table, sample));
         }
+    }
+    text
+}
+
+/// `crossfade report`
+pub(super) fn report(report: &Report) -> String {
+    let mut text = comparison(report);
+    if !report.history.is_empty() {
+        let _ = write!(text, "\n{}", rounds(&report.history[..report.history.len().min(ROUNDS)]));
     }
     if !report.reads.by_query.is_empty() {
         let ReadsReport { compared, mismatched, not_comparable, dropped, by_query, .. } = &report.reads;
@@ -178,6 +193,7 @@ fn tables(tables: &[TableReport]) -> String {
         ("TABLE", Align::Left),
         ("STATUS", Align::Left),
         ("ROWS", Align::Right),
+        ("COVERED", Align::Right),
         ("MISSING", Align::Right),
         ("EXTRA", Align::Right),
         ("DIFFERENT", Align::Right),
@@ -190,6 +206,7 @@ fn tables(tables: &[TableReport]) -> String {
             table.table.clone(),
             table_status(table.status).to_owned(),
             table.rows_checked.to_string(),
+            format!("{} %", table.coverage_percent),
             table.missing.to_string(),
             table.extra.to_string(),
             table.different.to_string(),
@@ -232,6 +249,55 @@ fn queries(queries: &[QueryReads]) -> String {
         let _ = writeln!(text, "and {} more: --json shows all", queries.len() - SHOWN);
     }
     text
+}
+
+/// What does not fit into a row: a check that runs, chunks that nothing could be said of, columns left out.
+fn notes(table: &TableReport) -> String {
+    let mut text = String::new();
+    let name = &table.table;
+    if let Some(left) = table.left_s {
+        let _ = writeln!(text, "{name} is being compared: {:.0} rows/s, {} left", table.rows_per_s, span(left));
+    }
+    let chunks = &table.chunks;
+    if chunks.busy + chunks.unverifiable > 0 {
+        let _ = writeln!(
+            text,
+            "{name}, chunks: {} match, {} differ, {} were busy, {} could not be compared",
+            chunks.matched, chunks.confirmed, chunks.busy, chunks.unverifiable
+        );
+    }
+    for skipped in &table.skipped_columns {
+        let _ = writeln!(text, "{name}: column {} is not compared: {}", skipped.column, skipped.reason);
+    }
+    text
+}
+
+fn rounds(history: &[RoundReport]) -> String {
+    let header = [
+        ("ROUND", Align::Right),
+        ("ENDED AT", Align::Left),
+        ("VERDICT", Align::Left),
+        ("TABLES", Align::Right),
+        ("CONSISTENT", Align::Right),
+        ("ROWS", Align::Right),
+        ("MISSING", Align::Right),
+        ("EXTRA", Align::Right),
+        ("DIFFERENT", Align::Right),
+    ];
+    let row = |round: &RoundReport| {
+        [
+            round.round.to_string(),
+            round.ended_at.clone(),
+            verdict(round.verdict).to_owned(),
+            round.tables.to_string(),
+            round.consistent.to_string(),
+            round.rows_checked.to_string(),
+            round.missing.to_string(),
+            round.extra.to_string(),
+            round.different.to_string(),
+        ]
+    };
+    columns(header, &history.iter().map(row).collect::<Vec<_>>())
 }
 
 fn difference(table: &str, difference: &Difference) -> String {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::args::{Talk, Target};
 use super::client::{Answer, Client, percent_encoded};
 use super::exit::{Exit, Failure};
-use super::{render, work};
+use super::{once, render, work};
 use crate::config::ReloadOutcome;
 use crate::report::job::{JobKind, Schema};
 use crate::report::{Report, Status, Verdict};
@@ -21,7 +21,8 @@ pub(super) async fn talk(command: Talk) -> Result<Exit, Failure> {
         }
         Talk::Report { table, values, target } => report(table.as_deref(), values, &target).await,
         Talk::Ramp { percent, target } => ramp(percent, &target).await,
-        Talk::Check(args) => work::work(JobKind::Check, args, Schema::Present).await,
+        Talk::Check(args) if args.once => once::check(args).await,
+        Talk::Check(args) => work::work(JobKind::Check, args.work, Schema::Present).await,
         Talk::Backfill { create_schema, work: args } => {
             let schema = if create_schema { Schema::Created } else { Schema::Present };
             work::work(JobKind::Backfill, args, schema).await

@@ -16,7 +16,7 @@ use crate::report::job::{Finding, Job, JobKind, JobState, JobTable, Schema, Seve
 use crate::report::{Report, TableReport};
 
 /// Between two looks at the job.
-const LOOK: Duration = Duration::from_millis(250);
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// Between two plain lines where there is no terminal.
 const LINE: Duration = Duration::from_secs(5);
 
@@ -57,7 +57,7 @@ pub(super) async fn work(kind: JobKind, args: Work, schema: Schema) -> Result<Ex
     Ok(Exit::Done)
 }
 
-fn json_line(value: &impl serde::Serialize) -> String {
+pub(super) fn json_line(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default() + "\n"
 }
 
@@ -73,7 +73,8 @@ fn only(report: Report, tables: &[String]) -> Report {
 }
 
 async fn follow(client: &Client, started: &Job) -> Result<Job, Failure> {
-    let mut display = Display::new(started);
+    let head = format!("{} {} has begun; ctrl-c leaves it running", started.kind, started.id);
+    let mut display = Display::new(&head);
     let path = format!("/jobs/{}", started.id);
     loop {
         let job: Job = client.get(&path).await?.parse()?;
@@ -87,14 +88,13 @@ async fn follow(client: &Client, started: &Job) -> Result<Job, Failure> {
 }
 
 /// A bar on a terminal, now and then a line elsewhere; always on stderr.
-enum Display {
+pub(super) enum Display {
     Bar(ProgressBar),
     Lines { last: Instant },
 }
 
 impl Display {
-    fn new(job: &Job) -> Self {
-        let head = format!("{} {} has begun; ctrl-c leaves it running", job.kind, job.id);
+    pub(super) fn new(head: &str) -> Self {
         let _ = writeln!(std::io::stderr(), "{head}");
         if !std::io::stderr().is_terminal() {
             return Self::Lines { last: Instant::now() };
@@ -104,7 +104,7 @@ impl Display {
         Self::Bar(ProgressBar::new(0).with_style(style))
     }
 
-    fn update(&mut self, job: &Job) {
+    pub(super) fn update(&mut self, job: &Job) {
         let (done, estimated) = rows(job);
         match self {
             Self::Bar(bar) => {
@@ -120,7 +120,7 @@ impl Display {
         }
     }
 
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::read::{Counted, Extent, Limit, Lines, Rows, read, read_lines, read_share};
-use super::throttle::Throttle;
-use crate::catalog::{Bound, Chunk, Pace, ProbeError, Share, Sides};
+use crate::catalog::{Bound, Chunk, Pace, ProbeError, Share, Sides, Throttle};
 use crate::effect::{Key, Seq, TableId, line_key, lines};
 use crate::mirror::{Existing, Fill, Mirror, Refresh, Scope, Voided, Window};
 use crate::report::job::Progress;

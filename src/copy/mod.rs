@@ -12,7 +12,6 @@ mod preflight;
 mod read;
 mod schedule;
 mod schema;
-mod throttle;
 mod walk;
 
 pub use healer::{CopyError, Healer};

@@ -133,7 +133,9 @@ mod tests {
     #[test]
     fn changed_missing_and_extra_keys_are_all_unequal() {
         let rows = |rows: &[(&str, i64)]| {
-            rows.iter().map(|&(key, hash)| RowHash { key: Key::new([key]), hash: (hash, 0) }).collect::<Vec<_>>()
+            rows.iter()
+                .map(|&(key, hash)| RowHash { key: Key::new([key]), hash: (hash, 0), rows: 1 })
+                .collect::<Vec<_>>()
         };
         let ours = rows(&[("same", 1), ("changed", 2), ("missing", 3)]);
         let theirs = rows(&[("extra", 4), ("changed", 5), ("same", 1)]);

@@ -109,7 +109,7 @@ fn plain(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{MirrorReport, ReadsReport, TableReport, TableStatus};
+    use crate::report::{Chunks, MirrorReport, ReadsReport, TableReport, TableStatus};
 
     /// Table, kind, key and columns.
     type Fault = (&'static str, DifferenceKind, &'static [(&'static str, i64)], &'static [&'static str]);
@@ -133,6 +133,13 @@ mod tests {
                 primary: None,
                 shadow: None,
             }],
+            coverage_percent: 100.0,
+            verified_since: None,
+            chunks: Chunks::default(),
+            rows_estimated: 1,
+            rows_per_s: 0.0,
+            left_s: None,
+            skipped_columns: Vec::new(),
         });
         Report::new(String::new(), tables.collect(), ReadsReport::default(), MirrorReport::default())
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Key values as PostgreSQL prints them, encoded as one block: for each part its length (u32, little endian) and bytes.
 ///
 /// Two keys are the same row exactly when their texts are equal; a table whose key type does not promise that is
@@ -54,6 +56,20 @@ impl Key {
     }
 }
 
+/// As the list of its parts.
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.parts())
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parts = Vec::<String>::deserialize(deserializer)?;
+        Ok(Self::new(parts.iter().map(String::as_str)))
+    }
+}
+
 impl fmt::Debug for Key {
     /// The number of parts only: key values are the user's data and stay out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,5 +88,7 @@ mod tests {
         assert_ne!(key, Key::new(["a", "b", "c"]));
         assert_eq!(Key::from_bytes(key.as_bytes()), Some(key.clone()));
         assert_eq!(Key::from_bytes(&key.as_bytes()[1..]), None);
+        let json = serde_json::to_string(&key).unwrap();
+        assert_eq!((json.as_str(), serde_json::from_str::<Key>(&json).unwrap()), (r#"["ab","","c"]"#, key));
     }
 }

@@ -113,7 +113,8 @@ impl Control for Operator {
             }
             let generated_at = rfc3339(SystemTime::now());
             let (schema, reads) = (self.schemas.differences(), self.router.reads_report());
-            Ok(Report { schema, ..Report::new(generated_at, tables, reads, self.mirror_report()) })
+            let report = Report::new(generated_at, tables, reads, self.mirror_report());
+            Ok(Report { schema, history: self.checker.history(), ..report })
         })
     }
 

@@ -103,6 +103,95 @@ pub struct TableReport {
     pub suspect_keys: u64,
     /// Some of the differences, at most `check.samples`.
     pub samples: Vec<Difference>,
+    /// Share of the table that its last check compared, or if that came to no end the one that runs; 100 only when it
+    /// came to its end.
+    #[serde(default)]
+    pub coverage_percent: f64,
+    /// When the first chunk of the last check was compared, if that found no difference: no part was verified earlier.
+    #[serde(default)]
+    pub verified_since: Option<String>,
+    /// Of the last check, by what was said of them.
+    #[serde(default)]
+    pub chunks: Chunks,
+    /// As the primary's statistics have it.
+    #[serde(default)]
+    pub rows_estimated: u64,
+    /// Of the check that runs, else of the last.
+    #[serde(default)]
+    pub rows_per_s: f64,
+    /// Seconds that the check that runs will take still.
+    #[serde(default)]
+    pub left_s: Option<f64>,
+    /// Columns that are not compared.
+    #[serde(default)]
+    pub skipped_columns: Vec<SkippedColumn>,
+}
+
+/// Parts of a table by what was said of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunks {
+    /// Equal.
+    #[serde(rename = "match")]
+    pub matched: u64,
+    /// With confirmed differences.
+    pub confirmed: u64,
+    /// Written, or waiting for the shadow, each time they were compared.
+    pub busy: u64,
+    /// A server refused to be asked.
+    pub unverifiable: u64,
+}
+
+/// A column that is not compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedColumn {
+    /// Its name.
+    pub column: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A round over all tables that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoundReport {
+    /// Which.
+    pub round: u64,
+    /// RFC 3339, UTC.
+    pub began_at: String,
+    /// RFC 3339, UTC.
+    pub ended_at: String,
+    /// Over all tables, at its end.
+    pub verdict: Verdict,
+    /// How many.
+    pub tables: u64,
+    /// Of them, those that were consistent.
+    pub consistent: u64,
+    /// Rows compared.
+    pub rows_checked: u64,
+    /// On the primary only.
+    pub missing: u64,
+    /// On the shadow only.
+    pub extra: u64,
+    /// On both, with other values.
+    pub different: u64,
+}
+
+impl RoundReport {
+    /// Of a round that ends with `tables`.
+    pub fn new(round: u64, [began_at, ended_at]: [String; 2], tables: &[TableReport]) -> Self {
+        let sum = |of: fn(&TableReport) -> u64| tables.iter().map(of).sum();
+        Self {
+            round,
+            began_at,
+            ended_at,
+            verdict: Verdict::over(tables),
+            tables: tables.len() as u64,
+            consistent: sum(|table| u64::from(table.status == TableStatus::Consistent)),
+            rows_checked: sum(|table| table.rows_checked),
+            missing: sum(|table| table.missing),
+            extra: sum(|table| table.extra),
+            different: sum(|table| table.different),
+        }
+    }
 }
 
 /// One kind of query that was run on both sides.
@@ -275,6 +364,9 @@ pub struct Report {
     pub reads: ReadsReport,
     /// The mirror.
     pub mirror: MirrorReport,
+    /// The last rounds over all tables, newest first.
+    #[serde(default)]
+    pub history: Vec<RoundReport>,
 }
 
 impl Report {
@@ -282,6 +374,6 @@ impl Report {
     pub fn new(generated_at: String, mut tables: Vec<TableReport>, reads: ReadsReport, mirror: MirrorReport) -> Self {
         tables.sort_by(|a, b| a.table.cmp(&b.table));
         let verdict = Verdict::over(&tables);
-        Self { generated_at, verdict, schema: None, tables, reads, mirror }
+        Self { generated_at, verdict, schema: None, tables, reads, mirror, history: Vec::new() }
     }
 }

@@ -9,8 +9,8 @@ mod status;
 
 pub use clock::rfc3339;
 pub use consistency::{
-    Difference, DifferenceKind, Handled, MirrorReport, Quarantined, QueryReads, ReadsReport, Replayed, Report,
-    SchemaDifference, SchemaKind, TableReport, TableStatus, Verdict, Way,
+    Chunks, Difference, DifferenceKind, Handled, MirrorReport, Quarantined, QueryReads, ReadsReport, Replayed, Report,
+    RoundReport, SchemaDifference, SchemaKind, SkippedColumn, TableReport, TableStatus, Verdict, Way,
 };
 pub use status::{
     CheckState, CheckStatus, GuardState, GuardStatus, MirrorStatus, ReadsStatus, RuleStatus, ServerState, ServerStatus,

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
-use crate::report::{CheckStatus, GuardStatus, Handled, MirrorReport, Quarantined, Replayed, SessionsStatus};
+use crate::report::{
+    CheckStatus, Chunks, GuardStatus, Handled, MirrorReport, Quarantined, ReadsReport, Replayed, SessionsStatus,
+    SkippedColumn,
+};
 
 fn sample() -> Status {
     Status {
@@ -78,6 +81,13 @@ fn table(name: &str, status: TableStatus) -> TableReport {
         repaired: 0,
         suspect_keys: 0,
         samples: Vec::new(),
+        coverage_percent: 100.0,
+        verified_since: None,
+        chunks: Chunks::default(),
+        rows_estimated: 1000,
+        rows_per_s: 0.0,
+        left_s: None,
+        skipped_columns: Vec::new(),
     }
 }
 
@@ -105,6 +115,11 @@ fn a_report_names_every_table_and_shows_differences() {
     let unchecked = TableReport {
         checked_at: None,
         rows_checked: 0,
+        coverage_percent: 12.5,
+        chunks: Chunks { matched: 3, busy: 1, ..Chunks::default() },
+        rows_per_s: 250.0,
+        left_s: Some(70.0),
+        skipped_columns: vec![SkippedColumn { column: "old".into(), reason: "the shadow does not have it".into() }],
         reason: Some("no key".into()),
         ..table("public.log", TableStatus::Unchecked)
     };
@@ -125,21 +140,30 @@ fn a_report_names_every_table_and_shows_differences() {
     let handled = handled.to_vec();
     let settled = MirrorStatus { enabled: true, settled: true, ..MirrorStatus::default() };
     let mirror = MirrorReport { status: settled, quarantine: vec![refused], replayed: vec![replayed], handled };
+    let times = ["2026-01-01T00:00:01Z", "2026-01-01T00:00:05Z"].map(ToOwned::to_owned);
+    let history = vec![RoundReport::new(4, times, &[orders.clone()])];
     let all = Report::new("2026-01-01T00:00:09Z".into(), vec![orders, unchecked], ReadsReport::default(), mirror);
+    let all = Report { history, ..all };
     assert_eq!(
         report(&all),
         "\
 verdict: diverged  (2026-01-01T00:00:09Z)
 
-TABLE          STATUS     ROWS  MISSING  EXTRA  DIFFERENT  REPAIRED  CHECKED AT            WHY
-public.log     unchecked     0        0      0          0         0  never                 no key
-public.orders  diverged   1000        1      0          1         0  2026-01-01T00:00:00Z
+TABLE          STATUS     ROWS  COVERED  MISSING  EXTRA  DIFFERENT  REPAIRED  CHECKED AT            WHY
+public.log     unchecked     0   12.5 %        0      0          0         0  never                 no key
+public.orders  diverged   1000    100 %        1      0          1         0  2026-01-01T00:00:00Z
+public.log is being compared: 250 rows/s, 1 min 10 s left
+public.log, chunks: 3 match, 0 differ, 1 were busy, 0 could not be compared
+public.log: column old is not compared: the shadow does not have it
 
 differences (some of them, where there are many):
   public.orders: the row id = 5 is missing on the shadow
   public.orders: the row id = 7 differs in v, w
     primary v = \"new\"
     shadow  v = NULL
+
+ROUND  ENDED AT              VERDICT   TABLES  CONSISTENT  ROWS  MISSING  EXTRA  DIFFERENT
+    4  2026-01-01T00:00:05Z  diverged       1           0  1000        1      0          1
 
 mirror: settled, 0 pending, lag 0 ms, backlog 0 B
         0 captured = 0 applied + 0 pending + 0 quarantined + 0 skipped

@@ -228,6 +228,13 @@ impl Pair {
         }
     }
 
+    /// The most memory that the proxy has had so far, in bytes.
+    pub(crate) fn high_water(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.proxy.pid())).expect("the proxy runs");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux tells");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number of KiB") * 1024
+    }
+
     /// New connections to the primary are accepted by the kernel, and wait; its sessions go on.
     pub(crate) fn nobody_enters(&self) -> NobodyEnters {
         let postmaster = self.primary.pid().expect("the primary runs");

@@ -1,5 +1,5 @@
-//! How long a copy rests between two chunks, so that neither the primary's clients nor the mirror pay for it. Without
-//! I/O.
+//! How long a copy or a check rests between two chunks, so that neither the primary's clients nor the mirror pay for it.
+//! Without I/O.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// What the last chunks met.
 #[derive(Debug, Default)]
-pub(super) struct Throttle {
+pub struct Throttle {
     quickest: Option<Duration>,
     resting: Duration,
 }
 
 impl Throttle {
     /// The rest before the next chunk: the primary took `answer` for nothing, the mirror is `lag` behind. It doubles
-    /// while there is cause, and ends by itself: a copy always goes on, however slowly.
-    pub(super) fn rest(&mut self, answer: Duration, lag: Duration) -> Duration {
+    /// while there is cause, and ends by itself: the work always goes on, however slowly.
+    pub fn rest(&mut self, answer: Duration, lag: Duration) -> Duration {
         let quickest = self.quickest.map_or(answer, |quickest| quickest.min(answer));
         self.quickest = Some(quickest);
         let slow = answer > (quickest * SLOWER).max(QUICK);

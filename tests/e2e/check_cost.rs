@@ -1,0 +1,61 @@
+//! What a check costs: rows a second as they are set, and memory whatever it finds.
+
+use std::fs;
+use std::time::Instant;
+
+use crossfade::report::job::{Job, JobState};
+use serde_json::json;
+
+use crate::support::{Pair, eventually, psql, seconds};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_reads_no_more_rows_a_second_than_set_and_follows_the_setting() {
+    let schema = "create table t (id int primary key); insert into t select generate_series(1, 10000); analyze t";
+    let settings = "[check]\ninterval = \"0s\"\nmax_rows_per_second = 50\n";
+    let pair = Pair::recipe().schema(schema).settings(settings).start().await;
+    let begun = Instant::now();
+    let job: Job = pair.admin().post("/check", &json!({})).await.unwrap();
+    let path = format!("/jobs/{}", job.id);
+    let look = async || pair.admin().get::<Job>(&path).await.unwrap();
+    eventually("some rows are compared", async || look().await.tables.iter().any(|table| table.rows_done > 100)).await;
+    let slow = look().await;
+    // One statement may read ahead what the next has to wait for.
+    let allowed = 50 * (begun.elapsed().as_secs() + 2);
+    assert!(slow.tables[0].rows_done <= allowed, "{allowed}: {slow:?}");
+    assert_eq!(slow.state, JobState::Running);
+
+    let file = pair.proxy.config_file();
+    let faster = fs::read_to_string(&file).unwrap().replace("max_rows_per_second = 50", "max_rows_per_second = 0");
+    fs::write(&file, faster).unwrap();
+    eventually("the rest goes at full speed", async || look().await.state == JobState::Done).await;
+    assert_eq!(look().await.tables[0].rows_done, 10_000);
+}
+
+/// A third of the rows is missing, a third differs, a third as many are extra; and rows without key, all alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn differences_without_number_are_counted_one_by_one_in_bounded_memory() {
+    let rows = seconds(300_000, 10_000_000);
+    let twins = rows.min(1_000_000);
+    let pair = Pair::start("create table wide (id int primary key, v text); create table twins (v text)").await;
+    let ours = format!(
+        "insert into wide select g, 'value ' || g from generate_series(1, {rows}) g; analyze wide; \
+         insert into twins select 'one' from generate_series(1, {twins}) g; analyze twins"
+    );
+    let theirs = format!(
+        "insert into wide select g, case g % 3 when 1 then 'other' else 'value ' || g end \
+         from generate_series(1, {rows} + {rows} / 3) g where g % 3 <> 0 or g > {rows}; analyze wide; \
+         insert into twins select 'another' from generate_series(1, {twins}) g; analyze twins"
+    );
+    let (primary, shadow) = (pair.primary_url(), pair.shadow_url());
+    let (ours, theirs) = tokio::join!(psql(&primary, &ours), psql(&shadow, &theirs));
+    (ours.must_succeed(), theirs.must_succeed());
+    let before = pair.high_water();
+    pair.work("check").await;
+    let report = pair.report().await;
+    let [alike, keyed] = &report.tables[..] else { panic!("{:#?}", report.tables) };
+    assert_eq!((keyed.missing, keyed.extra, keyed.different), (rows / 3, rows / 3, rows / 3), "{:?}", keyed.reason);
+    assert_eq!((alike.missing, alike.extra, alike.different), (twins, twins, 0), "{:?}", alike.reason);
+    assert_eq!(keyed.samples.len(), 20, "check.samples");
+    let more = (pair.high_water() - before) >> 20;
+    assert!(more < 64, "{more} MiB more for {rows} differences");
+}
