@@ -5,11 +5,13 @@ use std::fmt::Write;
 use super::columns::{Align, columns};
 use crate::config::{ReloadOutcome, RuleOf};
 use crate::report::{
-    CheckState, Difference, DifferenceKind, GuardState, MirrorStatus, QueryReads, ReadsReport, ReadsStatus, Report,
-    RoundReport, RuleStatus, SchemaDifference, SchemaKind, ServerState, ServerStatus, Status, TableReport, TableStatus,
-    Verdict, Way,
+    CheckState, Difference, DifferenceKind, GuardState, KeptReads, MirrorStatus, QueryReads, ReadsReport, ReadsStatus,
+    Report, RoundReport, RuleStatus, SchemaDifference, SchemaKind, ServerState, ServerStatus, Status, TableReport,
+    TableStatus, Verdict, Way,
 };
 
+/// Kinds of reads that stay on the primary in a status for people.
+const KEPT: usize = 5;
 /// Kinds of queries in a report for people.
 const SHOWN: usize = 20;
 
@@ -86,6 +88,8 @@ fn reads_lines(reads: &ReadsStatus) -> Vec<String> {
         format!("{eligible} eligible = {shadow} by the shadow + {fallback} fallback; {ineligible} not eligible"),
     ];
     lines.extend(reads.rules.iter().map(rule_line));
+    let kept = |kept: &KeptReads| format!("kept on the primary, {}: {} times {}", kept.reason, kept.count, kept.query);
+    lines.extend(reads.kept.iter().take(KEPT).map(kept));
     let (open, dropped) = (*not_comparable, *comparisons_dropped);
     if compared + open + dropped > 0 {
         lines.push(compared_line(*compared, *mismatched, open, dropped));

@@ -19,6 +19,7 @@ mod fresh;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;
+mod kept;
 mod leg;
 mod messages;
 mod pool;

@@ -24,7 +24,7 @@ use super::rules::{Rules, highest_share};
 use super::tally::Tally;
 use super::twins::Twins;
 use crate::catalog::Handle;
-use crate::config::{Consistency, Live, PgUrl, ReadRule, Reads};
+use crate::config::{Consistency, Live, PgUrl, ReadRule, Reads, RuleOf};
 use crate::effect::TableId;
 use crate::mirror::Mirror;
 use crate::report::{GuardStatus, ReadsReport, ReadsStatus};
@@ -147,10 +147,7 @@ impl Router {
             Ok(tables) => self.allow_soon(&request, &tables, &settings.reads).await,
             Err(reason) => Err(reason),
         };
-        let allowed = allowed.map_err(|reason| {
-            self.tally.ineligible(reason, rule);
-            Fallback
-        })?;
+        let allowed = allowed.map_err(|reason| self.keep(&request, reason, rule))?;
         let Some(lease) = self.pool.take(&allowed.profile).filter(|_| self.tally.admits()) else {
             self.tally.fallback(rule);
             return Err(Fallback);
@@ -173,12 +170,19 @@ impl Router {
         };
         if trouble == Trouble::UserType {
             self.user_typed.insert(allowed.fingerprint, ());
-            self.tally.ineligible(Ineligible::UserType, rule);
+            self.keep(&request, Ineligible::UserType, rule);
         } else {
             self.tally.fallback(rule);
             self.tally.trouble(trouble);
         }
         Err(Fallback)
+    }
+
+    /// It was drawn and may not go.
+    fn keep(&self, request: &ReadRequest, reason: Ineligible, rule: Option<&RuleOf>) -> Fallback {
+        self.tally.ineligible(reason, rule);
+        self.tally.kept(&request.sql, reason);
+        Fallback
     }
 
     /// Runs a read on both sides, if it may still be, and counts what came of it.
@@ -328,7 +332,7 @@ mod tests {
     use super::super::testing::{self, eventually, extended, read, received, request, rows, tags};
     use super::*;
     use crate::catalog::{LoadOptions, Patterns};
-    use crate::config::{Require, RuleOf, Settings};
+    use crate::config::{Require, Settings};
     use crate::demo::Cluster;
     use crate::report::GuardState;
     use crate::server::{self, Purpose};
@@ -460,6 +464,10 @@ mod tests {
         assert!(house.kept().await.contains(&("catalog_not_current", 1)));
         let status = house.router.reads_status();
         assert_eq!((status.eligible, status.ineligible, status.effective_percent), (0, 4, None));
+        let why: Vec<_> =
+            status.kept.iter().map(|kept| (kept.query.as_str(), kept.reason.as_str(), kept.count)).collect();
+        let of_orders = |reason| ("SELECT v FROM orders", reason, 1);
+        assert_eq!(why, ["catalog_not_current", "stale", "suspect", "unverified"].map(of_orders));
     }
 
     #[tokio::test]

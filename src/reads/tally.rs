@@ -9,10 +9,12 @@ use parking_lot::Mutex;
 use super::compared::{Compared, Times, Verdict};
 use super::eligible::Ineligible;
 use super::guard::Guard;
+use super::kept::Kept;
 use super::leg::Trouble;
 use super::stats::Stats;
 use crate::config::{self, Live, ReadRule, Reads, RuleOf};
 use crate::report::{GuardState, GuardStatus, ReadsReport, ReadsStatus, RuleStatus};
+use crate::sql;
 use crate::telemetry::count_guard_opened;
 
 /// Counters and guard, shared by the router and the answers under way.
@@ -25,14 +27,15 @@ pub(super) struct Tally {
     by_rule: Mutex<HashMap<RuleOf, Stats>>,
     guard: Mutex<Guard>,
     compared: Mutex<Compared>,
+    kept: Mutex<Kept>,
 }
 
 impl Tally {
     /// All zero, and closed.
     pub(super) fn new(live: Arc<Live>) -> Self {
         let (stats, by_rule) = (Mutex::default(), Mutex::default());
-        let (guard, compared) = (Mutex::default(), Mutex::default());
-        Self { live, start: Instant::now(), stats, by_rule, guard, compared }
+        let (guard, compared, kept) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { live, start: Instant::now(), stats, by_rule, guard, compared, kept }
     }
 
     /// Whether the guard keeps every read on the primary.
@@ -54,6 +57,12 @@ impl Tally {
     pub(super) fn ineligible(&self, reason: Ineligible, rule: Option<&RuleOf>) {
         self.ineligible_as(reason.label());
         self.on_rule(rule, |stats, _| stats.ineligible(reason.label()));
+    }
+
+    /// A read of this text was not allowed: for those who ask which.
+    pub(super) fn kept(&self, text: &[u8], reason: Ineligible) {
+        let query = sql::redact(&String::from_utf8_lossy(text));
+        self.kept.lock().count(query, reason);
     }
 
     /// The same, for reasons of the session's own.
@@ -123,6 +132,7 @@ impl Tally {
             not_comparable: compared.not_comparable,
             comparisons_dropped: compared.dropped,
             rules: self.rules(&reads.rule),
+            kept: self.kept.lock().top(),
             ..self.stats.lock().status(self.second(), reads.percent)
         }
     }

@@ -13,6 +13,6 @@ pub use consistency::{
     RoundReport, SchemaDifference, SchemaKind, SkippedColumn, TableReport, TableStatus, Verdict, Way,
 };
 pub use status::{
-    CheckState, CheckStatus, GuardState, GuardStatus, MirrorStatus, ReadsStatus, RuleStatus, ServerState, ServerStatus,
-    SessionsStatus, Status,
+    CheckState, CheckStatus, GuardState, GuardStatus, KeptReads, MirrorStatus, ReadsStatus, RuleStatus, ServerState,
+    ServerStatus, SessionsStatus, Status,
 };

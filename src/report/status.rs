@@ -120,6 +120,20 @@ pub struct ReadsStatus {
     /// `[[reads.rule]]`, in order. What they are about is in the counts above, and not in `effective_percent`.
     #[serde(default)]
     pub rules: Vec<RuleStatus>,
+    /// Which of the ineligible came most often, and why they stay on the primary.
+    #[serde(default)]
+    pub kept: Vec<KeptReads>,
+}
+
+/// Reads of one kind that stay on the primary for one reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeptReads {
+    /// Their text, literals replaced.
+    pub query: String,
+    /// As in `/metrics`.
+    pub reason: String,
+    /// How many, since the kind was seen often enough to be remembered.
+    pub count: u64,
 }
 
 /// A `[[reads.rule]]`.

@@ -1,4 +1,4 @@
-//! Shares of their own for some reads: `[[reads.rule]]`.
+//! Shares of their own for some reads: `[[reads.rule]]`; and why a read stays.
 
 use serde_json::json;
 use tokio_postgres::Client;
@@ -38,4 +38,20 @@ async fn a_rule_serves_or_keeps_reads_of_its_table_or_query_and_follows_the_file
         client.query_one(other, &[]).await.unwrap().get::<_, &str>(1) == "shadow"
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_which_reads_stay_and_why() {
+    let pair = Pair::recipe().schema(SCHEMA).settings("[reads]\npercent = 100\n").start().await;
+    let client = connect(&pair.url()).await;
+    for _ in 0..3 {
+        side(&client, "side").await;
+    }
+    // The driver has just sent a Close: what comes in a pipeline behind it is not drawn.
+    client.batch_execute("").await.unwrap();
+    client.simple_query("select name from other where name <> 's3cret' and now() is not null").await.unwrap();
+    let kept = pair.status().await.reads.kept;
+    let kept: Vec<_> = kept.iter().map(|kept| (kept.query.as_str(), kept.reason.as_str(), kept.count)).collect();
+    let clock = ("select name from other where name <> $1 and now() is not null", "clock", 1);
+    assert_eq!(kept, [("select name from side where id = $1", "unverified", 3), clock]);
 }

@@ -263,3 +263,12 @@ fn rules_are_told_in_their_order() {
 ";
     assert!(status.contains(expected), "{status}");
 }
+
+#[test]
+fn the_most_frequent_reads_that_stay_are_told() {
+    let kept = |count| KeptReads { query: "select now()".into(), reason: "clock".into(), count };
+    let reads = ReadsStatus { kept: (0..KEPT as u64 + 2).map(|n| kept(100 - n)).collect(), ..sample().reads };
+    let text = status(&Status { reads, ..sample() });
+    assert!(text.contains("\n          kept on the primary, clock: 100 times select now()\n"), "{text}");
+    assert_eq!(text.matches("kept on the primary").count(), KEPT);
+}
