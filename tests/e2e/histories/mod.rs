@@ -12,34 +12,38 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::support::{Pair, Traffic, connect, eventually, same_rows, send};
-use judge::{Deed, Event, Promise, judge};
+use judge::{Deed, Event, Promise, Violation, judge};
 use sessions::{Sessions, TABLES};
 
 fn is_long() -> bool {
     std::env::var_os("CROSSFADE_SOAK").is_some()
 }
 
-/// Rounds of the checker come all the time; so do tables that have to be verified again.
-fn settings(promise: Promise, percent: u32) -> String {
-    let consistency = match promise {
+fn consistency(promise: Promise) -> &'static str {
+    match promise {
         Promise::Session => "session",
         Promise::Table => "table",
-    };
+    }
+}
+
+/// Rounds of the checker come all the time, and no lag keeps a read that its consistency does not keep.
+fn settings(consistency: &str, percent: u32) -> String {
     format!(
         "[check]\ninterval = \"1s\"\n[guard]\nmax_error_percent = 100\n\
-         [reads]\npercent = {percent}\nsample_by = \"random\"\nconsistency = \"{consistency}\"\ntimeout = \"300ms\"\npool_size = 8\n"
+         [reads]\npercent = {percent}\nsample_by = \"random\"\nconsistency = \"{consistency}\"\nmax_lag = \"1h\"\ntimeout = \"300ms\"\npool_size = 8\n"
     )
 }
 
 /// Turns the ramp as an operator does who keeps the share in the file: it outlives a restart.
 async fn turn(pair: &mut Pair, promise: Promise, percent: u32) {
-    pair.proxy.configure(&settings(promise, percent)).unwrap();
+    pair.proxy.configure(&settings(consistency(promise), percent)).unwrap();
     pair.admin().post::<serde_json::Value>("/reload", &json!({})).await.unwrap();
 }
 
 /// `fault` breaks something, once, and makes it whole again.
 async fn keeps(promise: Promise, fault: impl AsyncFn(&mut Pair, &Sessions)) {
-    let mut pair = Pair::recipe().schema(&sessions::schema()).settings(&settings(promise, 0)).lines().start().await;
+    let mut pair =
+        Pair::recipe().schema(&sessions::schema()).settings(&settings(consistency(promise), 0)).lines().start().await;
     pair.work("check").await;
     let sessions = Sessions::start(&pair.url(), 6);
     for _ in 0..if is_long() { 8 } else { 1 } {
@@ -89,6 +93,21 @@ async fn keeps_both(fault: impl AsyncFn(&mut Pair, &Sessions)) {
     if is_long() {
         keeps(Promise::Session, fault).await;
     }
+}
+
+/// Else the other tests would say nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_promise_is_asked_for_one_is_broken_and_that_is_found() {
+    let pair = Pair::recipe().schema(&sessions::schema()).settings(&settings("none", 100)).start().await;
+    pair.work("check").await;
+    let sessions = Sessions::start(&pair.url(), 6);
+    sessions.go_on(100).await;
+    pair.admin().post::<serde_json::Value>("/mirror/pause", &json!({})).await.unwrap();
+    sessions.go_on(300).await;
+    pair.admin().post::<serde_json::Value>("/mirror/resume", &json!({})).await.unwrap();
+    let history = sessions.stop().await;
+    assert!(judge(&history, Promise::Session).iter().any(|violation| matches!(violation, Violation::WentBack(_))));
+    assert!(judge(&history, Promise::Table).iter().any(|violation| matches!(violation, Violation::Stale(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
