@@ -195,8 +195,8 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn check(table: &str, lane: Lane) -> Option<Step> {
-        Some(Step::Check(table.to_owned(), lane))
+    fn check(table: &str, lane: Lane) -> Step {
+        Step::Check(table.to_owned(), lane)
     }
 
     fn ended(at: Instant) -> Ended {
@@ -224,9 +224,13 @@ mod tests {
         assert_eq!(agenda.next(now, MINUTE), Some(Step::Round));
         agenda.begin_round(now, vec!["a".into(), "b".into()]);
         assert_eq!(agenda.next(now, Duration::ZERO), None);
-        assert_eq!(agenda.next(now, MINUTE), check("a", Lane::Sweep));
+        assert_eq!(agenda.next(now, MINUTE), Some(check("a", Lane::Sweep)));
         assert!(!agenda.round_ended());
-        assert_eq!(agenda.next(now + 2 * MINUTE, MINUTE), check("b", Lane::Sweep), "no round begins within a round");
+        assert_eq!(
+            agenda.next(now + 2 * MINUTE, MINUTE),
+            Some(check("b", Lane::Sweep)),
+            "no round begins within a round"
+        );
         assert!(agenda.round_ended() && !agenda.round_ended());
         assert_eq!(agenda.next(now + MINUTE / 2, MINUTE), None);
         assert_eq!(agenda.next(now + MINUTE, MINUTE), Some(Step::Round));
@@ -239,13 +243,13 @@ mod tests {
         let busy = Ended { complete: false, ..ended(now) };
         agenda.checked("t", busy);
         assert_eq!(agenda.next(now, Duration::ZERO), None);
-        assert_eq!(agenda.next(now + FIRST_WAIT, Duration::ZERO), check("t", Lane::Again));
+        assert_eq!(agenda.next(now + FIRST_WAIT, Duration::ZERO), Some(check("t", Lane::Again)));
         agenda.checked("t", busy);
         assert_eq!(agenda.next(now + FIRST_WAIT, Duration::ZERO), None);
         for _ in 0..40 {
             agenda.checked("t", busy);
         }
-        assert_eq!(agenda.next(now + LONGEST_WAIT, Duration::ZERO), check("t", Lane::Again));
+        assert_eq!(agenda.next(now + LONGEST_WAIT, Duration::ZERO), Some(check("t", Lane::Again)));
         agenda.checked("t", ended(now));
         assert_eq!(agenda.next(now + LONGEST_WAIT, Duration::ZERO), None);
     }
@@ -259,9 +263,9 @@ mod tests {
         assert_eq!(agenda.next(later, MINUTE), None);
         let then = later + SOON;
         agenda.look(then, &standing(&[("a", 3, false), ("b", 2, false), ("c", 0, true), ("quiet", 0, false)]));
-        assert_eq!(agenda.next(then, MINUTE), check("b", Lane::Dirty));
+        assert_eq!(agenda.next(then, MINUTE), Some(check("b", Lane::Dirty)));
         agenda.checked("b", Ended { writes: 2, ..ended(then) });
-        assert_eq!(agenda.next(then, MINUTE), check("a", Lane::Dirty));
+        assert_eq!(agenda.next(then, MINUTE), Some(check("a", Lane::Dirty)));
         agenda.checked("a", Ended { writes: 3, ..ended(then) });
         assert_eq!(agenda.next(then, MINUTE), None, "c is to be read back first");
         agenda.look(then, &standing(&[("a", 3, false), ("b", 2, false), ("quiet", 0, false)]));
@@ -274,7 +278,7 @@ mod tests {
         let mut agenda = after_a_round(now, &["t"]);
         agenda.look(now, &standing(&[("t", 1, false)]));
         assert_eq!(agenda.next(now + SECOND * (REST - 1), MINUTE), None);
-        assert_eq!(agenda.next(now + SECOND * REST, MINUTE), check("t", Lane::Dirty));
+        assert_eq!(agenda.next(now + SECOND * REST, MINUTE), Some(check("t", Lane::Dirty)));
         assert_eq!(agenda.next(now + SECOND * REST, Duration::ZERO), None, "only on request");
     }
 
@@ -282,8 +286,9 @@ mod tests {
     fn neither_the_sweep_nor_the_dirty_lane_starves_the_other() {
         let now = Instant::now();
         let mut agenda = after_a_round(now, &["d", "e"]);
-        let then = now + MINUTE;
-        agenda.look(then - SOON, &standing(&[("d", 1, false), ("e", 1, false), ("s", 0, false), ("u", 0, false)]));
+        let written = now + MINUTE;
+        let then = written + SOON;
+        agenda.look(written, &standing(&[("d", 1, false), ("e", 1, false), ("s", 0, false), ("u", 0, false)]));
         agenda.begin_round(then, vec!["s".into(), "u".into()]);
         let lanes: Vec<_> = (0..4)
             .map(|_| {
@@ -299,9 +304,9 @@ mod tests {
     fn a_round_goes_on_after_a_restart() {
         let (mut agenda, now) = (Agenda::default(), Instant::now());
         agenda.resume(now, vec!["b".into()], ["a".to_owned()].into_iter());
-        assert_eq!(agenda.next(now, MINUTE), check("b", Lane::Sweep));
+        assert_eq!(agenda.next(now, MINUTE), Some(check("b", Lane::Sweep)));
         assert_eq!(agenda.next(now, MINUTE), None);
         agenda.look(now, &standing(&[("a", 1, false), ("b", 0, false)]));
-        assert_eq!(agenda.next(now + SOON, MINUTE), check("a", Lane::Dirty));
+        assert_eq!(agenda.next(now + SOON, MINUTE), Some(check("a", Lane::Dirty)));
     }
 }

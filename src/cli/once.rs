@@ -36,13 +36,13 @@ pub(super) async fn check(args: Check) -> Result<Exit, Failure> {
         }
     };
     display.finish();
-    let report = checked.map_err(failure)?;
+    let report = checked.map_err(|error| failure(&error))?;
     say(&if target.json { json_line(&report) } else { render::comparison(&report) });
     Ok(exit_of(&report))
 }
 
-fn failure(error: OnceError) -> Failure {
-    let exit = match &error {
+fn failure(error: &OnceError) -> Failure {
+    let exit = match error {
         OnceError::Connect(_) | OnceError::Load(_) => Exit::Unreachable,
         OnceError::Check(CheckError::UnknownTable(_)) => Exit::Usage,
         OnceError::Open(_) | OnceError::Check(_) => Exit::Bad,

@@ -48,7 +48,8 @@ async fn differences_without_number_are_counted_one_by_one_in_bounded_memory() {
     );
     let (primary, shadow) = (pair.primary_url(), pair.shadow_url());
     let (ours, theirs) = tokio::join!(psql(&primary, &ours), psql(&shadow, &theirs));
-    (ours.must_succeed(), theirs.must_succeed());
+    ours.must_succeed();
+    theirs.must_succeed();
     let before = pair.high_water();
     pair.work("check").await;
     let report = pair.report().await;

@@ -141,7 +141,7 @@ fn a_report_names_every_table_and_shows_differences() {
     let settled = MirrorStatus { enabled: true, settled: true, ..MirrorStatus::default() };
     let mirror = MirrorReport { status: settled, quarantine: vec![refused], replayed: vec![replayed], handled };
     let times = ["2026-01-01T00:00:01Z", "2026-01-01T00:00:05Z"].map(ToOwned::to_owned);
-    let history = vec![RoundReport::new(4, times, &[orders.clone()])];
+    let history = vec![RoundReport::new(4, times, std::slice::from_ref(&orders))];
     let all = Report::new("2026-01-01T00:00:09Z".into(), vec![orders, unchecked], ReadsReport::default(), mirror);
     let all = Report { history, ..all };
     assert_eq!(
