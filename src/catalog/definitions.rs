@@ -58,7 +58,7 @@ const SQL: &str = "
     UNION ALL SELECT 'collation', 'of the database', NULL, concat_ws(' ', pg_encoding_to_char(d.encoding), coalesce(j ->> 'datlocprovider', 'c'),
             coalesce(j ->> 'datlocale', j ->> 'daticulocale', j ->> 'datcollate'),
             (SELECT pg_collation_actual_version(l.oid) FROM pg_collation l WHERE coalesce(j ->> 'datlocprovider', 'c') = 'c'
-                AND l.collprovider = 'c' AND to_jsonb(l) ->> 'collcollate' = j ->> 'datcollate' LIMIT 1))
+                AND l.collprovider = 'c' AND lower(replace(to_jsonb(l) ->> 'collcollate', '-', '')) = lower(replace(j ->> 'datcollate', '-', '')) LIMIT 1))
         FROM pg_database d, to_jsonb(d) j WHERE d.datname = current_database()";
 
 impl Definitions {

@@ -259,10 +259,11 @@ impl CollationFact {
 }
 
 /// The columns that hold the locale have other names in other versions: hence by way of JSON. All of the built-in
-/// provider's collations order by code point, which in UTF-8 is byte order.
+/// provider's collations order by code point, which in UTF-8 is byte order. Before 15 a database's collation has no version
+/// of its own: that of the same locale's collation is it, whose name may be spelled otherwise.
 fn collations_sql(version_num: i32) -> String {
     let database_version =
-        if version_num >= 150_000 { "pg_database_collation_actual_version(d.oid)" } else { "NULL::text" };
+        if version_num >= 150_000 { "pg_database_collation_actual_version(d.oid)" } else { SAME_LOCALE };
     format!(
         "SELECT oid, deterministic, CASE WHEN provider = 'b' OR locale IN ('C', 'POSIX') THEN ''
                 ELSE concat_ws(':', provider, locale, version) END
@@ -280,6 +281,9 @@ fn collations_sql(version_num: i32) -> String {
         ) AS used"
     )
 }
+
+const SAME_LOCALE: &str = "(SELECT pg_collation_actual_version(same.oid) FROM pg_collation same
+    WHERE same.collprovider = 'c' AND lower(replace(same.collcollate, '-', '')) = lower(replace(d.datcollate, '-', '')) LIMIT 1)";
 
 /// A unique or exclusion index of a table that is no partition.
 #[derive(Debug, Default)]
