@@ -3,7 +3,7 @@
 //! [`Router`] answers [`session::ReadService`](crate::session::ReadService): dice, eligibility, freshness, guard, then one
 //! read over one of a bounded pool of connections to the shadow. `proxy.rs` builds it and joins it to the sessions, the
 //! mirror and the checker; `admin/` reads its status. A share of the reads is run on both sides once its client is served
-//! ([`compare`]), over connections of its own.
+//! (`compare`), over connections of its own.
 //!
 //! It never makes a client wait for the shadow longer than `reads.timeout`, never writes on the shadow, and never passes on
 //! the first byte of an answer that it does not know to be under way.
