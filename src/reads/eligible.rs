@@ -58,6 +58,8 @@ pub(super) enum Ineligible {
     Stale,
     /// The shadow lags more than `reads.max_lag`.
     Lag,
+    /// An answer to the same query broke off, after a part of it had reached its client.
+    Suspended,
     /// The guard is open.
     Guard,
 }
@@ -86,6 +88,7 @@ impl Ineligible {
             Self::Unverified => "unverified",
             Self::Stale => "stale",
             Self::Lag => "lag",
+            Self::Suspended => "suspended",
             Self::Guard => "guard",
         }
     }

@@ -287,6 +287,11 @@ pub(super) struct Lease {
 }
 
 impl Lease {
+    /// Whether what it runs was cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled == Cancelled::Yes
+    }
+
     /// Asks the shadow to cancel what runs. Nobody waits for it.
     pub(super) fn cancel(&mut self) {
         self.cancelled = Cancelled::Yes;

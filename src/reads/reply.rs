@@ -4,9 +4,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use quick_cache::sync::Cache;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -32,6 +33,14 @@ pub(super) struct Reply {
     rest: Option<Lease>,
     cancelled: Arc<Notify>,
     tally: Arc<Tally>,
+    suspension: Option<Suspension>,
+}
+
+/// What a break behind the first byte means for the query: it stays on the primary for a while.
+#[derive(Debug)]
+struct Suspension {
+    fingerprint: u64,
+    suspended: Arc<Cache<u64, Instant>>,
 }
 
 impl Reply {
@@ -47,7 +56,7 @@ impl Reply {
         let mut held = lease.start(request, profile, twins).await?;
         let reply = |held: BytesMut, rest| {
             let (cancelled, tally) = (Arc::clone(&request.cancelled), Arc::clone(tally));
-            Self { held: Some(held.freeze()), rest, cancelled, tally }
+            Self { held: Some(held.freeze()), rest, cancelled, tally, suspension: None }
         };
         loop {
             match lease.piece().await? {
@@ -69,7 +78,14 @@ impl Reply {
     pub(super) fn cancelled(request: &ReadRequest, tally: &Arc<Tally>) -> Self {
         let error = messages::error("57014", "canceling statement due to user request");
         let held = Some([&error[..], messages::READY].concat().into());
-        Self { held, rest: None, cancelled: Arc::clone(&request.cancelled), tally: Arc::clone(tally) }
+        let (cancelled, tally) = (Arc::clone(&request.cancelled), Arc::clone(tally));
+        Self { held, rest: None, cancelled, tally, suspension: None }
+    }
+
+    /// Should the answer break off, the query of this fingerprint is noted here, with the time.
+    pub(super) fn suspends(mut self, fingerprint: u64, suspended: &Arc<Cache<u64, Instant>>) -> Self {
+        self.suspension = Some(Suspension { fingerprint, suspended: Arc::clone(suspended) });
+        self
     }
 
     async fn stream(&mut self) -> Option<Result<Bytes, Truncated>> {
@@ -90,15 +106,17 @@ impl Reply {
                 Ok(Piece::Rows(rows)) => return Some(Ok(rows)),
                 Ok(Piece::Complete(frame)) => end.extend_from_slice(&frame),
                 Ok(Piece::Error(frame)) => {
-                    self.tally.broken();
+                    if !lease.is_cancelled() {
+                        broke_off(&self.tally, self.suspension.as_ref());
+                    }
                     end.extend_from_slice(&frame);
                 }
                 Ok(Piece::Ready) => break,
                 Err(_) if !end.is_empty() => break,
                 Err(_) => {
-                    self.tally.broken();
                     let truncated = lease.is_inside_a_row();
                     self.rest = None;
+                    broke_off(&self.tally, self.suspension.as_ref());
                     if truncated {
                         return Some(Err(Truncated));
                     }
@@ -111,6 +129,13 @@ impl Reply {
         self.rest = None;
         end.extend_from_slice(messages::READY);
         Some(Ok(end.freeze()))
+    }
+}
+
+fn broke_off(tally: &Tally, suspension: Option<&Suspension>) {
+    tally.broken();
+    if let Some(Suspension { fingerprint, suspended }) = suspension {
+        suspended.insert(*fingerprint, Instant::now());
     }
 }
 
@@ -347,12 +372,14 @@ mod tests {
         let (cluster, _client) = testing::cluster(SCHEMA).await;
         let (pool, _) = testing::pool(&cluster);
         let endless = simple("SELECT repeat('x', 10000), pg_sleep(0.01) FROM generate_series(1, 1000000)");
-        let mut reply = begin(&pool, &endless).await.unwrap();
+        let suspended = Arc::new(Cache::new(1));
+        let mut reply = begin(&pool, &endless).await.unwrap().suspends(7, &suspended);
         endless.cancelled.notify_one();
         let messages = received(&mut reply).await;
         assert_eq!(tags(&messages).trim_start_matches('T').trim_start_matches('D'), "EZ");
         let (_, error) = &messages[messages.len() - 2];
         assert!(error.windows(6).any(|field| field == b"C57014"));
+        assert!(suspended.get(&7).is_none(), "the client wanted it so");
     }
 
     #[tokio::test]

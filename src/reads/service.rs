@@ -35,6 +35,9 @@ use crate::sql;
 const FRESHNESS: Duration = Duration::from_millis(5);
 const FRESHNESS_LOOK: Duration = Duration::from_millis(1);
 
+/// How long a query stays on the primary whose answer broke off when the client had a part of it.
+const SUSPENDED: Duration = Duration::from_mins(1);
+
 /// Texts remembered for types that keep them on the primary.
 const REMEMBERED: usize = 1024;
 
@@ -50,6 +53,8 @@ pub struct Router {
     twins: ArcSwap<Twins>,
     rules: ArcSwap<Rules>,
     user_typed: Cache<u64, ()>,
+    /// Queries whose answer broke off, and when.
+    suspended: Arc<Cache<u64, Instant>>,
     pool: Arc<Pool>,
     tally: Arc<Tally>,
 }
@@ -77,7 +82,7 @@ pub struct Databases {
 struct Allowed {
     profile: Arc<Profile>,
     twins: Arc<Twins>,
-    /// For [`Router::user_typed`].
+    /// For [`Router::user_typed`] and [`Router::suspended`].
     fingerprint: u64,
 }
 
@@ -103,8 +108,24 @@ impl Router {
         let pool = Pool::new(shadow_url.clone(), Arc::clone(&live));
         let tally = Arc::new(Tally::new(Arc::clone(&live)));
         let (twins, rules, user_typed) = (ArcSwap::default(), ArcSwap::default(), Cache::new(REMEMBERED));
+        let suspended = Arc::new(Cache::new(REMEMBERED));
         let (queue, waiting) = Queue::new();
-        (Self { live, primary, shadow, mirror, fence, verified, queue, twins, rules, user_typed, pool, tally }, waiting)
+        let router = Self {
+            live,
+            primary,
+            shadow,
+            mirror,
+            fence,
+            verified,
+            queue,
+            twins,
+            rules,
+            user_typed,
+            suspended,
+            pool,
+            tally,
+        };
+        (router, waiting)
     }
 
     /// For `/status`.
@@ -164,7 +185,7 @@ impl Router {
         let trouble = match begun.unwrap_or(Err(Trouble::Slow)) {
             Ok(reply) => {
                 self.tally.shadow(rule);
-                return Ok(reply);
+                return Ok(reply.suspends(allowed.fingerprint, &self.suspended));
             }
             Err(trouble) => trouble,
         };
@@ -257,6 +278,9 @@ impl Router {
         let fingerprint = fingerprint(request, &twins);
         if self.user_typed.get(&fingerprint).is_some() {
             return Err(Ineligible::UserType);
+        }
+        if self.suspended.get(&fingerprint).is_some_and(|since| since.elapsed() < SUSPENDED) {
+            return Err(Ineligible::Suspended);
         }
         is_fit(tables, request.own_writes, reads, &*self.mirror, &*self.verified)?;
         let profile = request.profile.clone().ok_or(Ineligible::SessionState)?;
@@ -446,6 +470,19 @@ mod tests {
         let mut reply = house.serve(of_orders("SELECT v FROM orders WHERE id = 1")).await.unwrap();
         assert_eq!(rows(&received(&mut *reply).await), ["order 1"]);
         assert_eq!(house.router.reads_status().ineligible, 0);
+    }
+
+    #[tokio::test]
+    async fn a_query_whose_answer_broke_off_stays_on_the_primary_for_a_while() {
+        let house = house(Fake::default()).await;
+        house.warm().await;
+        let sql = "SELECT repeat('x', 100000), 1 / (3 - id) FROM orders";
+        let messages = received(&mut *house.serve(of_orders(sql)).await.unwrap()).await;
+        assert!(tags(&messages).ends_with("EZ"), "{}", tags(&messages));
+        assert_eq!(house.serve(of_orders(sql)).await.err(), Some(Fallback));
+        assert_eq!(house.router.ineligible_by_reason(), [("suspended", 1)]);
+        let mut another = house.serve(of_orders("SELECT v FROM orders WHERE id = 1")).await.unwrap();
+        assert_eq!(rows(&received(&mut *another).await), ["order 1"]);
     }
 
     #[tokio::test]
