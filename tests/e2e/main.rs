@@ -10,6 +10,7 @@ mod demo;
 mod drivers;
 mod endings;
 mod faults;
+mod memory;
 mod mirror;
 mod outage;
 mod reads;
