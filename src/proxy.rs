@@ -98,6 +98,7 @@ pub async fn run(reloader: Arc<Reloader>) -> anyhow::Result<()> {
         statements: sql::Cache::new(STATEMENTS),
         reads: Arc::clone(&router) as Arc<dyn crate::session::ReadService>,
         epoch: Arc::clone(&epoch),
+        room: Arc::default(),
     });
     let operator = Arc::new(Operator {
         started: Instant::now(),

@@ -4,9 +4,9 @@
 Makes two clusters and the proxies, runs every contender once a round so that a slow minute of the machine hits all of
 them, and prints medians over the rounds as Markdown tables. Loopback only; leaves nothing behind.
 
-Environment: PARTS ("throughput capture reads outage connections bulk copy check"), ROUNDS (5), SECONDS_EACH (8), SCALE (10),
+Environment: PARTS ("throughput capture reads outage connections bulk copy check mirror"), ROUNDS (5), SECONDS_EACH (8), SCALE (10),
 WORKLOADS ("tpcb select"), MODES ("simple extended prepared") and CLIENTS ("8") of the throughput, RATE (300; of
-capture and outage), CONNECTIONS (5000), ROWS (5000000; of copy and check), CROSSFADE (target/release/crossfade).
+capture and outage), CONNECTIONS (5000), ROWS (5000000; of copy and check), OUTAGE (60; seconds, of mirror), CROSSFADE (target/release/crossfade).
 """
 
 import contextlib
@@ -25,11 +25,12 @@ from check import check
 from connections import connections
 from copy_rows import copy_rows
 from load import initialize
+from mirror import keeping_up
 from reads import reads
 from stage import BIN, CROSSFADE, cluster, run
 from throughput import throughput
 
-PARTS = {"throughput": throughput, "capture": capture, "reads": reads, "outage": outage, "connections": connections, "bulk": bulk, "copy": copy_rows, "check": check}
+PARTS = {"throughput": throughput, "capture": capture, "reads": reads, "outage": outage, "connections": connections, "bulk": bulk, "copy": copy_rows, "check": check, "mirror": keeping_up}
 
 
 def words(name, default):
@@ -50,6 +51,7 @@ class Options:
     rate: int = int(os.environ.get("RATE", "300"))
     connections: int = int(os.environ.get("CONNECTIONS", "5000"))
     rows: int = int(os.environ.get("ROWS", "5000000"))
+    outage: int = int(os.environ.get("OUTAGE", "60"))
 
 
 def machine():

@@ -55,7 +55,7 @@ def as_server_user():
 class Server:
     """A cluster with default durability. Made stopped."""
 
-    def __init__(self, root, name, max_connections):
+    def __init__(self, root, name, max_connections, more=""):
         self.home, self.port = root / name, free_port()
         self.home.mkdir()
         if SERVER_USER:
@@ -64,7 +64,7 @@ class Server:
         self.control = [BIN / "pg_ctl", "-w", "-s", "-D", self.data]
         run([BIN / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"], cwd=self.home, **as_server_user())
         settings = f"listen_addresses = '127.0.0.1'\nshared_buffers = '256MB'\nmax_connections = {max_connections}\nmax_wal_size = '4GB'\n"
-        (self.data / "postgresql.auto.conf").write_text(settings)
+        (self.data / "postgresql.auto.conf").write_text(settings + more)
 
     def start(self):
         # The server keeps the pipes of whoever starts it: files instead.
@@ -99,9 +99,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def cluster(root, name, max_connections=100):
+def cluster(root, name, max_connections=100, settings=""):
     """A running server, stopped in the end."""
-    server = Server(root, name, max_connections)
+    server = Server(root, name, max_connections, settings)
     server.start()
     try:
         yield server
@@ -134,7 +134,7 @@ def process(command, port, cwd):
 
 def crossfade(root, name, primary, shadow, max_connections, database="postgres", settings=""):
     home = root / name
-    home.mkdir()
+    home.mkdir(parents=True)
     port, admin = free_port(), free_port()
     (home / "proxy.toml").write_text(
         f'[listen]\naddress = "127.0.0.1:{port}"\nmax_connections = {max_connections + 200}\n[admin]\naddress = "127.0.0.1:{admin}"\n'
@@ -210,6 +210,12 @@ def mirror(admin):
     return status(admin)["mirror"]
 
 
+def tell(admin, path):
+    """A command to the admin address."""
+    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{admin}{path}", method="POST"), timeout=10):
+        pass
+
+
 def wait_until_applied(admin):
     """Between two runs the mirror catches up, so that no run pays for the one before it."""
     deadline = time.monotonic() + 300
@@ -235,9 +241,9 @@ def check(admin):
 
 
 @contextlib.contextmanager
-def contenders(root, primary, shadow, names, max_connections=100):
+def contenders(root, primary, shadow, names, max_connections=100, settings=""):
     """Who stands between clients and the primary: {name: (port, process id)}, and crossfade's admin port. Of those
-    named, the ones that are installed; mirroring off is a crossfade of its own."""
+    named, the ones that are installed; mirroring off is a crossfade of its own. `settings` are crossfade's."""
     found, admin = {}, None
     with contextlib.ExitStack() as stack:
         for name in names:
@@ -245,7 +251,7 @@ def contenders(root, primary, shadow, names, max_connections=100):
                 found[name] = (primary.port, None)
                 continue
             if name == "crossfade":
-                port, admin, started = crossfade(root, "crossfade", primary.port, shadow.port, max_connections)
+                port, admin, started = crossfade(root, "crossfade", primary.port, shadow.port, max_connections, settings=settings)
             elif name == "crossfade, mirroring off":
                 # One database of the shadow belongs to one crossfade.
                 run(["psql", "-h", "127.0.0.1", "-p", str(shadow.port), "-U", "postgres", "-qc", "create database idle", "postgres"])

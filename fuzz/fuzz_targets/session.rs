@@ -85,7 +85,7 @@ impl Stage {
     fn run(world: World, turns: &[Turn], piece: usize) -> Self {
         let startup = Startup { parameters: vec![("user".into(), "bob".into()), ("database".into(), "app".into())] };
         let mut stage = Self {
-            session: Session::tracked(&startup, world.catalog()),
+            session: Session::tracked(&startup, world.catalog(), &Arc::default()),
             books: Books::default(),
             world,
             client: Vec::new(),

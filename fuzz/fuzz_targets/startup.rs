@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crossfade::catalog::Catalog;
 use crossfade::session::{Session, testing};
@@ -30,7 +30,7 @@ fn packet(bytes: &[u8]) {
     }
     if let StartupPacket::Startup(startup) = packet {
         let _ = startup.is_replication();
-        assert!(!Session::tracked(startup, &CATALOG).is_logged_in());
+        assert!(!Session::tracked(startup, &CATALOG, &Arc::default()).is_logged_in());
         assert!(!Session::unread(startup).is_logged_in());
     }
 }

@@ -11,7 +11,7 @@ use tokio_postgres::{Client, CopyOutStream, SimpleQueryMessage, SimpleQueryRow};
 use super::{Bound, Chunk, KeyKind, Pair, Table, hash_row, hash_sums, key_after, key_texts, predicate};
 use super::{Seed, share_number, whole_text};
 use crate::effect::{Key, Shape, Snapshot};
-use crate::server::without_value;
+use crate::telemetry::without_value;
 
 /// Why a side could not be asked.
 #[derive(Debug, Error)]

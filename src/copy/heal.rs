@@ -15,9 +15,9 @@ use crate::report::job::Progress;
 /// Rows of one refresh by key.
 const KEYS_AT_ONCE: usize = 500;
 /// Bytes of images of one refresh.
-const BYTES_AT_ONCE: u64 = 4 << 20;
+const BYTES_AT_ONCE: u64 = 2 << 20;
 /// Bounds on a share, which is read in one statement: twice what a share has on average.
-const SHARE: Limit = Limit { rows: 40_000, bytes: BYTES_AT_ONCE };
+const SHARE: Limit = Limit { rows: 40_000, bytes: 2 * BYTES_AT_ONCE };
 /// Refreshes placed and not yet applied.
 const OUTSTANDING: usize = 2;
 /// Windows of one chunk that may be voided before the table is put off.

@@ -25,7 +25,7 @@ use crate::effect::Epoch;
 use crate::mirror::Mirror;
 use crate::report::SessionsStatus;
 use crate::server::{self, Silence, Stream};
-use crate::session::{ReadService, Session};
+use crate::session::{ReadService, Room, Session};
 use crate::sql;
 use crate::wire::{Severity, Startup, error_response};
 
@@ -44,6 +44,8 @@ pub struct Shared {
     pub reads: Arc<dyn ReadService>,
     /// The primary's life.
     pub epoch: Arc<AtomicU32>,
+    /// For what open transactions hold.
+    pub room: Arc<Room>,
 }
 
 impl Shared {
@@ -235,7 +237,7 @@ async fn welcome(mut hello: Hello, shared: Arc<Shared>, settings: &Settings, gat
 fn session(startup: &Startup, shared: &Shared, settings: &Settings) -> Session {
     let database = startup.get("database").or_else(|| startup.get("user")).unwrap_or_default();
     if settings.mirror.enabled && !startup.is_replication() && database == settings.primary.url.database {
-        return Session::tracked(startup, &shared.catalog.get());
+        return Session::tracked(startup, &shared.catalog.get(), &shared.room);
     }
     metrics::counter!("crossfade_sessions_unread_total").increment(1);
     Session::unread(startup)

@@ -6,7 +6,6 @@ mod client;
 mod login;
 mod open;
 mod raw;
-mod refusal;
 mod stream;
 mod trust;
 
@@ -14,5 +13,4 @@ pub use both::Both;
 pub use client::{Client, ConnectError, Purpose, connect};
 pub use open::{OpenError, open};
 pub use raw::{RawConnection, RawError, connect_raw};
-pub use refusal::without_value;
 pub use stream::{Silence, Stream};

@@ -1,5 +1,7 @@
 //! The state of a session and what both sides' messages share; `client.rs` and `server.rs` move it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -9,6 +11,7 @@ use super::outstanding::Outstanding;
 use super::plan::{Plan, Step};
 use super::refusals::Refusals;
 use super::retry::Group;
+use super::room::Room;
 use super::settings::Settings;
 use super::temporary::Temporary;
 use super::transaction::{Sealed, Transaction};
@@ -86,26 +89,26 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that is to be mirrored.
-    pub fn tracked(startup: &Startup, catalog: &Catalog) -> Self {
+    /// A session that is to be mirrored, whose open transactions share `room` with those of others.
+    pub fn tracked(startup: &Startup, catalog: &Catalog, room: &Arc<Room>) -> Self {
         let role = startup.get("user").unwrap_or_default();
         let defaults = catalog.role_settings.get(role).map_or(&[][..], Vec::as_slice);
-        Self::new(Mode::Tracked, Settings::new(startup, defaults))
+        Self::new(Mode::Tracked, Settings::new(startup, defaults), Arc::clone(room))
     }
 
     /// A session whose bytes pass unread.
     pub fn unread(startup: &Startup) -> Self {
-        Self::new(Mode::Unread, Settings::new(startup, &[]))
+        Self::new(Mode::Unread, Settings::new(startup, &[]), Arc::default())
     }
 
-    fn new(mode: Mode, settings: Settings) -> Self {
+    fn new(mode: Mode, settings: Settings, room: Arc<Room>) -> Self {
         Self {
             mode,
             settings,
             temporary: Temporary::default(),
             outstanding: Outstanding::default(),
             names: Names::default(),
-            transaction: Transaction::default(),
+            transaction: Transaction::new(room),
             status: None,
             touched: Touched::NONE,
             may_end_block: false,

@@ -1,18 +1,23 @@
 //! What the open transaction has done so far, with a mark per savepoint ("What counts as committed" in the design).
 
+use std::sync::Arc;
+
+use super::room::{Holding, Room};
 use crate::effect::{Change, Mark, Reason, Touched, Xid};
 
 /// A transaction that holds more is marked by table instead (rule 23).
 pub(super) const MAX_BYTES: usize = 8 << 20;
 
 /// The changes of the open transaction, explicit or implicit.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Transaction {
     changes: Vec<Change>,
     xid: Option<Xid>,
     savepoints: Vec<Savepoint>,
     bytes: usize,
     wrote_unmirrored: bool,
+    holding: Holding,
+    room: Arc<Room>,
 }
 
 #[derive(Debug)]
@@ -34,6 +39,20 @@ pub(super) enum Sealed {
 }
 
 impl Transaction {
+    /// Nothing is done yet; what it will hold is taken from `room`.
+    pub(super) fn new(room: Arc<Room>) -> Self {
+        let holding = Holding::nothing_of(room.clone());
+        Self {
+            changes: Vec::new(),
+            xid: None,
+            savepoints: Vec::new(),
+            bytes: 0,
+            wrote_unmirrored: false,
+            holding,
+            room,
+        }
+    }
+
     pub(super) fn push(&mut self, xid: Option<Xid>, change: Change) {
         self.xid = xid.or(self.xid);
         self.bytes += match &change {
@@ -47,7 +66,7 @@ impl Transaction {
             }
         };
         self.changes.push(change);
-        if self.bytes > MAX_BYTES {
+        if self.bytes > MAX_BYTES || !self.holding.resize(self.bytes) {
             self.overflow();
         }
     }
@@ -73,18 +92,21 @@ impl Transaction {
             self.savepoints.truncate(index + 1);
             self.changes.truncate(self.savepoints[index].changes);
             self.bytes = self.savepoints[index].bytes;
+            self.holding.resize(self.bytes);
         }
     }
 
     /// It rolled back.
     pub(super) fn discard(&mut self) {
-        *self = Self { changes: std::mem::take(&mut self.changes), ..Self::default() };
-        self.changes.clear();
+        let mut changes = std::mem::take(&mut self.changes);
+        changes.clear();
+        *self = Self { changes, ..Self::new(self.room.clone()) };
     }
 
     /// It committed.
     pub(super) fn seal(&mut self) -> Sealed {
-        let done = std::mem::take(self);
+        let next = Self::new(self.room.clone());
+        let done = std::mem::replace(self, next);
         match (done.changes.is_empty(), done.wrote_unmirrored) {
             (false, _) => Sealed::Changes(done.xid, done.changes),
             (true, true) => Sealed::Unmirrored,
@@ -124,6 +146,7 @@ impl Transaction {
             savepoint.bytes = 0;
         }
         self.bytes = 0;
+        self.holding.resize(0);
     }
 }
 
@@ -132,7 +155,6 @@ mod tests {
     use super::*;
     use crate::effect::{Epoch, Key, Lsn, RowChange, Shape, Stamp, TableId};
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     fn row(n: u64, bytes: usize) -> Change {
         let shape = Shape {
@@ -177,7 +199,7 @@ mod tests {
         /// The model: a stack of levels, each with the name that opened it and its own writes.
         #[test]
         fn savepoints_in_every_order_keep_what_the_server_keeps(steps in prop::collection::vec(step(), 0..40)) {
-            let mut transaction = Transaction::default();
+            let mut transaction = Transaction::new(Arc::default());
             let mut model: Vec<(Option<u8>, Vec<u64>)> = vec![(None, Vec::new())];
             for (n, step) in (1..).zip(steps) {
                 let found = |model: &[(Option<u8>, Vec<u64>)], name| model.iter().rposition(|level| level.0 == Some(name));
@@ -213,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_rollback_leaves_nothing_and_an_unmirrored_write_is_told() {
-        let mut transaction = Transaction::default();
+        let mut transaction = Transaction::new(Arc::default());
         transaction.push(None, row(1, 1));
         transaction.push_unmirrored();
         transaction.discard();
@@ -224,7 +246,7 @@ mod tests {
 
     #[test]
     fn rule_23_a_transaction_too_large_becomes_a_table_mark_whatever_is_rolled_back_to() {
-        let mut transaction = Transaction::default();
+        let mut transaction = Transaction::new(Arc::default());
         transaction.savepoint("a");
         for n in 0..10 {
             transaction.push(None, row(n, 1 << 20));

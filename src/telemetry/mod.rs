@@ -7,6 +7,7 @@ mod panics;
 mod publish;
 mod recorder;
 mod refusals;
+mod values;
 
 pub use guard::count_guard_opened;
 pub use logging::{LogError, LogLevel, start_logging};
@@ -14,3 +15,4 @@ pub use panics::{count_session_panic, log_panics};
 pub use publish::publish;
 pub use recorder::{Metrics, MetricsError};
 pub use refusals::count_refused_rewrite;
+pub use values::without_value;

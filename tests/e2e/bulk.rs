@@ -15,7 +15,7 @@ async fn large_ones_pass(settings: &str) -> (Pair, usize) {
     psql(&pair.url(), "insert into t values (0, 'warm'); select * from t").await.must_succeed();
     // What is marked is read back, which is not the relay's work, and needs the shadow.
     pair.shadow.stop_server("immediate").unwrap();
-    let before = pair.high_water();
+    let before = pair.most_memory();
     let mut wire = Wire::session(pair.proxy.port()).await;
 
     wire.send(&query("select repeat('x', 67108864) from generate_series(1, 2)")).await;
@@ -40,7 +40,7 @@ async fn large_ones_pass(settings: &str) -> (Pair, usize) {
     wire.send(&query("copy c to stdout")).await;
     let said = wire.until_ready().await;
     assert_eq!(said.messages.iter().filter(|message| message.tag == b'd').count(), 69_697);
-    let grown = pair.high_water() - before;
+    let grown = pair.most_memory() - before;
     (pair, grown)
 }
 
@@ -67,18 +67,18 @@ async fn a_large_row_that_the_primary_makes_itself_is_not_held_in_memory() {
     );
     let pair = Pair::start(&schema).await;
     pair.shadow.stop_server("immediate").unwrap();
-    let before = pair.high_water();
+    let before = pair.most_memory();
     let mut wire = Wire::session(pair.proxy.port()).await;
     assert_eq!(wire.ask("update t set v = repeat('x', 67108864) where id = 1").await.tags(), "CZ");
     assert_eq!(wire.ask("insert into t select 2, repeat('x', 67108864) returning id").await.tags(), "TDCZ");
-    let grown = pair.high_water() - before;
+    let grown = pair.most_memory() - before;
     assert!(grown < 16 * MIB, "{} MiB", grown / MIB);
     // By their keys alone (rule 10).
     assert_eq!(pair.status().await.mirror.suspect_keys, 2);
     // Sixteen values, none of which is long: all of that row is told, and it is too large to be kept (rule 23).
     let values = vec!["repeat('x', 1000000)"; 16].join(", ");
     assert_eq!(wire.ask(&format!("insert into w values (1, {values}) returning id")).await.tags(), "TDCZ");
-    let grown = pair.high_water() - before;
+    let grown = pair.most_memory() - before;
     assert!(grown < 16 * MIB, "{} MiB", grown / MIB);
     assert_eq!(pair.status().await.mirror.suspect_tables, ["public.w"]);
     // Read back, which takes more than `mirror.memory` for each of them.

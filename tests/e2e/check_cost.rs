@@ -50,13 +50,13 @@ async fn differences_without_number_are_counted_one_by_one_in_bounded_memory() {
     let (ours, theirs) = tokio::join!(psql(&primary, &ours), psql(&shadow, &theirs));
     ours.must_succeed();
     theirs.must_succeed();
-    let before = pair.high_water();
+    let before = pair.most_memory();
     pair.work("check").await;
     let report = pair.report().await;
     let [alike, keyed] = &report.tables[..] else { panic!("{:#?}", report.tables) };
     assert_eq!((keyed.missing, keyed.extra, keyed.different), (rows / 3, rows / 3, rows / 3), "{:?}", keyed.reason);
     assert_eq!((alike.missing, alike.extra, alike.different), (twins, twins, 0), "{:?}", alike.reason);
     assert_eq!(keyed.samples.len(), 20, "check.samples");
-    let more = (pair.high_water() - before) >> 20;
+    let more = (pair.most_memory() - before) >> 20;
     assert!(more < 64, "{more} MiB more for {rows} differences");
 }

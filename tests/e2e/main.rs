@@ -15,6 +15,7 @@ mod drivers;
 mod endings;
 mod faults;
 mod histories;
+mod memory;
 mod mirror;
 mod outage;
 mod planted;

@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::DbError;
 
-use crate::server::without_value;
+use crate::telemetry::without_value;
 
 /// Why a batch did not commit.
 #[derive(Debug, Clone, PartialEq, Eq)]

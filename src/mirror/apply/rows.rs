@@ -23,12 +23,16 @@ use crate::server::Client;
 const MAX_STATEMENTS: usize = 256;
 /// Sent as one message of a COPY.
 const COPY_BYTES: usize = 64 << 10;
+/// Images of one statement, and of what is sent before an answer is waited for: the driver holds them twice.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// A connection and its prepared statements, by their text.
 #[derive(Debug)]
 pub(super) struct Rows {
     client: Client,
     prepared: HashMap<String, Statement>,
+    /// How much of a table one statement may write.
+    piece_bytes: usize,
 }
 
 /// One column of many rows.
@@ -40,11 +44,15 @@ pub(super) struct Bound<'a> {
     statement: Statement,
     arrays: Vec<Array<'a>>,
     texts: Vec<&'a str>,
+    /// Of the images in it.
+    bytes: usize,
 }
 
 impl Rows {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, prepared: HashMap::new() }
+    /// `replica`: no foreign key is checked. Where one is, rows of one table may need each other in one statement.
+    pub(super) fn new(client: Client, replica: bool) -> Self {
+        let piece_bytes = if replica { PIECE_BYTES } else { usize::MAX };
+        Self { client, prepared: HashMap::new(), piece_bytes }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -72,8 +80,25 @@ impl Rows {
         Ok(bound)
     }
 
-    /// Runs `statements` in order, behind a BEGIN if `begin`.
-    pub(super) async fn execute(&self, begin: bool, statements: &[Bound<'_>]) -> Result<(), Trouble> {
+    /// Runs `statements` in order, behind a BEGIN if `begin`; waits for answers once much is sent.
+    pub(super) async fn execute(&self, mut begin: bool, mut statements: &[Bound<'_>]) -> Result<(), Trouble> {
+        loop {
+            let mut bytes = 0;
+            let fits = |bound: &&Bound<'_>| {
+                bytes += bound.bytes;
+                bytes <= PIECE_BYTES
+            };
+            let most = statements.iter().take_while(fits).count().max(1);
+            let (now, later) = statements.split_at(most.min(statements.len()));
+            self.send(begin, now).await?;
+            if later.is_empty() {
+                return Ok(());
+            }
+            (begin, statements) = (false, later);
+        }
+    }
+
+    async fn send(&self, begin: bool, statements: &[Bound<'_>]) -> Result<(), Trouble> {
         let parameters: Vec<Vec<&(dyn ToSql + Sync)>> = statements.iter().map(Bound::parameters).collect();
         let mut sent: Vec<BoxFuture<'_, Result<(), tokio_postgres::Error>>> = Vec::new();
         if begin {
@@ -198,7 +223,7 @@ impl Rows {
         let mut bound = Vec::new();
         for text in [sql::delete_surplus(shape), sql::insert_missing(shape)] {
             let statement = self.prepare(shape, text, arrays.len(), texts.len()).await?;
-            bound.push(Bound { statement, arrays: arrays.clone(), texts: texts.clone() });
+            bound.push(Bound { statement, arrays: arrays.clone(), texts: texts.clone(), bytes: 0 });
         }
         self.execute(false, &bound).await
     }
@@ -209,7 +234,7 @@ impl Rows {
         }
         let arrays = key_columns(shape, keys)?;
         let statement = self.prepare(shape, sql::delete(shape), arrays.len(), 0).await?;
-        Ok(Some(Bound { statement, arrays, texts: Vec::new() }))
+        Ok(Some(Bound { statement, arrays, texts: Vec::new(), bytes: 0 }))
     }
 
     async fn upsert<'a>(
@@ -217,8 +242,13 @@ impl Rows {
         shape: &Shape,
         conflict: Conflict,
         images: impl Iterator<Item = &'a str>,
-    ) -> Result<Option<Bound<'a>>, Trouble> {
-        self.insert(shape, conflict, columns(shape, images)?).await
+    ) -> Result<Vec<Bound<'a>>, Trouble> {
+        let mut bound = Vec::new();
+        for (bytes, piece) in pieces(images, self.piece_bytes) {
+            let insert = self.insert(shape, conflict, columns(shape, piece.into_iter())?).await?;
+            bound.extend(insert.map(|insert| Bound { bytes, ..insert }));
+        }
+        Ok(bound)
     }
 
     async fn insert<'a>(
@@ -231,7 +261,7 @@ impl Rows {
             return Ok(None);
         }
         let statement = self.prepare(shape, sql::upsert(shape, conflict), arrays.len(), 0).await?;
-        Ok(Some(Bound { statement, arrays, texts: Vec::new() }))
+        Ok(Some(Bound { statement, arrays, texts: Vec::new(), bytes: 0 }))
     }
 
     async fn delete_range<'a>(
@@ -245,7 +275,7 @@ impl Rows {
         let bounds = Bounds { after: after.is_some(), upto: upto.is_some() };
         let texts: Vec<&str> = after.into_iter().chain(upto).flat_map(Key::parts).collect();
         let statement = self.prepare(shape, sql::delete_range(shape, bounds), arrays.len(), texts.len()).await?;
-        Ok(Bound { statement, arrays, texts })
+        Ok(Bound { statement, arrays, texts, bytes: 0 })
     }
 
     async fn prepare(
@@ -283,6 +313,21 @@ fn conflict(form: Form) -> Conflict {
         Form::Upsert => Conflict::Update,
         Form::Replace => Conflict::Raise,
     }
+}
+
+/// Consecutive images of about so many bytes, with how many these are.
+fn pieces<'a>(images: impl Iterator<Item = &'a str>, most: usize) -> Vec<(usize, Vec<&'a str>)> {
+    let mut pieces: Vec<(usize, Vec<&str>)> = Vec::new();
+    for image in images {
+        match pieces.last_mut() {
+            Some((bytes, piece)) if bytes.saturating_add(image.len()) <= most => {
+                *bytes += image.len();
+                piece.push(image);
+            }
+            _ => pieces.push((image.len(), vec![image])),
+        }
+    }
+    pieces
 }
 
 /// Images turned into one array per written column.
@@ -333,4 +378,19 @@ fn key_columns<'a>(shape: &Shape, keys: &[&'a Key]) -> Result<Vec<Array<'a>>, Tr
 
 fn unreadable(shape: &Shape, why: &str) -> Trouble {
     Trouble::Refused(Refusal::new(INVALID_TEXT, why)).about(|| shape.display_name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_cut_into_pieces_that_lose_none() {
+        let images = ["aaaa", "bb", "cc", "dddddddddd", "e"];
+        let cut = pieces(images.into_iter(), 4);
+        let expected = [(4, vec!["aaaa"]), (4, vec!["bb", "cc"]), (10, vec!["dddddddddd"]), (1, vec!["e"])];
+        assert_eq!(cut, expected);
+        assert_eq!(pieces(images.into_iter(), usize::MAX), [(19, images.to_vec())]);
+        assert!(pieces(std::iter::empty(), 4).is_empty());
+    }
 }

@@ -45,7 +45,7 @@ impl Worker {
             client.batch_execute(REPLICA).await?;
         }
         let advance = claim.prepare(&client).await?;
-        Ok(Self { rows: Rows::new(client), advance })
+        Ok(Self { rows: Rows::new(client, replica), advance })
     }
 
     /// Runs the batch and commits it in its turn. After an error nothing of it is on the shadow, unless the

@@ -90,6 +90,7 @@ async fn a_bug_in_one_session_ends_that_session_alone() {
         statements: sql::Cache::new(10),
         reads: Arc::clone(&bug) as Arc<dyn ReadService>,
         epoch: Arc::default(),
+        room: Arc::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -34,7 +34,7 @@ impl Stage {
     pub(super) fn with_pieces_of(piece: usize) -> Self {
         let catalog = catalog();
         let startup = Startup { parameters: vec![("user".into(), "bob".into()), ("database".into(), "app".into())] };
-        let mut stage = Self::of(Session::tracked(&startup, &catalog), piece);
+        let mut stage = Self::of(Session::tracked(&startup, &catalog, &Arc::default()), piece);
         let login = [message(b'R', &[0; 4]), message(b'K', &[0, 0, 0, 1, 0, 0, 0, 2]), ready(b'I')].concat();
         assert_eq!(stage.server(&login), login);
         stage
@@ -42,7 +42,7 @@ impl Stage {
 
     /// Mirrored, before its login.
     pub(super) fn before_login(startup: &Startup) -> Self {
-        Self::of(Session::tracked(startup, &catalog()), usize::MAX)
+        Self::of(Session::tracked(startup, &catalog(), &Arc::default()), usize::MAX)
     }
 
     /// Before its login.

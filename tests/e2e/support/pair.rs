@@ -187,6 +187,13 @@ impl Pair {
         self.segments().iter().map(|path| fs::metadata(path).map_or(0, |file| file.len())).sum()
     }
 
+    /// The most memory that the proxy has had so far, in bytes.
+    pub(crate) fn most_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.proxy.pid())).expect("the proxy runs");
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a high water mark");
+        most.split_whitespace().next().expect("a number").parse::<usize>().expect("a number") * 1024
+    }
+
     pub(crate) fn admin(&self) -> &Admin {
         self.proxy.admin()
     }
@@ -210,6 +217,11 @@ impl Pair {
 
     /// Waits until nothing is pending and nothing suspect; the books must balance at every look.
     pub(crate) async fn wait_settled(&self) -> Status {
+        self.wait_settled_within(SETTLE.as_secs()).await
+    }
+
+    /// As [`Pair::wait_settled`], where there is much to do.
+    pub(crate) async fn wait_settled_within(&self, seconds: u64) -> Status {
         let begun = Instant::now();
         loop {
             let status = self.status().await;
@@ -223,16 +235,9 @@ impl Pair {
                 assert_eq!(mirror.pending, 0, "settled with something pending: {mirror:?}");
                 return status;
             }
-            assert!(begun.elapsed() < SETTLE, "not settled after {} s: {status:?}", SETTLE.as_secs());
+            assert!(begun.elapsed().as_secs() < seconds, "not settled after {seconds} s: {status:?}");
             sleep(Duration::from_millis(100)).await;
         }
-    }
-
-    /// The most memory that the proxy has had so far, in bytes.
-    pub(crate) fn high_water(&self) -> usize {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.proxy.pid())).expect("the proxy runs");
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux tells");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number of KiB") * 1024
     }
 
     /// New connections to the primary are accepted by the kernel, and wait; its sessions go on.

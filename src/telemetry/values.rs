@@ -1,4 +1,4 @@
-//! What a server's refusal may be told as.
+//! What of a server's message may be told.
 
 /// The primary message without the value that it quotes, as those of class 22 (data exceptions) do; the value may hold
 /// quotes itself.
