@@ -28,11 +28,14 @@ pub(super) fn assemble(facts: &Facts, options: &LoadOptions, generation: u64, sy
             unmirrored.insert(relation.oid);
         }
     }
-    let names = names::all(facts, &relations, &tables, &functions);
+    let expander = names::Expander::new(facts, &relations, &tables, &functions);
+    let names = names::all(facts, &expander);
+    let through_views = names::through_views(facts, &expander);
     let server = &facts.server;
     Catalog {
         generation,
         names,
+        through_views,
         unreadable: unreadable(facts, &tables),
         role_settings: role_settings(facts),
         functions: functions.by_name,

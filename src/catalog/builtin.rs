@@ -96,6 +96,21 @@ const CLOCK: &[&str] = &[
 /// SQL's names for functions that the catalogs know under another name, or not at all.
 const LOCAL_BY_SYNTAX: &[&str] = &["current_catalog", "current_role", "user"];
 
+/// What casts to types that look the catalogs up are told as. Some are functions too, others are called by the cast alone.
+const LOCAL_BY_CAST: &[&str] = &[
+    "regclass",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "regtype",
+];
+
 /// IMMUTABLE, and yet they hash oids, which differ between the sides.
 const IMMUTABLE_AND_LOCAL: &[&str] = &[
     "hash_array",
@@ -114,9 +129,9 @@ const IMMUTABLE_AND_LOCAL: &[&str] = &[
     "hashoidvectorextended",
 ];
 
-/// They run queries given as text, write large objects, or change the session's settings.
-const OPAQUE: &[&str] = &["loread", "lowrite", "pg_extension_config_dump", "set_config", "ts_rewrite", "ts_stat"];
-const OPAQUE_PREFIXES: &[&str] = &["binary_upgrade_", "lo_", "pg_logical_", "pg_replication_origin_"];
+/// They run queries given as text, or change the session's settings. Those of large objects write no table that is mirrored.
+const OPAQUE: &[&str] = &["pg_extension_config_dump", "set_config", "ts_rewrite", "ts_stat"];
+const OPAQUE_PREFIXES: &[&str] = &["binary_upgrade_", "pg_logical_", "pg_replication_origin_"];
 const OPAQUE_SUFFIXES: &[&str] = &["_to_xml", "_to_xml_and_xmlschema", "_to_xmlschema"];
 
 /// What the built-in function `name` may do, of which the worst overload is declared `declared` (`i`, `s`, `v`).
@@ -145,6 +160,11 @@ pub(super) fn keyword(name: &str) -> Option<Volatility> {
     LOCAL_BY_SYNTAX.contains(&name).then_some(Volatility::Local)
 }
 
+/// What is written as a cast, in `pg_catalog`, where no `search_path` counts.
+pub(super) fn cast(name: &str) -> Option<Volatility> {
+    LOCAL_BY_CAST.contains(&name).then_some(Volatility::Local)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +182,8 @@ mod tests {
             ("nextval", "v", Volatility::Local),
             ("random", "v", Volatility::Local),
             ("set_config", "v", Volatility::Opaque),
-            ("lo_export", "v", Volatility::Opaque),
+            ("lo_export", "v", Volatility::Local),
+            ("lowrite", "v", Volatility::Local),
             ("table_to_xml", "s", Volatility::Opaque),
         ] {
             assert_eq!(function(name, declared), expected, "{name}");

@@ -19,7 +19,7 @@ pub(super) struct Facts {
     pub(super) foreign_keys: Vec<ForeignKey>,
     /// Relations with enabled triggers of the user for INSERT, UPDATE or DELETE.
     pub(super) triggers: Vec<u32>,
-    /// Tables with rewrite rules.
+    /// Tables with rewrite rules, and views with rules of their own.
     pub(super) rules: Vec<u32>,
     /// Tables whose defaults, generated columns or checks call a volatile function of the user.
     pub(super) volatile: Vec<u32>,
@@ -349,8 +349,9 @@ impl Fact for ForeignKey {
 const TRIGGERS: &str = "SELECT DISTINCT tgrelid FROM pg_trigger
     WHERE NOT tgisinternal AND tgenabled <> 'D' AND (tgtype & 28) <> 0";
 
+/// Of a view, other than the one that makes it a view.
 const RULES: &str = "SELECT DISTINCT r.ev_class FROM pg_rewrite r
-    JOIN pg_class c ON c.oid = r.ev_class AND c.relkind IN ('r', 'p')";
+    JOIN pg_class c ON c.oid = r.ev_class AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND r.rulename <> '_RETURN')";
 
 /// The functions that stored expressions call are read off the expressions' trees: dependencies are recorded on no
 /// built-in function, and operators hide theirs.

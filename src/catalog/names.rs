@@ -9,17 +9,11 @@ use super::facts::{Facts, ViewFact};
 use super::functions::Functions;
 use super::relations::Relations;
 use super::{Resolved, Table, Volatility};
-use crate::effect::{Reason, TableId};
+use crate::effect::{Reason, TableId, Touched};
 
 /// `name → (schema, what it is)` of every relation but temporary ones.
-pub(super) fn all(
-    facts: &Facts,
-    relations: &Relations<'_>,
-    tables: &RapidHashMap<TableId, Arc<Table>>,
-    functions: &Functions,
-) -> RapidHashMap<String, Vec<(String, Resolved)>> {
-    let views: RapidHashMap<_, _> = facts.views.iter().map(|view| (view.relation, view)).collect();
-    let expander = Expander { views, relations, tables, functions };
+pub(super) fn all(facts: &Facts, expander: &Expander<'_>) -> RapidHashMap<String, Vec<(String, Resolved)>> {
+    let Expander { relations, tables, .. } = expander;
     let mut names: RapidHashMap<String, Vec<(String, Resolved)>> = RapidHashMap::default();
     for relation in facts.relations.iter().filter(|relation| !relation.temporary) {
         let root = tables.get(&TableId(relations.root(relation.oid)));
@@ -34,6 +28,17 @@ pub(super) fn all(
     names
 }
 
+/// What a write through a view reaches, by the names that only a view bears.
+pub(super) fn through_views(facts: &Facts, expander: &Expander<'_>) -> RapidHashMap<String, Touched> {
+    let lasting = || facts.relations.iter().filter(|relation| !relation.temporary);
+    let mut bearers: RapidHashMap<&str, usize> = RapidHashMap::default();
+    for relation in lasting() {
+        *bearers.entry(&relation.name).or_default() += 1;
+    }
+    let alone = lasting().filter(|relation| relation.kind == "v" && bearers.get(relation.name.as_str()) == Some(&1));
+    alone.filter_map(|view| Some((view.name.clone(), expander.through(view.oid)?))).collect()
+}
+
 /// A root as it is written when a partition is named: the partition's columns may stand in another order than the
 /// root's, so what it prints is not read, not even an insert into a table without key.
 fn by_partition(root: &Table) -> Table {
@@ -41,14 +46,46 @@ fn by_partition(root: &Table) -> Table {
     Table { exact: Err(worse.unwrap_or(Reason::Form)), ..root.clone() }
 }
 
-struct Expander<'a> {
+/// Looks behind views.
+pub(super) struct Expander<'a> {
     views: RapidHashMap<u32, &'a ViewFact>,
     relations: &'a Relations<'a>,
     tables: &'a RapidHashMap<TableId, Arc<Table>>,
     functions: &'a Functions,
 }
 
-impl Expander<'_> {
+impl<'a> Expander<'a> {
+    pub(super) fn new(
+        facts: &'a Facts,
+        relations: &'a Relations<'a>,
+        tables: &'a RapidHashMap<TableId, Arc<Table>>,
+        functions: &'a Functions,
+    ) -> Self {
+        let views = facts.views.iter().map(|view| (view.relation, view)).collect();
+        Self { views, relations, tables, functions }
+    }
+
+    /// What a write through a view reaches: the tables behind it, and what acts on writes to them. `None` where the view's
+    /// own rules, triggers or defaults act, or those of one behind it.
+    fn through(&self, oid: u32) -> Option<Touched> {
+        let (mut seen, mut found) = (HashSet::new(), Vec::new());
+        let is_safe = self.expand(oid, &mut seen, &mut found);
+        let acts = |view: &u32| {
+            let Relations { with_triggers, rewritten, volatile, .. } = self.relations;
+            with_triggers.contains(view) || rewritten.contains(view) || volatile.contains(view)
+        };
+        if !is_safe || seen.iter().any(acts) {
+            return None;
+        }
+        let mut touched = Touched::NONE;
+        for table in found.iter().filter_map(|table| self.tables.get(table)) {
+            touched.extend(&Touched::Tables(vec![table.shape.table]));
+            touched.extend(&table.reach);
+            touched.extend(&table.cascades);
+        }
+        Some(touched)
+    }
+
     fn view(&self, oid: u32) -> Resolved {
         let mut found = Vec::new();
         let safe = self.expand(oid, &mut HashSet::new(), &mut found);

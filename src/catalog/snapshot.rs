@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rapidhash::RapidHashMap;
 
 use super::{Table, builtin};
-use crate::effect::TableId;
+use crate::effect::{TableId, Touched};
 
 /// What a name stands for.
 #[derive(Debug, Clone)]
@@ -50,6 +50,8 @@ pub struct Catalog {
     pub unmirrored: HashSet<u32>,
     /// Where each name leads.
     pub names: RapidHashMap<String, Vec<(String, Resolved)>>,
+    /// Of each view that shares its name with no other relation: all that a write through it reaches, where that is known.
+    pub through_views: RapidHashMap<String, Touched>,
     /// `name → (schema, worst of its overloads)` of every function and operator.
     pub functions: RapidHashMap<String, Vec<(String, Volatility)>>,
     /// Roles by name with the tables of which they may NOT read every column, or on which row security binds them.
@@ -110,7 +112,11 @@ impl Catalog {
         let known = self.functions.get(name).into_iter().flatten();
         let fitting = known.filter(|(of, _)| schema.is_none_or(|schema| schema == of));
         let worst = fitting.map(|(_, volatility)| *volatility).max();
-        let keyword = schema.is_none().then(|| builtin::keyword(name)).flatten();
+        let keyword = match schema {
+            None => builtin::keyword(name),
+            Some("pg_catalog") => builtin::cast(name),
+            Some(_) => None,
+        };
         worst.max(keyword).unwrap_or(Volatility::Opaque)
     }
 }

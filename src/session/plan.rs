@@ -237,7 +237,8 @@ impl Planner<'_> {
         let table = match self.resolve(&write.target) {
             Resolved::Table(table) => table,
             Resolved::Unmirrored => return Plan::Unmirrored,
-            Resolved::View(_) => return marked(Touched::All, Reason::NotATable),
+            Resolved::View(_) if self.calls_opaque(write) => return marked(Touched::All, Reason::Opaque),
+            Resolved::View(_) => return marked(self.through_view(&write.target), Reason::NotATable),
             Resolved::Unknown => return self.targets(std::slice::from_ref(&write.target), Reason::Form),
         };
         let mut touched = self.namesakes(&write.target);
@@ -297,7 +298,7 @@ impl Planner<'_> {
 
     /// What the statement writes besides the rows of its target.
     fn besides(&self, write: &Write, table: &Table) -> Option<(Touched, Reason)> {
-        if self.is_opaque(&write.reads.functions) || self.has_opaque_view(&write.reads.tables) {
+        if self.calls_opaque(write) {
             return Some((Touched::All, Reason::Opaque));
         }
         let removes = match write.verb {
@@ -318,7 +319,10 @@ impl Planner<'_> {
                     touched.extend(&table.cascades);
                 }
                 Resolved::Unmirrored => {}
-                Resolved::View(_) => return marked(Touched::All, Reason::NotATable),
+                Resolved::View(_) => match self.through_view(target) {
+                    Touched::All => return marked(Touched::All, Reason::NotATable),
+                    tables @ Touched::Tables(_) => touched.extend(&tables),
+                },
                 Resolved::Unknown if self.env.current && self.settings.has_temporary() => {}
                 Resolved::Unknown => return marked(Touched::All, reason),
             }
@@ -358,6 +362,16 @@ impl Planner<'_> {
         tables.sort_unstable();
         tables.dedup();
         Touched::Tables(tables)
+    }
+
+    /// All that a write through this view may reach.
+    fn through_view(&self, view: &Name) -> Touched {
+        let known = self.env.catalog.through_views.get(&view.name).filter(|_| self.env.current);
+        known.cloned().unwrap_or(Touched::All)
+    }
+
+    fn calls_opaque(&self, write: &Write) -> bool {
+        self.is_opaque(&write.reads.functions) || self.has_opaque_view(&write.reads.tables)
     }
 
     fn is_opaque(&self, functions: &[FunctionName]) -> bool {

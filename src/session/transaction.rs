@@ -16,6 +16,8 @@ pub(super) struct Transaction {
     savepoints: Vec<Savepoint>,
     bytes: usize,
     wrote_unmirrored: bool,
+    /// Tables of which no more rows are kept: they are marked.
+    given_up: Touched,
     holding: Holding,
     room: Arc<Room>,
 }
@@ -41,14 +43,14 @@ pub(super) enum Sealed {
 impl Transaction {
     /// Nothing is done yet; what it will hold is taken from `room`.
     pub(super) fn new(room: Arc<Room>) -> Self {
-        let holding = Holding::nothing_of(room.clone());
         Self {
             changes: Vec::new(),
             xid: None,
             savepoints: Vec::new(),
             bytes: 0,
             wrote_unmirrored: false,
-            holding,
+            given_up: Touched::NONE,
+            holding: Holding::nothing_of(room.clone()),
             room,
         }
     }
@@ -56,6 +58,7 @@ impl Transaction {
     pub(super) fn push(&mut self, xid: Option<Xid>, change: Change) {
         self.xid = xid.or(self.xid);
         self.bytes += match &change {
+            Change::Row(row) if self.given_up.contains(row.shape.table) => return,
             Change::Row(row) => 160 + row.key.as_bytes().len() + row.image.as_ref().map_or(0, |image| image.len()),
             Change::Replay(replay) => 160 + replay.sql.len(),
             Change::Mark(mark) => {
@@ -138,7 +141,8 @@ impl Transaction {
     /// Gives up the rows, keeps their tables. Savepoints keep what they would take back as marks: marking too much
     /// is safe.
     fn overflow(&mut self) {
-        let mark = Change::Mark(Mark::Tables { touched: self.touched(), reason: Reason::Overflow });
+        self.given_up = self.touched();
+        let mark = Change::Mark(Mark::Tables { touched: self.given_up.clone(), reason: Reason::Overflow });
         self.changes.retain(|change| matches!(change, Change::Replay(_)));
         self.changes.insert(0, mark);
         for savepoint in &mut self.savepoints {
@@ -251,7 +255,9 @@ mod tests {
         for n in 0..10 {
             transaction.push(None, row(n, 1 << 20));
         }
+        transaction.push(None, row(10, 1));
         transaction.rollback_to("a");
+        transaction.push(None, row(11, 1));
         let Sealed::Changes(_, changes) = transaction.seal() else { panic!("nothing sealed") };
         let mark = Mark::Tables { touched: Touched::Tables(vec![TableId(7)]), reason: Reason::Overflow };
         assert_eq!(changes, [Change::Mark(mark)]);

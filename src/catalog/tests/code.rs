@@ -1,7 +1,10 @@
 //! Functions, operators, views.
 
+use std::collections::HashSet;
+
 use super::*;
 use crate::catalog::Volatility;
+use crate::effect::Touched;
 
 #[tokio::test]
 async fn rule_30_functions_are_as_safe_as_the_worst_of_their_name() {
@@ -41,7 +44,9 @@ async fn rule_30_functions_are_as_safe_as_the_worst_of_their_name() {
         (None, "random", Volatility::Local),
         (None, "pg_advisory_lock", Volatility::Local),
         (None, "query_to_xml", Volatility::Opaque),
-        (None, "lo_import", Volatility::Opaque),
+        (None, "lo_import", Volatility::Local),
+        (Some("pg_catalog"), "regtype", Volatility::Local),
+        (None, "regtype", Volatility::Opaque),
         (None, "nobody_made_this", Volatility::Opaque),
         (Some("public"), "count", Volatility::Opaque),
     ] {
@@ -82,5 +87,48 @@ async fn rule_29_views_expand_to_the_tables_behind_them() {
     assert_eq!(behind("over"), Some(ids(&["a", "b", "p"])));
     for name in ["clock", "keyword", "own", "over_own", "system", "old"] {
         assert_eq!(behind(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn rule_11_a_write_through_a_view_reaches_what_is_behind_it_unless_something_else_acts() {
+    let (_cluster, client) = server().await;
+    run(
+        &client,
+        "CREATE TABLE a (id int PRIMARY KEY, t text); CREATE TABLE child (id int PRIMARY KEY, a int REFERENCES a ON DELETE CASCADE);
+         CREATE TABLE acting (id int PRIMARY KEY);
+         CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE FUNCTION guess() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1';
+         CREATE TRIGGER t AFTER INSERT ON acting FOR EACH ROW EXECUTE FUNCTION f();
+         CREATE VIEW plain AS SELECT id, t FROM a WHERE id < 50; CREATE VIEW over AS SELECT * FROM plain;
+         CREATE VIEW to_child AS SELECT * FROM child; CREATE VIEW to_acting AS SELECT * FROM acting;
+         CREATE VIEW instead AS SELECT id FROM a;
+         CREATE TRIGGER t INSTEAD OF INSERT ON instead FOR EACH ROW EXECUTE FUNCTION f();
+         CREATE VIEW over_instead AS SELECT id FROM instead;
+         CREATE VIEW ruled AS SELECT id FROM a; CREATE RULE r AS ON INSERT TO ruled DO INSTEAD DELETE FROM acting;
+         CREATE VIEW guessing AS SELECT id, t FROM a; ALTER VIEW guessing ALTER id SET DEFAULT guess();
+         CREATE VIEW calling AS SELECT guess() AS id; CREATE VIEW twice AS SELECT id FROM a;
+         CREATE SCHEMA other; CREATE TABLE other.twice (id int PRIMARY KEY)",
+    )
+    .await;
+    let catalog = catalog(&client).await;
+    let reached = |names: &[&str]| names.iter().map(|name| catalog.table(name).shape.table).collect::<HashSet<_>>();
+    for (name, expected) in [
+        ("plain", Some(reached(&["a", "child"]))),
+        ("over", Some(reached(&["a", "child"]))),
+        ("to_child", Some(reached(&["child"]))),
+        ("to_acting", None),
+        ("instead", None),
+        ("over_instead", None),
+        ("ruled", None),
+        ("guessing", None),
+        ("calling", None),
+        ("twice", None),
+    ] {
+        let found = match catalog.through_views.get(name) {
+            Some(Touched::Tables(tables)) => Some(tables.iter().copied().collect::<HashSet<_>>()),
+            Some(Touched::All) | None => None,
+        };
+        assert_eq!(found, expected, "{name}");
     }
 }

@@ -198,11 +198,13 @@ fn key(pair: &Pair) -> Option<String> {
     let key = pair.primary.as_ref().map(|table| table.key_names()).unwrap_or_default();
     match pair.key_kind {
         KeyKind::None if key.is_empty() => Some(
-            "it has no key: it is copied in shares of whole rows, slower, and again where it is written meanwhile"
+            "it has no key: it is copied in shares of about 20000 rows or 2 MB, for each of which both sides read all of it, and \
+             again where it is written meanwhile"
                 .into(),
         ),
         KeyKind::None => Some(format!(
-            "the shadow has no unique index over its key ({}): it is copied in shares of whole rows, slower",
+            "the shadow has no unique index over its key ({}): it is copied in shares of about 20000 rows or 2 MB, for each \
+             of which both sides read all of it",
             key.join(", ")
         )),
         KeyKind::Plain | KeyKind::Collated | KeyKind::Opaque => None,

@@ -1,6 +1,9 @@
 //! What the client must not see, and what the mirror must be told.
 
+use std::sync::Arc;
+
 use super::support::*;
+use crate::catalog::Resolved;
 use crate::config::Ddl;
 use crate::effect::{TableId, Touched};
 
@@ -242,5 +245,24 @@ fn rule_23_a_row_too_large_to_be_kept_is_not_held() {
             assert_eq!(seen, [&own[..], &complete("INSERT 0 1"), &ready(b'I')].concat(), "{sql} in pieces of {piece}");
             assert_eq!(stage.commits(), [["mark 100 Overflow"]]);
         }
+    }
+}
+
+#[test]
+fn rule_11_a_write_through_a_view_marks_what_it_reaches_while_that_is_known() {
+    let mut stage = Stage::new();
+    let catalog = Arc::get_mut(&mut stage.catalog).unwrap();
+    catalog.names.insert("w".into(), vec![("public".into(), Resolved::View(None))]);
+    catalog.through_views.insert("w".into(), Touched::Tables(vec![TableId(200)]));
+    for (current, sql, expected) in [
+        (true, "insert into w values (1)", "mark 200 NotATable"),
+        (true, "with gone as (delete from w returning 1) select 1", "mark 200 Form"),
+        (true, "insert into w values (nobody_knows(1))", "mark all Opaque"),
+        (false, "insert into w values (1)", "mark all NotATable"),
+    ] {
+        stage.current = current;
+        stage.client(&query(sql));
+        stage.server(&[complete("INSERT 0 1"), ready(b'I')].concat());
+        assert_eq!(stage.commits(), [[expected]], "{sql}");
     }
 }
