@@ -23,7 +23,7 @@ use crate::admin::{self, Jobs, Token};
 use crate::catalog;
 use crate::check::Checker;
 use crate::config::{Reloader, Settings};
-use crate::copy::Healer;
+use crate::copy::{Healer, follow_sequences};
 use crate::mirror::{Appliers, ApplySettings, Identity, LedgerSettings, Mirror};
 use crate::net::{self, Gate, Leaving};
 use crate::reads::{Databases, Router};
@@ -72,6 +72,8 @@ pub async fn run(reloader: Arc<Reloader>) -> anyhow::Result<()> {
     followers.spawn(follower(Side::Shadow).run(Arc::clone(&shadow_health)));
     let schemas = Arc::new(Schemas::default());
     followers.spawn(Arc::clone(&schemas).follow(Arc::clone(&live), Arc::clone(&primary), Arc::clone(&shadow)));
+
+    followers.spawn(follow_sequences(Arc::clone(&live), Arc::clone(&primary)));
 
     let apply = ApplySettings {
         shadow: settings.shadow.url.clone(),

@@ -2,8 +2,8 @@
 //! confirmed differences.
 //!
 //! It meets the mirror in marks (what is to be read back), windows (which keys are newer than what was read), the
-//! fence (rule 26) and the ledger, in which what was read takes its place. It never writes to the shadow itself, and
-//! it never clears a mark before the rows that answer it are applied.
+//! fence (rule 26) and the ledger, in which what was read takes its place. It never writes rows to the shadow itself, and
+//! it never clears a mark before the rows that answer it are applied. Sequences, which no row tells, follow by themselves.
 
 mod board;
 mod heal;
@@ -12,7 +12,9 @@ mod preflight;
 mod read;
 mod schedule;
 mod schema;
+mod sequences;
 mod walk;
 
 pub use healer::{CopyError, Healer};
 pub use schema::SchemaError;
+pub use sequences::follow_sequences;

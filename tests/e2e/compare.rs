@@ -128,7 +128,7 @@ async fn differences_open_the_guard_and_it_closes_once_they_are_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worse_plan_is_told_and_opens_the_guard_until_it_is_reset() {
     let schema = "create table big (id int primary key, k int not null); create index by_k on big (k); \
-                  insert into big select g, g from generate_series(1, 60000) g; analyze big";
+                  insert into big select g, g from generate_series(1, 500000) g; analyze big";
     let settings = "[reads]\ncompare_percent = 100\n";
     let pair = Pair::recipe().schema(schema).settings(settings).start().await;
     pair.work("check").await;

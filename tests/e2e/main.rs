@@ -24,6 +24,7 @@ mod refusal;
 mod relay;
 mod rules;
 mod schema;
+mod sequences;
 mod startup;
 mod storm;
 mod support;
