@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::Settings;
+use super::{ReadRule, Settings};
 
 /// Shared by everyone who reads hot settings; a reader sees one generation whole.
 #[derive(Debug)]
@@ -20,13 +20,29 @@ pub struct Live {
 #[derive(Debug)]
 struct Ramp {
     configured: f64,
+    rules: Vec<ReadRule>,
     held: Option<f64>,
+}
+
+impl Ramp {
+    fn of(settings: &Settings) -> Self {
+        Self { configured: settings.reads.percent, rules: settings.reads.rule.clone(), held: None }
+    }
+
+    /// Zero by hand stops everything, what rules send too.
+    fn put(&self, settings: &mut Settings) {
+        settings.reads.percent = self.held.unwrap_or(self.configured);
+        settings.reads.rule.clone_from(&self.rules);
+        if self.held == Some(0.0) {
+            settings.reads.rule.iter_mut().for_each(|rule| rule.percent = 0.0);
+        }
+    }
 }
 
 impl Live {
     /// The first generation.
     pub fn new(settings: Settings) -> Arc<Self> {
-        let ramp = Ramp { configured: settings.reads.percent, held: None };
+        let ramp = Ramp::of(&settings);
         Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             generation: watch::Sender::new(1),
@@ -52,21 +68,20 @@ impl Live {
     /// Puts `settings` in force. A share set by [`Live::ramp`] holds unless `reads.percent` itself changes.
     pub fn swap(&self, mut settings: Settings) {
         let mut ramp = self.ramp.lock();
-        if settings.reads.percent != ramp.configured {
-            *ramp = Ramp { configured: settings.reads.percent, held: None };
-        }
-        settings.reads.percent = ramp.held.unwrap_or(ramp.configured);
+        let held = ramp.held.filter(|_| settings.reads.percent == ramp.configured);
+        *ramp = Ramp { held, ..Ramp::of(&settings) };
+        ramp.put(&mut settings);
         self.settings.store(Arc::new(settings));
         self.generation.send_modify(|generation| *generation += 1);
     }
 
     /// Sends this share of reads to the shadow until `reads.percent` itself changes in the configuration, or a
-    /// restart. `percent` is within 0 to 100.
+    /// restart; at 0 none, whatever `reads.rule` says. `percent` is within 0 to 100.
     pub fn ramp(&self, percent: f64) {
         let mut ramp = self.ramp.lock();
         ramp.held = Some(percent);
         let mut settings = Settings::clone(&self.settings.load());
-        settings.reads.percent = percent;
+        ramp.put(&mut settings);
         self.settings.store(Arc::new(settings));
         self.generation.send_modify(|_| {});
     }
@@ -98,6 +113,23 @@ mod tests {
         assert_eq!(live.get().reads.percent, 20.0);
         live.swap(settings(20.0));
         assert_eq!(live.get().reads.percent, 20.0, "an override does not come back");
+    }
+
+    #[test]
+    fn zero_by_hand_stops_what_rules_send_too_until_it_is_turned_again() {
+        let rules = |percent| vec![ReadRule { of: crate::config::RuleOf::Table("*".to_owned()), percent }];
+        let ruled = || {
+            let mut settings = settings(10.0);
+            settings.reads.rule = rules(50.0);
+            settings
+        };
+        let live = Live::new(ruled());
+        live.ramp(0.0);
+        assert_eq!(live.get().reads.rule, rules(0.0));
+        live.swap(ruled());
+        assert_eq!(live.get().reads.rule, rules(0.0));
+        live.ramp(5.0);
+        assert_eq!(live.get().reads.rule, rules(50.0));
     }
 
     #[test]
