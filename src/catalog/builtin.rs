@@ -96,21 +96,6 @@ const CLOCK: &[&str] = &[
 /// SQL's names for functions that the catalogs know under another name, or not at all.
 const LOCAL_BY_SYNTAX: &[&str] = &["current_catalog", "current_role", "user"];
 
-/// What casts to types that look the catalogs up are told as. Some are functions too, others are called by the cast alone.
-const LOCAL_BY_CAST: &[&str] = &[
-    "regclass",
-    "regcollation",
-    "regconfig",
-    "regdictionary",
-    "regnamespace",
-    "regoper",
-    "regoperator",
-    "regproc",
-    "regprocedure",
-    "regrole",
-    "regtype",
-];
-
 /// IMMUTABLE, and yet they hash oids, which differ between the sides.
 const IMMUTABLE_AND_LOCAL: &[&str] = &[
     "hash_array",
@@ -158,11 +143,6 @@ pub(super) fn keyword(name: &str) -> Option<Volatility> {
         return Some(Volatility::Clock);
     }
     LOCAL_BY_SYNTAX.contains(&name).then_some(Volatility::Local)
-}
-
-/// What is written as a cast, in `pg_catalog`, where no `search_path` counts.
-pub(super) fn cast(name: &str) -> Option<Volatility> {
-    LOCAL_BY_CAST.contains(&name).then_some(Volatility::Local)
 }
 
 #[cfg(test)]

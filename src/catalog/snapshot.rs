@@ -107,17 +107,19 @@ impl Catalog {
         of_users.max().unwrap_or(Volatility::Safe)
     }
 
-    /// The worst that a function or operator of this name may do: without a schema, of those of any schema.
+    /// The worst that a function or operator of this name may do: without a schema, of those of any schema. A cast is told
+    /// by its type, in `pg_catalog`, where no `search_path` counts; it calls the type's input function.
     pub fn volatility(&self, schema: Option<&str>, name: &str) -> Volatility {
+        let keyword = schema.is_none().then(|| builtin::keyword(name)).flatten();
+        let cast =
+            || schema.filter(|schema| *schema == "pg_catalog").and_then(|_| self.worst(schema, &format!("{name}in")));
+        self.worst(schema, name).max(keyword).or_else(cast).unwrap_or(Volatility::Opaque)
+    }
+
+    fn worst(&self, schema: Option<&str>, name: &str) -> Option<Volatility> {
         let known = self.functions.get(name).into_iter().flatten();
         let fitting = known.filter(|(of, _)| schema.is_none_or(|schema| schema == of));
-        let worst = fitting.map(|(_, volatility)| *volatility).max();
-        let keyword = match schema {
-            None => builtin::keyword(name),
-            Some("pg_catalog") => builtin::cast(name),
-            Some(_) => None,
-        };
-        worst.max(keyword).unwrap_or(Volatility::Opaque)
+        fitting.map(|(_, volatility)| *volatility).max()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::state::{Checked, Circumstances, Running, report};
+use super::state::{Checked, Circumstances, Outcome, Running, report};
 use crate::catalog::{Handle, Pair, Pairs};
 use crate::effect::{Reason, TableId};
 use crate::mirror::Mirror;
@@ -66,6 +66,11 @@ impl Watch<'_> {
         if let Some(progress) = self.progress {
             progress.add_rows(self.table, rows);
         }
+    }
+
+    /// It was found to differ: reads are not to wait for the end of its check.
+    pub(super) fn differs(&self) {
+        self.results.doubt(self.table);
     }
 }
 
@@ -151,6 +156,14 @@ impl Results {
             change(checked);
         }
         self.publish();
+    }
+
+    /// What the last check of `name` said holds no more.
+    fn doubt(&self, name: &str) {
+        if self.tables.lock().get(name).is_some_and(Checked::is_verified) {
+            let why = "the check that runs has found differences";
+            self.amend(name, |checked| checked.outcome = Outcome::Unfinished(why.to_owned()));
+        }
     }
 
     /// What the last check of `name` said, if it was in this epoch.

@@ -256,13 +256,9 @@ impl Round {
 
     /// The connections of the last check if they still live, else new ones.
     async fn connect(&mut self) -> Result<Both, String> {
-        if let Some(both) = self.both.take().filter(|both| !both.is_closed()) {
-            Ok(both)
-        } else {
-            let settings = Arc::clone(&self.live.get());
-            let both = Both::connect(&settings, Purpose::Check, STATEMENT_TIMEOUT).await;
-            both.map_err(|error| error.to_string())
-        }
+        let (kept, settings) = (self.both.take(), Arc::clone(&self.live.get()));
+        let both = Both::kept_or_new(kept, &settings, Purpose::Check, STATEMENT_TIMEOUT).await;
+        both.map_err(|error| error.to_string())
     }
 }
 

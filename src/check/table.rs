@@ -189,6 +189,9 @@ impl<'a> TableCheck<'a> {
         for row in confirmed {
             self.finding.tally.confirm(row);
         }
+        if let (Some(watch), false) = (&self.watch, confirmed.is_empty()) {
+            watch.differs();
+        }
         self.retry.extend(retry);
     }
 

@@ -45,7 +45,7 @@ fn failure(error: &OnceError) -> Failure {
     let exit = match error {
         OnceError::Connect(_) | OnceError::Load(_) => Exit::Unreachable,
         OnceError::Check(CheckError::UnknownTable(_)) => Exit::Usage,
-        OnceError::Open(_) | OnceError::Check(_) => Exit::Bad,
+        OnceError::Folder { .. } | OnceError::Open(_) | OnceError::Check(_) => Exit::Bad,
     };
     Failure::new(exit, error.to_string())
 }

@@ -208,10 +208,7 @@ impl Shared {
 
     /// A connection to each side, the given one if it still lives.
     async fn connect(&self, idle: Option<Both>) -> Result<Both, ConnectError> {
-        match idle {
-            Some(both) if !both.is_closed() => Ok(both),
-            _ => Both::connect(&self.live.get(), Purpose::Copy, STATEMENT_TIMEOUT).await,
-        }
+        Both::kept_or_new(idle, &self.live.get(), Purpose::Copy, STATEMENT_TIMEOUT).await
     }
 }
 

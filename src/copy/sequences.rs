@@ -116,11 +116,8 @@ pub async fn follow_sequences(live: Arc<Live>, primary: Arc<Handle>) {
 }
 
 async fn look(live: &Live, both: &mut Option<Both>, catalog: &Catalog, before: &mut Before) -> Result<(), Trouble> {
-    let settings = Arc::clone(&live.get());
-    let both = match both.take().filter(|both| !both.is_closed()) {
-        Some(open) => both.insert(open),
-        None => both.insert(Both::connect(&settings, Purpose::Copy, STATEMENT_TIMEOUT).await?),
-    };
+    let (kept, settings) = (both.take(), Arc::clone(&live.get()));
+    let both = both.insert(Both::kept_or_new(kept, &settings, Purpose::Copy, STATEMENT_TIMEOUT).await?);
     let sequences = read(&both.primary, catalog).await?;
     let positions: Vec<Position> = sequences
         .iter()

@@ -2,6 +2,9 @@
 //! a difference.
 
 use std::collections::HashMap;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -29,6 +32,14 @@ pub enum OnceError {
     #[error("{0}")]
     Load(#[from] LoadError),
     /// There is no place for files.
+    #[error("making {}: {why}", folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// What stands against it.
+        why: io::Error,
+    },
+    /// The files could not be made.
     #[error("{0}")]
     Open(#[from] OpenError),
     /// The check did not come to its end.
@@ -42,7 +53,7 @@ pub async fn check_once(
     tables: Option<Vec<String>>,
     progress: Progress,
 ) -> Result<Report, OnceError> {
-    let folder = Folder::new();
+    let folder = Folder::new()?;
     settings.mirror.journal = folder.0.clone();
     (settings.check.interval, settings.check.repair) = (Duration::ZERO, Repair::Off);
     let primary = connect(&settings.primary.url, Purpose::Catalog).await?;
@@ -81,12 +92,21 @@ fn empty_mirror(settings: &Settings, catalog: &Catalog, folder: &Path) -> Result
     Ok(Mirror::open(&ledger, &identity)?.0)
 }
 
-/// Removed when it is dropped.
+/// Ours alone. Removed when it is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("crossfade-check-{}", std::process::id())))
+    fn new() -> Result<Self, OnceError> {
+        for attempt in 0..1000 {
+            // One that was killed may have left its folder to a process of the same number.
+            let folder = std::env::temp_dir().join(format!("crossfade-check-{}-{attempt}", std::process::id()));
+            match DirBuilder::new().mode(0o700).create(&folder) {
+                Ok(()) => return Ok(Self(folder)),
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(why) => return Err(OnceError::Folder { folder, why }),
+            }
+        }
+        Err(OnceError::Folder { folder: std::env::temp_dir(), why: io::ErrorKind::AlreadyExists.into() })
     }
 }
 

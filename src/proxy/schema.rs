@@ -26,10 +26,12 @@ impl Schemas {
 
     /// Looks, and looks again, forever.
     pub(super) async fn follow(self: Arc<Self>, live: Arc<Live>, primary: Arc<Handle>, shadow: Arc<Handle>) {
+        let mut both = None;
         loop {
-            let found = look(&live, &primary, &shadow).await;
+            let found = look(&live, &mut both, &primary, &shadow).await;
             if let Err(error) = &found {
                 debug!("comparing the definitions of both sides: {error:#}");
+                both = None;
             }
             *self.0.lock() = found.ok();
             tokio::time::sleep(PERIOD).await;
@@ -37,9 +39,14 @@ impl Schemas {
     }
 }
 
-async fn look(live: &Live, primary: &Handle, shadow: &Handle) -> anyhow::Result<Vec<SchemaDifference>> {
-    let settings = Arc::clone(&live.get());
-    let both = Both::connect(&settings, Purpose::Check, STATEMENT_TIMEOUT).await?;
+async fn look(
+    live: &Live,
+    both: &mut Option<Both>,
+    primary: &Handle,
+    shadow: &Handle,
+) -> anyhow::Result<Vec<SchemaDifference>> {
+    let (kept, settings) = (both.take(), Arc::clone(&live.get()));
+    let both = both.insert(Both::kept_or_new(kept, &settings, Purpose::Check, STATEMENT_TIMEOUT).await?);
     // The primary first: what it gave out since then of a sequence, the shadow may be ahead.
     let ours = Definitions::read(&both.primary).await?;
     let theirs = Definitions::read(&both.shadow).await?;

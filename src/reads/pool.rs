@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::leg::Leg;
 use super::messages;
+use super::rules::highest_share;
 use super::stop::{cancel, stop};
 use crate::config::{Live, PgUrl};
 use crate::server::RawError;
@@ -123,7 +124,7 @@ impl Pool {
     /// Opens what is to be kept warm, closes what nobody needs, asks the rest whether it is there.
     fn look_after(self: &Arc<Self>, now: Instant) {
         let settings = self.live.get();
-        let warm = if settings.reads.percent > 0.0 { WARM.min(settings.reads.pool_size) } else { 0 };
+        let warm = if highest_share(&settings.reads) > 0.0 { WARM.min(settings.reads.pool_size) } else { 0 };
         let mut state = self.state.lock();
         state.close_idle(warm, now);
         while state.open < warm && self.open_more(&mut state) {}

@@ -154,11 +154,13 @@ impl Router {
     }
 
     async fn answer(&self, request: ReadRequest) -> Result<Reply, Fallback> {
+        // Drawn to be compared alone.
+        let Some(place) = request.lot.place else { return Err(Fallback) };
         let settings = Arc::clone(&self.live.get());
         let tables = self.tables(&request);
         let rule = self.rule(&request, tables.as_deref().unwrap_or_default(), &settings.reads);
         let share = rule.as_ref().map_or(settings.reads.percent, |rule| rule.percent);
-        if request.lot.place.is_none_or(|place| place >= share) {
+        if place >= share {
             return Err(Fallback);
         }
         let rule = rule.as_ref().map(|rule| &rule.of);

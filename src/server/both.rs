@@ -32,6 +32,19 @@ impl Both {
         Ok(Self { primary: bounded(&settings.primary.url).await?, shadow: bounded(&settings.shadow.url).await? })
     }
 
+    /// Those that were kept, if they still live, else new ones.
+    pub async fn kept_or_new(
+        kept: Option<Self>,
+        settings: &Settings,
+        purpose: Purpose,
+        statement_timeout: Duration,
+    ) -> Result<Self, ConnectError> {
+        match kept.filter(|both| !both.is_closed()) {
+            Some(both) => Ok(both),
+            None => Self::connect(settings, purpose, statement_timeout).await,
+        }
+    }
+
     /// Whether either connection has ended.
     pub fn is_closed(&self) -> bool {
         self.primary.is_closed() || self.shadow.is_closed()

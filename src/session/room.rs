@@ -31,6 +31,11 @@ impl Holding {
         Self { room, bytes: 0 }
     }
 
+    /// Where it has it from.
+    pub(super) fn room(&self) -> Arc<Room> {
+        Arc::clone(&self.room)
+    }
+
     /// Takes or gives back what makes it hold so many; whether there is room for them.
     pub(super) fn resize(&mut self, bytes: usize) -> bool {
         let left = &self.room.left;

@@ -19,7 +19,6 @@ pub(super) struct Transaction {
     /// Tables of which no more rows are kept: they are marked.
     given_up: Touched,
     holding: Holding,
-    room: Arc<Room>,
 }
 
 #[derive(Debug)]
@@ -50,8 +49,7 @@ impl Transaction {
             bytes: 0,
             wrote_unmirrored: false,
             given_up: Touched::NONE,
-            holding: Holding::nothing_of(room.clone()),
-            room,
+            holding: Holding::nothing_of(room),
         }
     }
 
@@ -103,12 +101,12 @@ impl Transaction {
     pub(super) fn discard(&mut self) {
         let mut changes = std::mem::take(&mut self.changes);
         changes.clear();
-        *self = Self { changes, ..Self::new(self.room.clone()) };
+        *self = Self { changes, ..Self::new(self.holding.room()) };
     }
 
     /// It committed.
     pub(super) fn seal(&mut self) -> Sealed {
-        let next = Self::new(self.room.clone());
+        let next = Self::new(self.holding.room());
         let done = std::mem::replace(self, next);
         match (done.changes.is_empty(), done.wrote_unmirrored) {
             (false, _) => Sealed::Changes(done.xid, done.changes),

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use crossfade::report::job::{Job, JobState};
+use crossfade::report::{CheckState, TableStatus};
 use serde_json::json;
 
 use crate::support::{Pair, eventually, psql, seconds};
@@ -59,4 +60,30 @@ async fn differences_without_number_are_counted_one_by_one_in_bounded_memory() {
     assert_eq!(keyed.samples.len(), 20, "check.samples");
     let more = pair.most_memory().saturating_sub(before) >> 20;
     assert!(more < 64, "{more} MiB more for {rows} differences");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_takes_its_table_out_before_its_check_has_ended() {
+    let schema = "create table t (id int primary key, v text); \
+                  insert into t select g, 'v' from generate_series(1, 50000) g; analyze t";
+    let settings = "[check]\ninterval = \"0s\"\nmax_rows_per_second = 0\n";
+    let pair = Pair::recipe().schema(schema).settings(settings).start().await;
+    pair.work("check").await;
+    assert_eq!(pair.report().await.tables[0].status, TableStatus::Consistent);
+    psql(&pair.shadow_url(), "update t set v = 'other' where id = 1").await.must_succeed();
+    let file = pair.proxy.config_file();
+    let slower = fs::read_to_string(&file).unwrap().replace("max_rows_per_second = 0", "max_rows_per_second = 200");
+    fs::write(&file, slower).unwrap();
+    eventually("the limit is in force", async || pair.status().await.generation == 2).await;
+    let _: Job = pair.admin().post("/check", &json!({})).await.unwrap();
+    eventually("it is no longer called consistent", async || {
+        pair.report().await.tables[0].status != TableStatus::Consistent
+    })
+    .await;
+    let table = pair.report().await.tables.remove(0);
+    assert_eq!(
+        (table.status, table.reason.as_deref()),
+        (TableStatus::Unchecked, Some("the check that runs has found differences"))
+    );
+    assert_eq!(pair.status().await.check.state, CheckState::Running);
 }
