@@ -27,6 +27,8 @@ pub(super) trait Watermark: Send + Sync {
     fn lag(&self) -> Duration;
     /// Everything up to it is applied.
     fn applied(&self) -> Seq;
+    /// Somebody waits for what is pending.
+    fn hurry(&self);
 }
 
 impl Watermark for Mirror {
@@ -44,6 +46,10 @@ impl Watermark for Mirror {
 
     fn applied(&self) -> Seq {
         Mirror::applied(self)
+    }
+
+    fn hurry(&self) {
+        Mirror::hurry(self);
     }
 }
 
@@ -117,6 +123,8 @@ pub(super) mod fakes {
         fn applied(&self) -> Seq {
             Seq(self.applied)
         }
+
+        fn hurry(&self) {}
     }
 
     impl Verified for Fake {

@@ -266,7 +266,10 @@ impl Router {
         let begun = Instant::now();
         loop {
             match self.allow(request, tables, reads) {
-                Err(Ineligible::Stale) if begun.elapsed() < FRESHNESS => sleep(FRESHNESS_LOOK).await,
+                Err(Ineligible::Stale) if begun.elapsed() < FRESHNESS => {
+                    self.mirror.hurry();
+                    sleep(FRESHNESS_LOOK).await;
+                }
                 decided => return decided,
             }
         }

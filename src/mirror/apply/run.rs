@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::ApplySettings;
 use super::backoff::Backoff;
@@ -46,6 +46,9 @@ const MAX_PARKED: usize = 100;
 /// How long a batch may take without being asked whether the connection is stuck; doubled each time it was too short.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LONGEST_PATIENCE: Duration = Duration::from_hours(1);
+/// So far apart batches start that are not full and that nobody waits for: a commit costs the shadow as much for one
+/// transaction as for a hundred.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often a refused transaction is looked at while nothing else happens.
 const PARKED_PERIOD: Duration = Duration::from_millis(50);
 /// At the end, running batches may take so long.
@@ -75,6 +78,10 @@ pub(super) struct Run<S> {
     committed: Seq,
     patience: Duration,
     backoff: Backoff,
+    /// Somebody waits until everything up to it is applied.
+    awaited: watch::Receiver<Seq>,
+    /// When the next batch starts, full or not.
+    next_batch: Instant,
 }
 
 /// A worker comes back.
@@ -106,6 +113,8 @@ impl From<Trouble> for End {
 impl<S: Source> Run<S> {
     pub(super) fn new(source: S, settings: ApplySettings, health: Arc<Health>, stop: watch::Receiver<bool>) -> Self {
         Self {
+            awaited: source.awaited(),
+            next_batch: Instant::now(),
             source,
             settings,
             health,
@@ -166,7 +175,7 @@ impl<S: Source> Run<S> {
             self.look_around();
             self.look_at_inbox(&mut shadow).await?;
             self.try_parked(&mut shadow).await?;
-            self.start_batches(&mut crew);
+            let due = self.start_batches(&mut crew);
             self.settle();
             let room = self.inbox.is_empty() && self.scheduler.queued_bytes() < QUEUE_BYTES;
             tokio::select! {
@@ -186,6 +195,8 @@ impl<S: Source> Run<S> {
                     Err(error) => return Err(Trouble::Lost(error.to_string()).into()),
                 },
                 entries = self.source.next(TAKE_BYTES), if room => self.inbox.extend(entries),
+                () = sleep_until(due.unwrap_or(self.next_batch)), if due.is_some() => {}
+                _ = self.awaited.changed(), if due.is_some() => {}
                 () = sleep(PARKED_PERIOD), if !self.parked.is_empty() => {}
             }
         }
@@ -281,13 +292,20 @@ impl<S: Source> Run<S> {
         Ok(())
     }
 
-    fn start_batches(&mut self, crew: &mut Crew) {
+    /// Gives workers what may start; when the next batch may, if it only waits for company.
+    fn start_batches(&mut self, crew: &mut Crew) -> Option<Instant> {
         while let Some(mut worker) = crew.idle.pop() {
+            let now = Instant::now();
+            if now < self.next_batch && self.scheduler.gathers(*self.awaited.borrow_and_update()) {
+                crew.idle.push(worker);
+                return Some(self.next_batch);
+            }
             let ahead = self.scheduler.last_running();
             let Some((number, batch)) = self.scheduler.start() else {
                 crew.idle.push(worker);
-                return;
+                return None;
             };
+            self.next_batch = now + GATHER;
             let mut progress = self.progress.clone();
             progress.seq = progress.seq.max(ahead).max(batch.last());
             progress.parked.retain(|parked| batch.tasks.iter().all(|task| task.seq() != *parked));
@@ -298,6 +316,7 @@ impl<S: Source> Run<S> {
                 Done { worker, number, result }
             });
         }
+        None
     }
 
     fn settle(&mut self) {

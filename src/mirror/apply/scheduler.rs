@@ -20,19 +20,39 @@ pub(super) struct Scheduler {
     again: VecDeque<Arc<Batch>>,
     queue: VecDeque<Task>,
     queued_bytes: usize,
+    queued_rows: usize,
+    /// Tasks in the queue that share no batch.
+    queued_singles: usize,
     running: VecDeque<(u64, Arc<Batch>)>,
     next: u64,
 }
 
 impl Scheduler {
     pub(super) fn new() -> Self {
-        Self { again: VecDeque::new(), queue: VecDeque::new(), queued_bytes: 0, running: VecDeque::new(), next: 0 }
+        Self {
+            again: VecDeque::new(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            queued_rows: 0,
+            queued_singles: 0,
+            running: VecDeque::new(),
+            next: 0,
+        }
     }
 
     /// Adds the next task of the ledger.
     pub(super) fn push(&mut self, task: Task) {
         self.queued_bytes += task.entry.bytes;
+        self.queued_rows += task.rows();
+        self.queued_singles += usize::from(task.is_single());
         self.queue.push_back(task);
+    }
+
+    /// Whether tasks wait, and more may join them before they start.
+    pub(super) fn gathers(&self, awaited: Seq) -> bool {
+        let full = self.queued_rows >= BATCH_ROWS || self.queued_bytes >= BATCH_BYTES || self.queued_singles > 0;
+        let next = self.queue.front().map(Task::seq);
+        self.again.is_empty() && !full && next.is_some_and(|next| awaited < next)
     }
 
     /// The next batch, if there is one that may start now.
@@ -111,6 +131,8 @@ impl Scheduler {
             }
             let single = task.is_single();
             self.queued_bytes = self.queued_bytes.saturating_sub(task.entry.bytes);
+            self.queued_rows = self.queued_rows.saturating_sub(task.rows());
+            self.queued_singles = self.queued_singles.saturating_sub(usize::from(single));
             tasks.extend(self.queue.pop_front());
             if single {
                 break;
@@ -122,11 +144,14 @@ impl Scheduler {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::mirror::apply::testing::{entry, row, shape};
+    use crate::mirror::apply::testing::{entry, refresh, row, shape};
     use crate::mirror::apply::{batch::Standing, memory::Verdict};
+    use crate::mirror::entry::{Refresh, Scope};
 
     fn task(seq: u64, keys: &[u8]) -> Task {
         let shape = shape(1, "t", &["id"], &[0]);
@@ -167,6 +192,35 @@ mod tests {
         scheduler.committed(number).unwrap();
         assert_eq!(scheduler.start().unwrap().1.last().0, 2);
         assert_eq!(scheduler.start().unwrap().1.last().0, 3);
+    }
+
+    #[test]
+    fn tasks_gather_until_they_are_many_or_awaited_or_to_be_run_again() {
+        let mut scheduler = Scheduler::new();
+        assert!(!scheduler.gathers(Seq(0)), "nothing waits");
+        for seq in 1..=4 {
+            scheduler.push(task(seq, &[seq as u8]));
+            assert!(scheduler.gathers(Seq(0)));
+        }
+        assert!(!scheduler.gathers(Seq(1)), "somebody waits for the first");
+        let (_, batch) = scheduler.start().unwrap();
+        assert_eq!(batch.tasks.len(), 4);
+        scheduler.push(task(5, &[5]));
+        assert!(scheduler.gathers(Seq(4)), "what somebody waited for has started");
+        scheduler.recall();
+        assert!(!scheduler.gathers(Seq(0)));
+        scheduler.start().unwrap();
+        let range = Scope::Range { after: None, upto: None };
+        let shape = shape(1, "t", &["id"], &[0]);
+        let refresh = refresh(6, Refresh { shape, scope: range, rows: Vec::new(), newer: HashSet::new() });
+        scheduler.push(Task::new(refresh, |_| Verdict::Apply, |_| Standing::default()));
+        assert!(!scheduler.gathers(Seq(0)), "it goes alone");
+        let mut scheduler = Scheduler::new();
+        let keys: Vec<u8> = (0..250).collect();
+        scheduler.push(task(1, &keys));
+        assert!(scheduler.gathers(Seq(0)));
+        scheduler.push(task(2, &keys));
+        assert!(!scheduler.gathers(Seq(0)), "a batch is full");
     }
 
     proptest! {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::effect::{Mark, Seq};
 use crate::mirror::entry::Entry;
 use crate::mirror::ledger::{Feed, Outcome};
@@ -16,6 +18,8 @@ pub(super) trait Source: Send + Sync + 'static {
     fn oldest_ticket(&self) -> u64;
     fn newest_ticket(&self) -> u64;
     fn outstanding(&self) -> u64;
+    /// Somebody waits until everything up to this place is applied.
+    fn awaited(&self) -> watch::Receiver<Seq>;
     /// The last place given out.
     fn last(&self) -> Seq;
     /// Up to there the ledger knew all as applied when it was opened.
@@ -50,6 +54,10 @@ impl Source for Feed {
 
     fn outstanding(&self) -> u64 {
         Self::outstanding(self)
+    }
+
+    fn awaited(&self) -> watch::Receiver<Seq> {
+        Self::awaited(self)
     }
 
     fn last(&self) -> Seq {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::effect::{Mark, Reason, Seq, Touched};
 use crate::mirror::entry::Entry;
 use crate::report::Quarantined;
@@ -131,6 +133,11 @@ impl Feed {
                 },
             }
         }
+    }
+
+    /// Somebody waits until everything up to this place is applied.
+    pub(in crate::mirror) fn awaited(&self) -> watch::Receiver<Seq> {
+        self.mirror.shared.awaited.subscribe()
     }
 
     async fn read(&mut self, after: Seq, upto: Seq, max_bytes: usize) -> Result<Vec<Arc<Entry>>, ReadError> {

@@ -99,6 +99,7 @@ impl Mirror {
             bounds: Bounds { memory, journal: settings.journal_max_bytes },
             in_flight: InFlight::new(issued, file),
             applied: watch::Sender::new(placement.applied()),
+            awaited: watch::Sender::new(Seq(0)),
             placement: Mutex::new(placement),
             work: Condvar::new(),
             suspects,
@@ -178,6 +179,11 @@ impl Mirror {
         let oldest = self.shared.placement.lock().oldest_commit_ms();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         oldest.map_or(Duration::ZERO, |oldest| now.saturating_sub(Duration::from_millis(oldest)))
+    }
+
+    /// Somebody waits for what is pending: it is applied without waiting for company.
+    pub fn hurry(&self) {
+        self.shared.hurry(self.last());
     }
 
     /// The last place given out.

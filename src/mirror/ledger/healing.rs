@@ -67,6 +67,7 @@ impl Mirror {
 
     /// Waits until [`Mirror::applied`] reaches `seq`.
     pub async fn wait_applied(&self, seq: Seq) {
+        self.shared.hurry(seq);
         let mut applied = self.shared.applied.subscribe();
         // The sender lives as long as this handle.
         let _ = applied.wait_for(|applied| *applied >= seq).await;

@@ -45,6 +45,8 @@ pub(super) struct Shared {
     /// Size of the segments.
     pub(super) on_disk: AtomicU64,
     pub(super) applied: watch::Sender<Seq>,
+    /// Somebody waits until everything up to it is applied.
+    pub(super) awaited: watch::Sender<Seq>,
     pub(super) paused: watch::Sender<bool>,
     /// Refreshes and backfills that run.
     pub(super) busy: AtomicUsize,
@@ -178,6 +180,14 @@ impl Shared {
         self.applied.send_if_modified(|applied| {
             let before = std::mem::replace(applied, placement.applied());
             before != *applied
+        });
+    }
+
+    /// Somebody waits until everything up to `seq` is applied: nothing up to there gathers company any longer.
+    pub(super) fn hurry(&self, seq: Seq) {
+        self.awaited.send_if_modified(|awaited| {
+            let before = std::mem::replace(awaited, seq.max(*awaited));
+            before != *awaited
         });
     }
 

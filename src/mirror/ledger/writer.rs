@@ -17,6 +17,9 @@ use super::suspects::SavedKeys;
 /// How often the segments are synced and the state is saved.
 const TICK: Duration = Duration::from_millis(200);
 
+/// So long entries gather before they are written, that not each wakes the writer: unless somebody waits for them.
+const GATHER: Duration = Duration::from_millis(2);
+
 /// Entries written in one go, in bytes.
 const BATCH_BYTES: usize = 1 << 20;
 
@@ -91,6 +94,7 @@ impl Writer {
             let (batch, closing) = self.take(now);
             if !batch.is_empty() {
                 self.write(&batch);
+                self.gather(&batch);
             } else if closing {
                 self.close();
                 return;
@@ -135,6 +139,13 @@ impl Writer {
         }
         self.measure();
         self.shared.placement.lock().written(batch.iter().map(|entry| entry.bytes).sum());
+    }
+
+    fn gather(&self, batch: &[Arc<Entry>]) {
+        let bytes: usize = batch.iter().map(|entry| entry.bytes).sum();
+        if bytes < self.batch_bytes && *self.shared.awaited.borrow() <= self.written {
+            std::thread::sleep(GATHER);
+        }
     }
 
     fn append(&mut self, batch: &[Arc<Entry>]) -> std::io::Result<()> {

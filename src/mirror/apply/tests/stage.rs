@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
@@ -24,10 +24,11 @@ pub(super) fn cluster() -> Cluster {
 }
 
 /// What the ledger would hold; shared with the [`Source`] that the appliers own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ledger {
     state: Mutex<State>,
     arrived: Notify,
+    awaited: watch::Sender<Seq>,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +40,12 @@ struct State {
     quarantined: Vec<Quarantined>,
     marks: Vec<Mark>,
     resumed: Option<Seq>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { state: Mutex::default(), arrived: Notify::new(), awaited: watch::Sender::new(Seq(0)) }
+    }
 }
 
 impl Ledger {
@@ -152,6 +159,10 @@ impl Source for MemorySource {
     fn outstanding(&self) -> u64 {
         let state = self.0.state.lock();
         state.last - state.settled.len() as u64
+    }
+
+    fn awaited(&self) -> watch::Receiver<Seq> {
+        self.0.awaited.subscribe()
     }
 
     fn last(&self) -> Seq {

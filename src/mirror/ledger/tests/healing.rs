@@ -35,6 +35,9 @@ async fn rule_25_a_refresh_leaves_out_what_its_snapshot_did_not_see() {
         feed.settle(entry, Outcome::Applied);
     }
     assert!(mirror.wait_applied(seq).now_or_never().is_some());
+    assert_eq!(*feed.awaited().borrow(), seq, "the appliers know that somebody waits");
+    mirror.hurry();
+    assert_eq!(*feed.awaited().borrow(), mirror.last());
 }
 
 #[tokio::test]
