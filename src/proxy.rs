@@ -98,6 +98,7 @@ pub async fn run(reloader: Arc<Reloader>) -> anyhow::Result<()> {
         mirror: mirror.clone(),
         catalog: Arc::clone(&primary),
         statements: sql::Cache::new(STATEMENTS),
+        profiles: crate::session::Profiles::default(),
         reads: Arc::clone(&router) as Arc<dyn crate::session::ReadService>,
         epoch: Arc::clone(&epoch),
         room: Arc::default(),

@@ -25,7 +25,7 @@ use crate::effect::Epoch;
 use crate::mirror::Mirror;
 use crate::report::SessionsStatus;
 use crate::server::{self, Silence, Stream};
-use crate::session::{ReadService, Room, Session};
+use crate::session::{Profiles, ReadService, Room, Session};
 use crate::sql;
 use crate::wire::{Severity, Startup, error_response};
 
@@ -40,6 +40,8 @@ pub struct Shared {
     pub catalog: Arc<catalog::Handle>,
     /// Facts of statements seen before.
     pub statements: sql::Cache,
+    /// Roles and settings of sessions.
+    pub profiles: Profiles,
     /// Who answers drawn reads.
     pub reads: Arc<dyn ReadService>,
     /// The primary's life.

@@ -9,7 +9,7 @@ use super::books::Books;
 use super::cancel::{CancelKeys, Registered};
 use super::direction::Look;
 use super::listener::Shared;
-use crate::session::{Drawn, Env, ReadRequest, Session, SessionError, Splice};
+use crate::session::{Drawn, Env, Profile, ReadRequest, Session, SessionError, Splice};
 
 /// See the module.
 pub(super) struct Observer {
@@ -19,6 +19,8 @@ pub(super) struct Observer {
     /// For sampling by session.
     number: u64,
     cancelled: Arc<Notify>,
+    /// The session's own role and settings, and the one that all sessions share that have them.
+    profile: Option<[Arc<Profile>; 2]>,
     /// The primary answers it, and it is compared then.
     awaited: Option<ReadRequest>,
     keys: Arc<CancelKeys>,
@@ -35,6 +37,7 @@ impl Observer {
             shared,
             number: rand::random(),
             cancelled: Arc::new(Notify::new()),
+            profile: None,
             awaited: None,
             keys,
             registered: None,
@@ -76,11 +79,23 @@ impl Observer {
     }
 
     /// The read at the front of the client's input, if the dice draw it.
-    pub(super) fn drawn(&self, input: &[u8]) -> Option<Box<Drawn>> {
+    pub(super) fn drawn(&mut self, input: &[u8]) -> Option<Box<Drawn>> {
         let Shared { reads, statements, .. } = &*self.shared;
         let mut drawn = self.session.drawn(input, statements, &**reads, self.number, &self.cancelled)?;
         drawn.request.own_writes = self.books.last_write();
+        drawn.request.profile = drawn.request.profile.map(|profile| self.shared_profile(profile));
         Some(Box::new(drawn))
+    }
+
+    fn shared_profile(&mut self, own: Arc<Profile>) -> Arc<Profile> {
+        match &self.profile {
+            Some([known, shared]) if Arc::ptr_eq(known, &own) => Arc::clone(shared),
+            _ => {
+                let shared = self.shared.profiles.one(&own);
+                self.profile = Some([own, Arc::clone(&shared)]);
+                shared
+            }
+        }
     }
 
     /// A drawn read is answered by the primary after all.

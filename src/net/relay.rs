@@ -320,7 +320,7 @@ impl Relay {
     /// Asks the shadow. Until its first byte is there the primary can answer instead, unnoticed.
     async fn read(&mut self, drawn: Drawn) -> Result<(), Truncated> {
         self.observer.forget_cancels();
-        let Ok(mut reply) = self.observer.shared().reads.serve(drawn.request.clone()).await else {
+        let Ok(mut reply) = self.observer.shared().reads.serve(&drawn.request).await else {
             self.input = Input::Offered;
             self.observer.awaits_answer(drawn.request);
             return Ok(());

@@ -4,16 +4,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use tokio::time::timeout;
 
 use super::digest::{Digest, Digester};
 use super::leg::{Leg, Piece, Trouble};
 use super::messages;
 use super::row_description::has_floating_column;
+use super::statements::Text;
 use super::stop::stop;
 use super::twins::Twins;
 use crate::config::PgUrl;
-use crate::session::{Profile, ReadRequest};
+use crate::session::ReadRequest;
 
 /// To connect and log in.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -70,12 +72,12 @@ impl Asker {
     pub(super) async fn ask(
         &mut self,
         request: &ReadRequest,
-        profile: &Arc<Profile>,
+        text: &Arc<Text>,
         limit: Duration,
     ) -> Result<Answer, Silence> {
         let mut leg = self.connected().await?;
         let begun = Instant::now();
-        let said = timeout(limit, answer(&mut leg, request, profile)).await;
+        let said = timeout(limit, answer(&mut leg, request, text)).await;
         let took = begun.elapsed();
         if leg.is_busy() {
             let url = self.url.clone();
@@ -104,8 +106,8 @@ impl Asker {
     }
 }
 
-async fn answer(leg: &mut Leg, request: &ReadRequest, profile: &Arc<Profile>) -> Result<Said, Silence> {
-    match digested(leg, request, profile).await {
+async fn answer(leg: &mut Leg, request: &ReadRequest, text: &Arc<Text>) -> Result<Said, Silence> {
+    match digested(leg, request, text).await {
         Ok(said) => Ok(said),
         Err(Trouble::Refused(sqlstate)) => refused(sqlstate),
         Err(Trouble::Slow) => Err(Silence::Slow),
@@ -127,9 +129,10 @@ fn refused(sqlstate: [u8; 5]) -> Result<Said, Silence> {
     }
 }
 
-async fn digested(leg: &mut Leg, request: &ReadRequest, profile: &Arc<Profile>) -> Result<Said, Trouble> {
+async fn digested(leg: &mut Leg, request: &ReadRequest, text: &Arc<Text>) -> Result<Said, Trouble> {
     // Without twins, no column is said to be of a table: those differ between the two sides.
-    let preface = leg.start(request, profile, &Twins::default()).await?;
+    let mut preface = BytesMut::new();
+    leg.start(request, text, &Twins::default(), &mut preface).await?;
     let columns = preface.strip_prefix(messages::BIND_COMPLETE).unwrap_or(&preface);
     let floating = has_floating_column(columns)?;
     let (mut digester, mut size) = (Digester::new(columns), 0);

@@ -12,12 +12,13 @@ use tokio::time::timeout;
 
 use super::asker::{Answer, Asker, Said, Silence};
 use super::compared::{Times, Verdict};
+use super::route::Route;
 use super::service::Router;
 use crate::catalog::Catalog;
 use crate::config::PgUrl;
 use crate::effect::{Seq, TableId};
 use crate::mirror::Mirror;
-use crate::session::{Described, Extended, Profile, ReadRequest};
+use crate::session::{Described, Extended, ReadRequest};
 use crate::sql::{Arrangement, Kind};
 
 /// Comparisons at a time, and so connections of ours to either side.
@@ -141,8 +142,7 @@ fn is_total(columns: &[String], tables: &[TableId], catalog: &Catalog) -> bool {
 /// A read, and how it is to be asked.
 pub(super) struct Question<'a> {
     pub(super) request: &'a ReadRequest,
-    pub(super) profile: &'a Arc<Profile>,
-    pub(super) tables: &'a [TableId],
+    pub(super) route: &'a Route,
     /// How long each side may take.
     pub(super) limit: Duration,
 }
@@ -174,7 +174,7 @@ impl Sides {
         rows: impl Fn(bool) -> Rows,
     ) -> Result<(Verdict, Times), Silence> {
         let request = &described(question.request);
-        let primary = self.primary.ask(request, question.profile, question.limit).await?;
+        let primary = self.primary.ask(request, &question.route.text, question.limit).await?;
         let shadow = match self.shadow_behind_fence(request, question, fence).await {
             Err(Silence::Slow) => {
                 return Ok((Verdict::Slow, Times { primary: primary.took, shadow: question.limit }));
@@ -191,9 +191,9 @@ impl Sides {
             return Ok(matched);
         }
         for _ in 0..ROUNDS {
-            let before = self.primary.ask(request, question.profile, question.limit).await?;
+            let before = self.primary.ask(request, &question.route.text, question.limit).await?;
             let shadow = self.shadow_behind_fence(request, question, fence).await?;
-            let after = self.primary.ask(request, question.profile, question.limit).await?;
+            let after = self.primary.ask(request, &question.route.text, question.limit).await?;
             if rows.are_same(&shadow, &before) || rows.are_same(&shadow, &after) {
                 return Ok(matched);
             }
@@ -212,8 +212,8 @@ impl Sides {
         question: &Question<'_>,
         fence: &dyn Fence,
     ) -> Result<Answer, Silence> {
-        timeout(FENCE, fence.passed(question.tables)).await.map_err(|_| Silence::Other)?;
-        self.shadow.ask(request, question.profile, question.limit).await
+        timeout(FENCE, fence.passed(&question.route.tables)).await.map_err(|_| Silence::Other)?;
+        self.shadow.ask(request, &question.route.text, question.limit).await
     }
 }
 

@@ -94,13 +94,14 @@ impl Ineligible {
     }
 }
 
-/// The mirrored tables that the read reads, each once, views expanded and partitions as their root.
+/// The mirrored tables that the read reads, each once, views expanded and partitions as their root. Whatever its parameters
+/// are: see [`parameters_fit`].
 pub(super) fn may_go(request: &ReadRequest, primary: &Catalog, shadow: &Catalog) -> Result<Vec<TableId>, Ineligible> {
     let [statement] = request.script.statements.as_slice() else { return Err(Ineligible::NotOneStatement) };
     let Kind::Read(read) = &*statement.kind else { return Err(Ineligible::NotARead) };
     let profile = request.profile.as_ref().filter(|profile| switch::is_shareable(profile));
     let profile = profile.ok_or(Ineligible::SessionState)?;
-    messages_fit(request)?;
+    text_fits(request)?;
     syntax_allows(read)?;
     for catalog in [primary, shadow] {
         read.functions.iter().try_for_each(|function| function_allows(function, catalog))?;
@@ -108,16 +109,25 @@ pub(super) fn may_go(request: &ReadRequest, primary: &Catalog, shadow: &Catalog)
     tables(read, profile, primary, shadow)
 }
 
-fn messages_fit(request: &ReadRequest) -> Result<(), Ineligible> {
+fn text_fits(request: &ReadRequest) -> Result<(), Ineligible> {
     if request.sql.contains(&0) || request.sql.len() > MAX_BIND {
         return Err(Ineligible::TooLong);
     }
     let Some(extended) = &request.extended else { return Ok(()) };
-    if extended.bind.len() > MAX_BIND || extended.parameter_types.len() > usize::from(u16::MAX) {
+    if extended.parameter_types.len() > usize::from(u16::MAX) {
         return Err(Ineligible::TooLong);
     }
     if extended.parameter_types.iter().any(|&oid| oid >= FIRST_USER_OID) {
         return Err(Ineligible::UserType);
+    }
+    Ok(())
+}
+
+/// Whether its parameters let it go, which are others each time.
+pub(super) fn parameters_fit(request: &ReadRequest) -> Result<(), Ineligible> {
+    let Some(extended) = &request.extended else { return Ok(()) };
+    if extended.bind.len() > MAX_BIND {
+        return Err(Ineligible::TooLong);
     }
     if asks_clock(extended) {
         return Err(Ineligible::Clock);
@@ -266,6 +276,7 @@ mod tests {
 
     /// With the same on both sides.
     fn go(request: &ReadRequest) -> Result<Vec<TableId>, Ineligible> {
+        parameters_fit(request)?;
         may_go(request, &testing::catalog(), &testing::catalog())
     }
 

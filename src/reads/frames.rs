@@ -14,6 +14,20 @@ const HEADER: usize = 5;
 #[error("a message of impossible or excessive length")]
 pub(super) struct Malformed;
 
+/// What is at the front of the buffer, and how long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Front {
+    /// DataRow messages, one behind the other; the first and the last may be parts.
+    Rows(usize),
+    /// Another message.
+    Message {
+        /// Its type.
+        tag: u8,
+        /// With its header.
+        size: usize,
+    },
+}
+
 /// A piece of what came.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Cut {
@@ -40,23 +54,33 @@ pub(super) struct Cutter {
 impl Cutter {
     /// Takes the next piece off `buffer`; `None`: more is needed.
     pub(super) fn cut(&mut self, buffer: &mut BytesMut) -> Result<Option<Cut>, Malformed> {
+        let front = self.front(buffer)?;
+        let mut take = |size| buffer.split_to(size).freeze();
+        Ok(front.map(|front| match front {
+            Front::Rows(size) => Cut::Rows(take(size)),
+            Front::Message { tag, size } => Cut::Message { tag, frame: take(size) },
+        }))
+    }
+
+    /// The next piece, which the caller takes off `buffer` before it asks again; `None`: more is needed.
+    pub(super) fn front(&mut self, buffer: &mut BytesMut) -> Result<Option<Front>, Malformed> {
         loop {
             let dropped = self.dropped.min(buffer.len());
             buffer.advance(dropped);
             self.dropped -= dropped;
             let rows = self.rows(buffer)?;
             if rows > 0 {
-                return Ok(Some(Cut::Rows(buffer.split_to(rows).freeze())));
+                return Ok(Some(Front::Rows(rows)));
             }
-            let Some((tag, length)) = header(buffer)? else { return Ok(None) };
+            let Some((tag, size)) = header(buffer)? else { return Ok(None) };
             if is_asynchronous(tag) {
-                self.dropped = length;
-            } else if length > MAX_MESSAGE {
+                self.dropped = size;
+            } else if size > MAX_MESSAGE {
                 return Err(Malformed);
-            } else if buffer.len() < length {
+            } else if buffer.len() < size {
                 return Ok(None);
             } else {
-                return Ok(Some(Cut::Message { tag, frame: buffer.split_to(length).freeze() }));
+                return Ok(Some(Front::Message { tag, size }));
             }
         }
     }

@@ -8,15 +8,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Handle, Id};
 
-use super::frames::{self, Cut, Cutter, Malformed};
+use super::frames::{self, Cut, Cutter, Front, Malformed};
 use super::messages;
-use super::row_description::{has_foreign_column, has_foreign_parameter, translated};
-use super::statements::{Description, Statements, Text};
+use super::row_description::{has_foreign_column, has_foreign_parameter};
+use super::statements::{Description, Portal, Statements, Text};
 use super::switch;
 use super::twins::Twins;
 use crate::config::PgUrl;
@@ -107,6 +107,8 @@ pub(super) struct Leg {
     /// What it was last brought to.
     profile: Arc<Profile>,
     statements: Statements,
+    /// What is sent at once.
+    out: BytesMut,
     /// Something was sent that is not answered to the end.
     busy: bool,
 }
@@ -117,7 +119,15 @@ struct Sent {
     switches: usize,
     /// The statement is prepared anew, under this name.
     prepared: Option<String>,
-    text: Text,
+}
+
+/// What a running read gave next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum More {
+    /// Rows, or CommandComplete.
+    Some,
+    /// The connection is free again.
+    Ready,
 }
 
 impl Leg {
@@ -127,7 +137,8 @@ impl Leg {
         let profile = Profile { role: url.user.clone(), ..Profile::default() };
         let (cutter, statements) = (Cutter::default(), Statements::default());
         let home = Handle::current().id();
-        Ok(Self { connection, cutter, home, profile: Arc::new(profile), statements, busy: false })
+        let (profile, out) = (Arc::new(profile), BytesMut::new());
+        Ok(Self { connection, cutter, home, profile, statements, out, busy: false })
     }
 
     /// Whether it was opened by this runtime.
@@ -136,8 +147,8 @@ impl Leg {
     }
 
     /// Whether a read of `profile` needs no switch.
-    pub(super) fn has(&self, profile: &Profile) -> bool {
-        *self.profile == *profile
+    pub(super) fn has(&self, profile: &Arc<Profile>) -> bool {
+        self.profile == *profile
     }
 
     /// Whether something it was sent may still run.
@@ -171,62 +182,74 @@ impl Leg {
 
     /// Asks the server for the smallest of answers.
     pub(super) async fn check(&mut self) -> Result<(), Trouble> {
-        let mut out = BytesMut::new();
-        messages::sync(&mut out);
-        self.busy = true;
-        self.connection.stream.write_all(&out).await?;
-        self.connection.stream.flush().await?;
+        self.out.clear();
+        messages::sync(&mut self.out);
+        self.send().await?;
         if matches!(self.piece().await?, Piece::Ready) { Ok(()) } else { Err(Trouble::Lost) }
     }
 
-    /// Sends the read and takes the answers up to its first row: what the client must get before that.
+    /// Sends the read of `text` and takes the answers up to its first row. `preface` gets what the client must get before
+    /// that.
     pub(super) async fn start(
         &mut self,
         request: &ReadRequest,
-        profile: &Arc<Profile>,
+        text: &Arc<Text>,
         twins: &Twins,
-    ) -> Result<BytesMut, Trouble> {
-        let mut out = BytesMut::new();
-        let sent = self.compose(&mut out, request, profile);
-        self.busy = true;
-        self.connection.stream.write_all(&out).await?;
-        self.connection.stream.flush().await?;
+        preface: &mut BytesMut,
+    ) -> Result<(), Trouble> {
+        let sent = self.compose(request, text);
+        self.send().await?;
         if sent.evicted {
             self.take(b'3').await?;
         }
         for _ in 0..sent.switches {
             self.switched().await?;
         }
-        let translate = |frame: &Bytes| translated(frame, |table, number| twins.primary(table, number));
-        let mut preface = BytesMut::new();
         if let Some(extended) = &request.extended {
-            let description = self.described(&sent).await?;
+            self.prepared(sent, text).await?;
             self.take(b'2').await?;
             if extended.parse {
                 preface.extend_from_slice(messages::PARSE_COMPLETE);
             }
-            let describe = |preface: &mut BytesMut| -> Result<(), Trouble> {
-                preface.extend_from_slice(&description.parameters);
-                preface.extend_from_slice(&translate(&description.row)?);
-                Ok(())
-            };
             if extended.describe_statement {
-                describe(&mut preface)?;
+                self.describe(text, twins, preface)?;
             }
             preface.extend_from_slice(messages::BIND_COMPLETE);
             if extended.described == Described::Statement {
-                describe(&mut preface)?;
+                self.describe(text, twins, preface)?;
             }
         } else {
             self.take(b'1').await?;
             self.take(b'2').await?;
         }
         if describes_portal(request) {
-            let row = self.row_description().await?;
-            preface.extend_from_slice(&translate(&row)?);
+            self.portal(request, text, twins, preface).await?;
         }
-        self.profile = Arc::clone(profile);
-        Ok(preface)
+        if !Arc::ptr_eq(&self.profile, &text.profile) {
+            self.profile = Arc::clone(&text.profile);
+        }
+        Ok(())
+    }
+
+    /// Puts what comes next of the running read behind `held`.
+    pub(super) async fn more(&mut self, held: &mut BytesMut) -> Result<More, Trouble> {
+        match self.front().await? {
+            Front::Rows(size) | Front::Message { tag: b'C', size } => {
+                held.extend_from_slice(&self.connection.buffer[..size]);
+                self.connection.buffer.advance(size);
+                Ok(More::Some)
+            }
+            Front::Message { tag: b'Z', size } if self.connection.buffer[..size] == *messages::READY => {
+                self.connection.buffer.advance(size);
+                self.busy = false;
+                Ok(More::Ready)
+            }
+            Front::Message { tag: b'E', size } => {
+                let frame = self.connection.buffer.split_to(size);
+                Err(self.refused(&frame).await)
+            }
+            Front::Message { .. } => Err(Trouble::Lost),
+        }
     }
 
     /// The next of the running read. Safe to be dropped half-way and called again.
@@ -248,39 +271,43 @@ impl Leg {
         while !matches!(self.cut().await, Ok(Cut::Message { tag: b'Z', .. }) | Err(_)) {}
     }
 
-    fn compose(&mut self, out: &mut BytesMut, request: &ReadRequest, profile: &Arc<Profile>) -> Sent {
-        let parameter_types = request.extended.as_ref().map(|extended| extended.parameter_types.clone());
-        let text = Text {
-            sql: request.sql.clone(),
-            parameter_types: parameter_types.unwrap_or_default(),
-            profile: Arc::clone(profile),
-        };
-        let switches = if self.has(profile) { Vec::new() } else { switch::statements(&self.profile, profile) };
-        let mut sent = Sent { evicted: false, switches: switches.len(), prepared: None, text };
-        let found = request.extended.as_ref().and_then(|_| Some(self.statements.find(&sent.text)?.name.clone()));
-        if request.extended.is_some() && found.is_none() {
-            if let Some(name) = self.statements.make_room() {
+    async fn send(&mut self) -> Result<(), Trouble> {
+        self.busy = true;
+        self.connection.stream.write_all(&self.out).await?;
+        self.connection.stream.flush().await?;
+        Ok(())
+    }
+
+    fn compose(&mut self, request: &ReadRequest, text: &Arc<Text>) -> Sent {
+        let Self { out, statements, .. } = self;
+        out.clear();
+        let switches =
+            if self.profile == text.profile { Vec::new() } else { switch::statements(&self.profile, &text.profile) };
+        let mut sent = Sent { evicted: false, switches: switches.len(), prepared: None };
+        if request.extended.is_some() && statements.find(text).is_none() {
+            if let Some(name) = statements.make_room() {
                 messages::close(out, &name);
                 sent.evicted = true;
             }
-            sent.prepared = Some(self.statements.new_name());
+            sent.prepared = Some(statements.new_name());
         }
         for switch in &switches {
             messages::parse(out, "", switch.as_bytes(), &[]);
             messages::bind(out, "", messages::BIND_NOTHING);
             messages::execute(out);
         }
-        match &request.extended {
-            None => {
+        match (&request.extended, &sent.prepared) {
+            (None, _) => {
                 messages::parse(out, "", &request.sql, &[]);
                 messages::bind(out, "", messages::BIND_NOTHING);
             }
-            Some(Extended { bind, .. }) => {
-                if let Some(name) = &sent.prepared {
-                    messages::parse(out, name, &request.sql, &sent.text.parameter_types);
-                    messages::describe_statement(out, name);
-                }
-                messages::bind(out, found.as_ref().or(sent.prepared.as_ref()).map_or("", String::as_str), bind);
+            (Some(Extended { bind, .. }), Some(name)) => {
+                messages::parse(out, name, &request.sql, &text.parameter_types);
+                messages::describe_statement(out, name);
+                messages::bind(out, name, bind);
+            }
+            (Some(Extended { bind, .. }), None) => {
+                messages::bind(out, statements.find(text).map_or("", |prepared| &prepared.name), bind);
             }
         }
         if describes_portal(request) {
@@ -291,14 +318,12 @@ impl Leg {
         sent
     }
 
-    /// How the shadow describes the statement; asked once, when it is prepared.
-    async fn described(&mut self, sent: &Sent) -> Result<Description, Trouble> {
-        let Some(name) = &sent.prepared else {
-            return self.statements.find(&sent.text).map(|prepared| prepared.description.clone()).ok_or(Trouble::Lost);
-        };
+    /// How the shadow describes the statement is asked once, when it is prepared.
+    async fn prepared(&mut self, sent: Sent, text: &Arc<Text>) -> Result<(), Trouble> {
+        let Some(name) = sent.prepared else { return Ok(()) };
         self.take(b'1').await?;
         // Refused from here on, the statement stays behind on the shadow, unknown to us: better a new connection.
-        let parameters = self.take(b't').await.map_err(|_| Trouble::Lost)?;
+        let parameters = self.message(b't').await.map_err(|_| Trouble::Lost)?;
         if has_foreign_parameter(&parameters)? {
             return Err(Trouble::UserType);
         }
@@ -306,13 +331,49 @@ impl Leg {
             Err(Trouble::Refused(_)) => return Err(Trouble::Lost),
             other => other?,
         };
-        let description = Description { parameters, row };
-        self.statements.add(name.clone(), sent.text.clone(), description.clone());
-        Ok(description)
+        self.statements.add(name, Arc::clone(text), Description { parameters, row });
+        Ok(())
+    }
+
+    /// Of the statement, as the client gets it.
+    fn describe(&mut self, text: &Arc<Text>, twins: &Twins, out: &mut BytesMut) -> Result<(), Trouble> {
+        let Description { parameters, row } = &self.statements.find(text).ok_or(Trouble::Lost)?.description;
+        out.extend_from_slice(parameters);
+        out.extend_from_slice(&twins.translated(row)?);
+        Ok(())
+    }
+
+    /// The portal's description, as the client gets it. It is the same each time, but for the formats asked for.
+    async fn portal(
+        &mut self,
+        request: &ReadRequest,
+        text: &Arc<Text>,
+        twins: &Twins,
+        out: &mut BytesMut,
+    ) -> Result<(), Trouble> {
+        let Front::Message { size, .. } = self.front().await? else { return Err(Trouble::Lost) };
+        let prepared = request.extended.as_ref().and_then(|_| self.statements.find(text));
+        if let Some(Portal { sent, translated, generations }) = prepared.and_then(|prepared| prepared.portal.as_ref())
+            && self.connection.buffer[..size] == **sent
+            && *generations == twins.generations()
+        {
+            out.extend_from_slice(translated);
+            self.connection.buffer.advance(size);
+            return Ok(());
+        }
+        let sent = self.row_description().await?;
+        let (translated, generations) = (twins.translated(&sent)?, twins.generations());
+        out.extend_from_slice(&translated);
+        if request.extended.is_some()
+            && let Some(prepared) = self.statements.find(text)
+        {
+            prepared.portal = Some(Portal { sent: Bytes::copy_from_slice(&sent), translated, generations });
+        }
+        Ok(())
     }
 
     async fn row_description(&mut self) -> Result<Bytes, Trouble> {
-        let (tag, frame) = self.message().await?;
+        let (tag, frame) = self.any_message().await?;
         match tag {
             b'T' if has_foreign_column(&frame)? => Err(Trouble::UserType),
             b'T' | b'n' => Ok(frame),
@@ -333,12 +394,23 @@ impl Leg {
         }
     }
 
-    async fn take(&mut self, expected: u8) -> Result<Bytes, Trouble> {
-        let (tag, frame) = self.message().await?;
+    /// Such a message, of which nobody wants more.
+    async fn take(&mut self, expected: u8) -> Result<(), Trouble> {
+        match self.front().await? {
+            Front::Message { tag, size } if tag == expected => {
+                self.connection.buffer.advance(size);
+                Ok(())
+            }
+            _ => self.message(expected).await.map(drop),
+        }
+    }
+
+    async fn message(&mut self, expected: u8) -> Result<Bytes, Trouble> {
+        let (tag, frame) = self.any_message().await?;
         if tag == expected { Ok(frame) } else { Err(Trouble::Lost) }
     }
 
-    async fn message(&mut self) -> Result<(u8, Bytes), Trouble> {
+    async fn any_message(&mut self) -> Result<(u8, Bytes), Trouble> {
         match self.cut().await? {
             Cut::Message { tag: b'E', frame } => Err(self.refused(&frame).await),
             Cut::Message { tag, frame } => Ok((tag, frame)),
@@ -355,9 +427,19 @@ impl Leg {
     }
 
     async fn cut(&mut self) -> Result<Cut, Trouble> {
+        let front = self.front().await?;
+        let mut take = |size| self.connection.buffer.split_to(size).freeze();
+        Ok(match front {
+            Front::Rows(size) => Cut::Rows(take(size)),
+            Front::Message { tag, size } => Cut::Message { tag, frame: take(size) },
+        })
+    }
+
+    /// What comes next. It stays in the buffer until it is taken off: a message is found again, of rows they must be at once.
+    async fn front(&mut self) -> Result<Front, Trouble> {
         loop {
-            if let Some(cut) = self.cutter.cut(&mut self.connection.buffer)? {
-                return Ok(cut);
+            if let Some(front) = self.cutter.front(&mut self.connection.buffer)? {
+                return Ok(front);
             }
             self.connection.buffer.reserve(READ_BYTES);
             if self.connection.stream.read_buf(&mut self.connection.buffer).await? == 0 {

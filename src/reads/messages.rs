@@ -118,11 +118,12 @@ pub(super) fn error(sqlstate: &str, message_text: &str) -> Bytes {
 
 /// A message around what `body` puts. Bodies are bounded far below 2 GiB (`eligible` sees to it).
 fn message(out: &mut BytesMut, tag: u8, body: impl FnOnce(&mut BytesMut)) {
-    let mut inner = BytesMut::new();
-    body(&mut inner);
     out.put_u8(tag);
-    out.put_u32(inner.len() as u32 + 4);
-    out.unsplit(inner);
+    let length = out.len();
+    out.put_u32(0);
+    body(out);
+    let size = (out.len() - length) as u32;
+    out[length..length + 4].copy_from_slice(&size.to_be_bytes());
 }
 
 fn put_text(out: &mut BytesMut, text: &[u8]) {

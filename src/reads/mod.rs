@@ -24,6 +24,7 @@ mod leg;
 mod messages;
 mod pool;
 mod reply;
+mod route;
 mod row_description;
 mod rules;
 mod service;

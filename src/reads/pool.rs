@@ -91,7 +91,7 @@ impl Pool {
 
     /// An idle connection, best one of this thread's that already has this role and settings; `None`: there is none just
     /// now.
-    pub(super) fn take(self: &Arc<Self>, profile: &Profile) -> Option<Lease> {
+    pub(super) fn take(self: &Arc<Self>, profile: &Arc<Profile>) -> Option<Lease> {
         let here = Handle::current().id();
         let mut state = self.state.lock();
         let mut found = None;
@@ -200,7 +200,7 @@ enum Cancelled {
 
 impl State {
     /// Of those that fit best the one used last.
-    fn pop(&mut self, profile: &Profile, here: Id) -> Option<Leg> {
+    fn pop(&mut self, profile: &Arc<Profile>, here: Id) -> Option<Leg> {
         let fitness = |idle: &Idle| (idle.leg.is_of(here), idle.leg.has(profile));
         let (at, _) = self.idle.iter().enumerate().max_by_key(|(_, idle)| fitness(idle))?;
         Some(self.idle.remove(at).leg)

@@ -11,15 +11,18 @@ use quick_cache::sync::Cache;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::leg::{Piece, Trouble};
+use super::leg::{More, Piece, Trouble};
 use super::messages;
 use super::pool::Lease;
+use super::route::Route;
 use super::tally::Tally;
-use super::twins::Twins;
-use crate::session::{Profile, ReadReply, ReadRequest, Truncated};
+use crate::session::{ReadReply, ReadRequest, Truncated};
 
 /// How much is kept back.
 const HELD: usize = 64 << 10;
+
+/// What most answers fit into.
+const FIRST: usize = 512;
 
 /// An answer that has begun may pause so long; then the client gets an error rather than nothing.
 const STALL: Duration = Duration::from_secs(30);
@@ -49,29 +52,22 @@ impl Reply {
     pub(super) async fn begin(
         mut lease: Lease,
         request: &ReadRequest,
-        profile: &Arc<Profile>,
-        twins: &Twins,
+        route: &Route,
         tally: &Arc<Tally>,
     ) -> Result<Self, Trouble> {
-        let mut held = lease.start(request, profile, twins).await?;
-        let reply = |held: BytesMut, rest| {
-            let (cancelled, tally) = (Arc::clone(&request.cancelled), Arc::clone(tally));
-            Self { held: Some(held.freeze()), rest, cancelled, tally, suspension: None }
-        };
-        loop {
-            match lease.piece().await? {
-                Piece::Rows(rows) => held.extend_from_slice(&rows),
-                Piece::Complete(frame) => held.extend_from_slice(&frame),
-                Piece::Error(frame) => return Err(lease.refused(&frame).await),
-                Piece::Ready => {
-                    held.extend_from_slice(messages::READY);
-                    return Ok(reply(held, None));
-                }
+        let mut held = BytesMut::with_capacity(FIRST);
+        lease.start(request, &route.text, &route.twins, &mut held).await?;
+        let rest = loop {
+            if lease.more(&mut held).await? == More::Ready {
+                held.extend_from_slice(messages::READY);
+                break None;
             }
             if held.len() > HELD {
-                return Ok(reply(held, Some(lease)));
+                break Some(lease);
             }
-        }
+        };
+        let (cancelled, tally) = (Arc::clone(&request.cancelled), Arc::clone(tally));
+        Ok(Self { held: Some(held.freeze()), rest, cancelled, tally, suspension: None })
     }
 
     /// What a client gets that cancelled before the shadow had answered.
@@ -173,8 +169,7 @@ mod tests {
 
     async fn begin(pool: &Arc<Pool>, request: &ReadRequest) -> Result<Reply, Trouble> {
         let tally = Arc::new(Tally::new(pool.live()));
-        let profile = request.profile.clone().unwrap();
-        Reply::begin(lease(pool).await, request, &profile, &Twins::default(), &tally).await
+        Reply::begin(lease(pool).await, request, &testing::route(request), &tally).await
     }
 
     async fn answer(pool: &Arc<Pool>, request: &ReadRequest) -> Vec<(char, Bytes)> {

@@ -2,7 +2,6 @@
 //! are compared, whether they may be.
 
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,20 +14,21 @@ use super::asker::Silence;
 use super::compare::{self, Fence, Question, Queue, Rows, Sides, Waiting};
 use super::compared::Verdict;
 use super::dice::{place, position};
-use super::eligible::{Ineligible, may_go};
+use super::eligible::{Ineligible, parameters_fit};
 use super::fresh::{Verified, Watermark, is_fit};
 use super::leg::Trouble;
 use super::pool::Pool;
 use super::reply::Reply;
+use super::route::{Route, Routes};
 use super::rules::{Rules, highest_share};
 use super::tally::Tally;
 use super::twins::Twins;
-use crate::catalog::Handle;
+use crate::catalog::{Catalog, Handle};
 use crate::config::{Consistency, Live, PgUrl, ReadRule, Reads, RuleOf};
 use crate::effect::TableId;
 use crate::mirror::Mirror;
 use crate::report::{GuardStatus, ReadsReport, ReadsStatus};
-use crate::session::{Fallback, Lot, Profile, ReadReply, ReadRequest, ReadService, Sample};
+use crate::session::{Fallback, Lot, ReadReply, ReadRequest, ReadService, Sample};
 use crate::sql;
 
 /// How long a read waits for writes to its tables that are on their way, and how often it looks.
@@ -51,6 +51,7 @@ pub struct Router {
     verified: Arc<dyn Verified>,
     queue: Queue,
     twins: ArcSwap<Twins>,
+    routes: Routes,
     rules: ArcSwap<Rules>,
     user_typed: Cache<u64, ()>,
     /// Queries whose answer broke off, and when.
@@ -78,14 +79,6 @@ pub struct Databases {
     pub shadow: Arc<Handle>,
 }
 
-/// A read that may go: as whom, and between which tables.
-struct Allowed {
-    profile: Arc<Profile>,
-    twins: Arc<Twins>,
-    /// For [`Router::user_typed`] and [`Router::suspended`].
-    fingerprint: u64,
-}
-
 impl Router {
     /// Serves and compares, from now on. Must be called within a runtime.
     pub fn new(live: Arc<Live>, databases: &Databases, mirror: Mirror, verified: Arc<dyn Verified>) -> Arc<Self> {
@@ -110,6 +103,7 @@ impl Router {
         let (twins, rules, user_typed) = (ArcSwap::default(), ArcSwap::default(), Cache::new(REMEMBERED));
         let suspended = Arc::new(Cache::new(REMEMBERED));
         let (queue, waiting) = Queue::new();
+        let routes = Routes::default();
         let router = Self {
             live,
             primary,
@@ -119,6 +113,7 @@ impl Router {
             verified,
             queue,
             twins,
+            routes,
             rules,
             user_typed,
             suspended,
@@ -153,47 +148,47 @@ impl Router {
         self.tally.reset_guard();
     }
 
-    async fn answer(&self, request: ReadRequest) -> Result<Reply, Fallback> {
+    async fn answer(&self, request: &ReadRequest) -> Result<Reply, Fallback> {
         // Drawn to be compared alone.
         let Some(place) = request.lot.place else { return Err(Fallback) };
         let settings = Arc::clone(&self.live.get());
-        let tables = self.tables(&request);
-        let rule = self.rule(&request, tables.as_deref().unwrap_or_default(), &settings.reads);
+        let route = self.route(request);
+        let tables = route.as_ref().map(|route| &*route.tables).unwrap_or_default();
+        let rule = self.rule(request, tables, &settings.reads);
         let share = rule.as_ref().map_or(settings.reads.percent, |rule| rule.percent);
         if place >= share {
             return Err(Fallback);
         }
         let rule = rule.as_ref().map(|rule| &rule.of);
         let guarded = !settings.reads.rule.is_empty() && self.tally.is_guarded();
-        let tables = if guarded { Err(Ineligible::Guard) } else { tables };
-        let allowed = match tables {
-            Ok(tables) => self.allow_soon(&request, &tables, &settings.reads).await,
+        let route = match route {
+            _ if guarded => Err(Ineligible::Guard),
+            Ok(route) => self.allow_soon(request, &route, &settings.reads).await.map(|()| route),
             Err(reason) => Err(reason),
         };
-        let allowed = allowed.map_err(|reason| self.keep(&request, reason, rule))?;
-        let Some(lease) = self.pool.take(&allowed.profile).filter(|_| self.tally.admits()) else {
+        let route = route.map_err(|reason| self.keep(request, reason, rule))?;
+        let Some(lease) = self.pool.take(&route.text.profile).filter(|_| self.tally.admits()) else {
             self.tally.fallback(rule);
             return Err(Fallback);
         };
         let limit = settings.reads.timeout;
-        let Allowed { profile, twins, .. } = &allowed;
         let begun = tokio::select! {
-            begun = timeout(limit, Reply::begin(lease, &request, profile, twins, &self.tally)) => begun,
+            begun = timeout(limit, Reply::begin(lease, request, &route, &self.tally)) => begun,
             () = request.cancelled.notified() => {
                 self.tally.cancelled(rule);
-                return Ok(Reply::cancelled(&request, &self.tally));
+                return Ok(Reply::cancelled(request, &self.tally));
             }
         };
         let trouble = match begun.unwrap_or(Err(Trouble::Slow)) {
             Ok(reply) => {
                 self.tally.shadow(rule);
-                return Ok(reply.suspends(allowed.fingerprint, &self.suspended));
+                return Ok(reply.suspends(route.fingerprint, &self.suspended));
             }
             Err(trouble) => trouble,
         };
         if trouble == Trouble::UserType {
-            self.user_typed.insert(allowed.fingerprint, ());
-            self.keep(&request, Ineligible::UserType, rule);
+            self.user_typed.insert(route.fingerprint, ());
+            self.keep(request, Ineligible::UserType, rule);
         } else {
             self.tally.fallback(rule);
             self.tally.trouble(trouble);
@@ -210,10 +205,9 @@ impl Router {
 
     /// Runs a read on both sides, if it may still be, and counts what came of it.
     pub(super) async fn compare(&self, request: &ReadRequest, sides: &mut Sides) {
-        let Ok((tables, allowed)) = self.comparable(request) else { return };
-        let (tables, Allowed { profile, fingerprint, .. }) = (&tables, &allowed);
-        let question = Question { request, profile, tables, limit: self.live.get().reads.timeout };
-        let rows = |floating| Rows::of(request, floating, tables, &self.primary.get());
+        let Ok(route) = self.comparable(request) else { return };
+        let question = Question { request, route: &route, limit: self.live.get().reads.timeout };
+        let rows = |floating| Rows::of(request, floating, &route.tables, &self.primary.get());
         match sides.compare(&question, &*self.fence, rows).await {
             // What became suspect meanwhile is known to differ.
             Ok((Verdict::Mismatched(_), _)) if self.comparable(request).is_err() => self.tally.comparison_dropped(),
@@ -221,26 +215,28 @@ impl Router {
                 let query = sql::redact(&String::from_utf8_lossy(&request.sql));
                 self.tally.compared(&query, verdict, times);
             }
-            Err(Silence::UserType) => self.user_typed.insert(*fingerprint, ()),
+            Err(Silence::UserType) => self.user_typed.insert(route.fingerprint, ()),
             Err(Silence::Slow | Silence::Other) => self.tally.comparison_dropped(),
         }
     }
 
     /// Eligible, but for how far the shadow is just now: a comparison waits for it.
-    fn comparable(&self, request: &ReadRequest) -> Result<(Vec<TableId>, Allowed), Ineligible> {
+    fn comparable(&self, request: &ReadRequest) -> Result<Arc<Route>, Ineligible> {
         let reads = self.live.get().reads.clone();
         let reads = Reads { consistency: Consistency::None, max_lag: Duration::MAX, ..reads };
-        let tables = self.tables(request)?;
-        let allowed = self.allow(request, &tables, &reads)?;
-        Ok((tables, allowed))
+        let route = self.route(request)?;
+        self.allow(request, &route, &reads)?;
+        Ok(route)
     }
 
-    /// What it reads, if it may go by what it is.
-    fn tables(&self, request: &ReadRequest) -> Result<Vec<TableId>, Ineligible> {
+    /// Where it goes, if it may by what it is.
+    fn route(&self, request: &ReadRequest) -> Result<Arc<Route>, Ineligible> {
         if !self.primary.is_current() || !self.shadow.is_current() {
             return Err(Ineligible::CatalogNotCurrent);
         }
-        may_go(request, &self.primary.get(), &self.shadow.get())
+        parameters_fit(request)?;
+        let (primary, shadow) = (self.primary.get(), self.shadow.get());
+        self.routes.find(request, &primary, &shadow, &self.twins(&primary, &shadow))
     }
 
     /// The rule that is about it.
@@ -257,15 +253,10 @@ impl Router {
     }
 
     /// What is only stale may be fresh in a moment.
-    async fn allow_soon(
-        &self,
-        request: &ReadRequest,
-        tables: &[TableId],
-        reads: &Reads,
-    ) -> Result<Allowed, Ineligible> {
+    async fn allow_soon(&self, request: &ReadRequest, route: &Route, reads: &Reads) -> Result<(), Ineligible> {
         let begun = Instant::now();
         loop {
-            match self.allow(request, tables, reads) {
+            match self.allow(request, route, reads) {
                 Err(Ineligible::Stale) if begun.elapsed() < FRESHNESS => {
                     self.mirror.hurry();
                     sleep(FRESHNESS_LOOK).await;
@@ -275,21 +266,17 @@ impl Router {
         }
     }
 
-    fn allow(&self, request: &ReadRequest, tables: &[TableId], reads: &Reads) -> Result<Allowed, Ineligible> {
-        let twins = self.twins();
-        if !tables.iter().all(|&table| twins.is_alike(table)) {
+    fn allow(&self, request: &ReadRequest, route: &Route, reads: &Reads) -> Result<(), Ineligible> {
+        if !route.tables.iter().all(|&table| route.twins.is_alike(table)) {
             return Err(Ineligible::DifferentTable);
         }
-        let fingerprint = fingerprint(request, &twins);
-        if self.user_typed.get(&fingerprint).is_some() {
+        if self.user_typed.get(&route.fingerprint).is_some() {
             return Err(Ineligible::UserType);
         }
-        if self.suspended.get(&fingerprint).is_some_and(|since| since.elapsed() < SUSPENDED) {
+        if self.suspended.get(&route.fingerprint).is_some_and(|since| since.elapsed() < SUSPENDED) {
             return Err(Ineligible::Suspended);
         }
-        is_fit(tables, request.own_writes, reads, &*self.mirror, &*self.verified)?;
-        let profile = request.profile.clone().ok_or(Ineligible::SessionState)?;
-        Ok(Allowed { profile, twins, fingerprint })
+        is_fit(&route.tables, request.own_writes, reads, &*self.mirror, &*self.verified)
     }
 
     fn is_guarded(&self) -> bool {
@@ -300,24 +287,15 @@ impl Router {
         guarded
     }
 
-    fn twins(&self) -> Arc<Twins> {
-        let (primary, shadow) = (self.primary.get(), self.shadow.get());
+    fn twins(&self, primary: &Catalog, shadow: &Catalog) -> Arc<Twins> {
         let twins = self.twins.load_full();
-        if twins.is_of(&primary, &shadow) {
+        if twins.is_of(primary, shadow) {
             return twins;
         }
-        let twins = Arc::new(Twins::new(&primary, &shadow));
+        let twins = Arc::new(Twins::new(primary, shadow));
         self.twins.store(Arc::clone(&twins));
         twins
     }
-}
-
-/// Of the text, its parameters' types and the catalogs: what decides the types of its result.
-fn fingerprint(request: &ReadRequest, twins: &Twins) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let types = request.extended.as_ref().map(|extended| &extended.parameter_types);
-    (&request.sql, types, twins.generations()).hash(&mut hasher);
-    hasher.finish()
 }
 
 impl ReadService for Router {
@@ -336,10 +314,10 @@ impl ReadService for Router {
         highest_share(reads) > 0.0 || reads.compare_percent > 0.0
     }
 
-    fn serve(
-        &self,
-        request: ReadRequest,
-    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn ReadReply>, Fallback>> + Send + '_>> {
+    fn serve<'a>(
+        &'a self,
+        request: &'a ReadRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn ReadReply>, Fallback>> + Send + 'a>> {
         Box::pin(async move { Ok(Box::new(self.answer(request).await?) as Box<dyn ReadReply>) })
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Text {
     pub(super) profile: Arc<Profile>,
 }
 
-/// How the shadow described it: frames.
+/// How a statement looks to the client: frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Description {
     /// ParameterDescription.
@@ -36,9 +36,21 @@ pub(super) struct Description {
 pub(super) struct Prepared {
     /// On the shadow.
     pub(super) name: String,
-    text: Text,
+    text: Arc<Text>,
     /// Of its parameters and result.
     pub(super) description: Description,
+    /// How its portal was described last.
+    pub(super) portal: Option<Portal>,
+}
+
+/// A portal's RowDescription, or NoData.
+#[derive(Debug)]
+pub(super) struct Portal {
+    /// As the shadow sent it.
+    pub(super) sent: Bytes,
+    /// As the client gets it, by the twins of these catalogs.
+    pub(super) translated: Bytes,
+    pub(super) generations: (u64, u64),
 }
 
 /// All of them, the one used last at the back.
@@ -50,11 +62,13 @@ pub(super) struct Statements {
 
 impl Statements {
     /// The statement of this text, now the one used last.
-    pub(super) fn find(&mut self, text: &Text) -> Option<&Prepared> {
-        let at = self.prepared.iter().position(|prepared| prepared.text == *text)?;
-        let found = self.prepared.remove(at)?;
-        self.prepared.push_back(found);
-        self.prepared.back()
+    pub(super) fn find(&mut self, text: &Arc<Text>) -> Option<&mut Prepared> {
+        let at = self.prepared.iter().rposition(|prepared| prepared.text == *text)?;
+        if at + 1 < self.prepared.len() {
+            let found = self.prepared.remove(at)?;
+            self.prepared.push_back(found);
+        }
+        self.prepared.back_mut()
     }
 
     /// A name that was never used.
@@ -69,8 +83,8 @@ impl Statements {
     }
 
     /// The shadow has it.
-    pub(super) fn add(&mut self, name: String, text: Text, description: Description) {
-        self.prepared.push_back(Prepared { name, text, description });
+    pub(super) fn add(&mut self, name: String, text: Arc<Text>, description: Description) {
+        self.prepared.push_back(Prepared { name, text, description, portal: None });
     }
 }
 
@@ -78,9 +92,9 @@ impl Statements {
 mod tests {
     use super::*;
 
-    fn text(sql: String, role: &str) -> Text {
+    fn text(sql: String, role: &str) -> Arc<Text> {
         let profile = Profile { role: role.to_owned(), ..Profile::default() };
-        Text { sql: sql.into(), parameter_types: vec![23], profile: Arc::new(profile) }
+        Arc::new(Text { sql: sql.into(), parameter_types: vec![23], profile: Arc::new(profile) })
     }
 
     #[test]

@@ -7,6 +7,8 @@ use bytes::{Buf, Bytes};
 use tokio::sync::Notify;
 
 use super::pool::{Lease, Pool};
+use super::route::Route;
+use super::statements::Text;
 use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Resolved, Table, Volatility};
 use crate::config::{Live, Settings};
 use crate::demo::{Cluster, Options, Role};
@@ -153,9 +155,18 @@ pub(super) fn pool(cluster: &Cluster) -> (Arc<Pool>, Arc<Live>) {
     (Pool::new(cluster.url("postgres").parse().unwrap(), Arc::clone(&live)), live)
 }
 
+/// Wherever it leads.
+pub(super) fn route(request: &ReadRequest) -> Route {
+    let parameter_types =
+        request.extended.as_ref().map(|extended| extended.parameter_types.clone()).unwrap_or_default();
+    let profile = request.profile.clone().unwrap();
+    let text = Arc::new(Text { sql: request.sql.clone(), parameter_types, profile });
+    Route { text, tables: Vec::new(), twins: Arc::default(), fingerprint: 0 }
+}
+
 /// Asks the pool until it has a connection.
 pub(super) async fn lease(pool: &Arc<Pool>) -> Lease {
-    eventually(|| pool.take(&Profile::default())).await
+    eventually(|| pool.take(&Arc::default())).await
 }
 
 /// Asks until there is an answer.

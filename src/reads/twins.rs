@@ -2,6 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
+
+use super::frames::Malformed;
+use super::row_description::translated;
 use crate::catalog::{Catalog, Table};
 use crate::effect::{Column, TableId};
 
@@ -44,6 +48,11 @@ impl Twins {
     /// result on the primary must read the shadow's right.
     pub(super) fn is_alike(&self, table: TableId) -> bool {
         self.alike.contains(&table)
+    }
+
+    /// A RowDescription of the shadow as the primary would send it.
+    pub(super) fn translated(&self, frame: &Bytes) -> Result<Bytes, Malformed> {
+        translated(frame, |table, number| self.primary(table, number))
     }
 
     /// The primary's table and attribute for one of the shadow's.

@@ -32,7 +32,7 @@ mod tests;
 
 pub use accounts::{Accounts, Env, RefusalOutcome};
 pub use machine::{Session, SessionError};
-pub use profile::Profile;
+pub use profile::{Profile, Profiles};
 pub use reads::{Described, Extended, Fallback, Lot, ReadReply, ReadRequest, ReadService, Sample, Truncated};
 pub use room::Room;
 pub use routing::Drawn;

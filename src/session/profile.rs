@@ -1,6 +1,9 @@
 //! What of a session decides how a statement reads: role and settings.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
 
 /// Role and settings as a shadow connection must have them to answer as the primary would.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -28,9 +31,42 @@ impl Profile {
     }
 }
 
+/// Profiles in use, each once: sessions whose role and settings are equal share one, which is found to be equal at a glance.
+#[derive(Debug)]
+pub struct Profiles(Cache<Arc<Profile>, Arc<Profile>>);
+
+/// Of profiles that differ.
+const KEPT: usize = 1024;
+
+impl Default for Profiles {
+    fn default() -> Self {
+        Self(Cache::new(KEPT))
+    }
+}
+
+impl Profiles {
+    /// The one that equals `profile`.
+    pub fn one(&self, profile: &Arc<Profile>) -> Arc<Profile> {
+        if let Some(one) = self.0.get(profile) {
+            return one;
+        }
+        self.0.insert(Arc::clone(profile), Arc::clone(profile));
+        Arc::clone(profile)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_profiles_are_one() {
+        let profile = |role: &str| Arc::new(Profile { role: role.into(), ..Profile::default() });
+        let profiles = Profiles::default();
+        let bob = profiles.one(&profile("bob"));
+        assert!(Arc::ptr_eq(&bob, &profiles.one(&profile("bob"))));
+        assert_ne!(bob, profiles.one(&profile("eve")));
+    }
 
     #[test]
     fn the_search_path_reads_as_the_server_reads_it() {

@@ -103,7 +103,7 @@ pub trait ReadService: Send + Sync + std::fmt::Debug {
     fn is_on(&self) -> bool;
 
     /// Serves a drawn read, or says why not in its counters. Returns once the first bytes are at hand.
-    fn serve(&self, request: ReadRequest) -> Pending<'_, Result<Box<dyn ReadReply>, Fallback>>;
+    fn serve<'a>(&'a self, request: &'a ReadRequest) -> Pending<'a, Result<Box<dyn ReadReply>, Fallback>>;
 
     /// The client has its answer to a drawn read, from whichever side. Waits for nothing.
     fn answered(&self, request: ReadRequest);

@@ -31,10 +31,10 @@ impl ReadService for Bug {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn serve(
-        &self,
-        _: ReadRequest,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Box<dyn ReadReply>, Fallback>> + Send + '_>> {
+    fn serve<'a>(
+        &'a self,
+        _: &'a ReadRequest,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Box<dyn ReadReply>, Fallback>> + Send + 'a>> {
         Box::pin(async { Err(Fallback) })
     }
 
@@ -88,6 +88,7 @@ async fn a_bug_in_one_session_ends_that_session_alone() {
         mirror,
         catalog: Arc::new(catalog::Handle::default()),
         statements: sql::Cache::new(10),
+        profiles: crate::session::Profiles::default(),
         reads: Arc::clone(&bug) as Arc<dyn ReadService>,
         epoch: Arc::default(),
         room: Arc::default(),

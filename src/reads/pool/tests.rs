@@ -18,9 +18,9 @@ async fn no_one_waits_and_no_more_are_opened_than_allowed() {
         live.swap(settings);
     };
     sized(2);
-    assert!(pool.take(&Profile::default()).is_none(), "opened behind the read's back");
+    assert!(pool.take(&Arc::default()).is_none(), "opened behind the read's back");
     let (one, two) = (lease(&pool).await, lease(&pool).await);
-    assert!(pool.take(&Profile::default()).is_none());
+    assert!(pool.take(&Arc::default()).is_none());
     let counts = |state: &State| (state.open, state.opening, state.idle.len());
     assert_eq!(counts(&pool.state.lock()), (2, 0, 0));
     sized(3);
@@ -44,7 +44,7 @@ async fn a_shadow_that_goes_is_noticed_and_found_again() {
     let (pool, _) = testing::pool(&cluster);
     drop(lease(&pool).await);
     cluster.stop_server("immediate").unwrap();
-    eventually(|| pool.take(&Profile::default()).is_none().then_some(())).await;
+    eventually(|| pool.take(&Arc::default()).is_none().then_some(())).await;
     eventually(|| pool.state.lock().trouble).await;
     cluster.start_server().unwrap();
     lease(&pool).await;
@@ -76,7 +76,7 @@ async fn connections_are_there_before_the_first_read_once_the_ramp_is_up() {
     assert_eq!(pool.state.lock().open, 0);
     live.ramp(1.0);
     eventually(|| (pool.state.lock().idle.len() == WARM).then_some(())).await;
-    assert!(pool.take(&Profile::default()).is_some());
+    assert!(pool.take(&Arc::default()).is_some());
     let mut small = testing::settings(&cluster);
     small.reads.pool_size = 2;
     live.swap(small);
@@ -124,7 +124,7 @@ async fn a_full_shadow_gets_half_of_what_is_idle_back_and_is_asked_rarely() {
     while leases.len() < 4 {
         leases.push(lease(&pool).await);
     }
-    assert!(pool.take(&Profile::default()).is_none());
+    assert!(pool.take(&Arc::default()).is_none());
     let trouble = eventually(|| pool.state.lock().trouble).await;
     assert_eq!(trouble.failure, Failure::Full);
     leases.clear();

@@ -70,12 +70,12 @@ impl House {
 
     /// Asks until the pool has had time to open a connection.
     async fn warm(&self) {
-        eventually(|| self.router.pool.take(&Profile::default()).map(drop)).await;
+        eventually(|| self.router.pool.take(&Arc::default()).map(drop)).await;
     }
 
     async fn serve(&self, request: ReadRequest) -> Result<Box<dyn ReadReply>, Fallback> {
         assert!(self.router.draws(&Sample { query: 1, session: 1 }).is_some());
-        self.router.serve(request).await
+        self.router.serve(&request).await
     }
 
     /// What keeps a read of `orders`.
@@ -327,7 +327,7 @@ async fn a_share_of_the_reads_is_drawn_to_be_compared_whoever_serves_them() {
     let lot = house.router.draws(&Sample { query: 1, session: 1 }).unwrap();
     assert_eq!(lot, Lot { place: None, compared: true });
     let request = ReadRequest { lot, ..of_orders("SELECT v FROM orders") };
-    assert_eq!(house.router.serve(request.clone()).await.err(), Some(Fallback));
+    assert_eq!(house.router.serve(&request).await.err(), Some(Fallback));
     assert_eq!(house.router.reads_status().eligible, 0, "it was not drawn for the shadow");
     house.router.answered(request);
     assert!(house.waiting.try_recv().is_ok());
@@ -377,7 +377,7 @@ async fn under_rules_whoever_is_in_at_a_share_is_in_at_every_higher_one() {
                     (100.0, vec![rule(RuleOf::Table("*".to_owned()), percent)]);
             });
             let lot = Lot { place: Some(place), compared: false };
-            let reply = house.router.serve(ReadRequest { lot, ..of_orders("SELECT v FROM orders") }).await;
+            let reply = house.router.serve(&ReadRequest { lot, ..of_orders("SELECT v FROM orders") }).await;
             assert_eq!(reply.is_ok(), place < percent, "{place} at {percent}");
             drop(reply);
             house.warm().await;
