@@ -1,6 +1,7 @@
 //! The machine of one session and what it looks with: catalog, settings, books. Shown every byte before it goes on.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::Notify;
@@ -9,7 +10,20 @@ use super::books::Books;
 use super::cancel::{CancelKeys, Registered};
 use super::direction::Look;
 use super::listener::Shared;
+use crate::config::Settings;
 use crate::session::{Drawn, Env, Profile, ReadRequest, Session, SessionError, Splice};
+
+/// So long the reads of a transaction block are answered elsewhere; then the primary gets one again, for it ends blocks that
+/// are idle for longer than `idle_in_transaction_session_timeout`.
+const AWAKE: Duration = Duration::from_millis(500);
+
+/// A transaction block of the session.
+struct OpenBlock {
+    /// In force when it began.
+    settings: Arc<Settings>,
+    /// The primary's last answer.
+    waits_since: Instant,
+}
 
 /// See the module.
 pub(super) struct Observer {
@@ -25,6 +39,7 @@ pub(super) struct Observer {
     awaited: Option<ReadRequest>,
     keys: Arc<CancelKeys>,
     registered: Option<Registered>,
+    block: Option<OpenBlock>,
     /// What the client was given so far ends with a whole message: something of ours may follow.
     pub(super) between_messages: bool,
 }
@@ -41,6 +56,7 @@ impl Observer {
             awaited: None,
             keys,
             registered: None,
+            block: None,
             between_messages: true,
         }
     }
@@ -58,7 +74,11 @@ impl Observer {
             with_env(&self.shared, |env| session.server(input, env, books, splice))?
         };
         self.between_messages = self.session.is_between_answers();
-        if let Some(request) = self.awaited.take_if(|_| self.session.is_idle()) {
+        self.block = self.session.is_in_block().then(|| OpenBlock {
+            settings: self.block.take().map_or_else(|| Arc::clone(&self.shared.live.get()), |block| block.settings),
+            waits_since: Instant::now(),
+        });
+        if let Some(request) = self.awaited.take_if(|_| self.session.is_answered()) {
             self.shared.reads.answered(request);
         }
         if let Some(key) = self.session.take_cancel_key() {
@@ -81,7 +101,12 @@ impl Observer {
     /// The read at the front of the client's input, if the dice draw it.
     pub(super) fn drawn(&mut self, input: &[u8]) -> Option<Box<Drawn>> {
         let Shared { reads, statements, .. } = &*self.shared;
-        let mut drawn = self.session.drawn(input, statements, &**reads, self.number, &self.cancelled)?;
+        let settings = self.block.as_ref().map(|block| &block.settings);
+        let mut drawn = self.session.drawn(input, statements, &**reads, self.number, settings, &self.cancelled)?;
+        if self.block.as_ref().is_some_and(|block| block.waits_since.elapsed() > AWAKE) {
+            reads.ineligible("idle_in_transaction");
+            return None;
+        }
         drawn.request.own_writes = self.books.last_write();
         drawn.request.profile = drawn.request.profile.map(|profile| self.shared_profile(profile));
         Some(Box::new(drawn))

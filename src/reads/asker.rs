@@ -38,6 +38,8 @@ pub(super) enum Said {
         digest: Digest,
         /// A column is of floating point.
         floating: bool,
+        /// There may be more than were wanted.
+        suspended: bool,
     },
     /// This SQLSTATE.
     Error([u8; 5]),
@@ -112,7 +114,7 @@ async fn answer(leg: &mut Leg, request: &ReadRequest, text: &Arc<Text>) -> Resul
         Err(Trouble::Refused(sqlstate)) => refused(sqlstate),
         Err(Trouble::Slow) => Err(Silence::Slow),
         Err(Trouble::UserType) => Err(Silence::UserType),
-        Err(Trouble::Lost) => Err(Silence::Other),
+        Err(Trouble::Lost | Trouble::Large) => Err(Silence::Other),
     }
 }
 
@@ -135,7 +137,7 @@ async fn digested(leg: &mut Leg, request: &ReadRequest, text: &Arc<Text>) -> Res
     leg.start(request, text, &Twins::default(), &mut preface).await?;
     let columns = preface.strip_prefix(messages::BIND_COMPLETE).unwrap_or(&preface);
     let floating = has_floating_column(columns)?;
-    let (mut digester, mut size) = (Digester::new(columns), 0);
+    let (mut digester, mut size, mut suspended) = (Digester::new(columns), 0, false);
     loop {
         match leg.piece().await? {
             Piece::Rows(rows) => {
@@ -146,8 +148,9 @@ async fn digested(leg: &mut Leg, request: &ReadRequest, text: &Arc<Text>) -> Res
                 digester.rows(&rows);
             }
             Piece::Complete(_) => {}
+            Piece::Suspended(_) => suspended = true,
             Piece::Error(frame) => return Err(leg.refused(&frame).await),
-            Piece::Ready => return Ok(Said::Rows { digest: digester.end(), floating }),
+            Piece::Ready => return Ok(Said::Rows { digest: digester.end(), floating, suspended }),
         }
     }
 }

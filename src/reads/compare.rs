@@ -186,7 +186,12 @@ impl Sides {
         if primary.said == shadow.said {
             return Ok(matched);
         }
-        let rows = rows(matches!(primary.said, Said::Rows { floating: true, .. }));
+        let rows = match primary.said {
+            // Which ones were wanted first is open, unless all are ordered.
+            Said::Rows { floating, suspended: true, .. } if rows(floating) == Rows::AnyOrder => Rows::Open,
+            Said::Rows { floating, .. } => rows(floating),
+            Said::Error(_) => rows(false),
+        };
         if rows.are_same(&primary, &shadow) {
             return Ok(matched);
         }

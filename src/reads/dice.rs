@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     fn by_query(percent: f64, query: u64) -> bool {
-        place(SampleBy::Query, &Sample { query, session: 0 }, || unreachable!("not random")) < percent
+        place(SampleBy::Query, &Sample { query, session: 0, settings: None }, || unreachable!("not random")) < percent
     }
 
     proptest! {
@@ -58,7 +58,7 @@ mod tests {
     fn each_way_of_drawing_looks_at_its_own_number() {
         let (inside, outside) = (0, u64::from_be_bytes([7; 8]));
         assert!(position(inside) < 1.0 && position(outside) > 1.0);
-        let sample = Sample { query: inside, session: outside };
+        let sample = Sample { query: inside, session: outside, settings: None };
         let draw = |by, random| place(by, &sample, || random) < 1.0;
         assert!(draw(SampleBy::Query, outside));
         assert!(!draw(SampleBy::Session, inside));

@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn only_one_statement_that_reads_may_go() {
-        let begin = request("BEGIN", Kind::Begin { read_only: true, repeatable: false });
+        let begin = request("BEGIN", Kind::Begin { access: sql::Access::ReadOnly, repeatable: false });
         assert_eq!(go(&begin), Err(Ineligible::NotARead));
         let mut two = request("SELECT; SELECT", Kind::Read(read(&["orders"])));
         let one = Statement { span: 0..6, kind: Arc::new(Kind::Read(read(&["orders"]))) };
@@ -353,6 +353,7 @@ mod tests {
             describe_statement: false,
             bind: vec![0; 6].into(),
             described: Described::Portal,
+            limit: 0,
         };
         request.extended = Some(extended.clone());
         assert_eq!(go(&request), Err(Ineligible::UserType));

@@ -56,6 +56,8 @@ pub(super) enum Trouble {
     Refused([u8; 5]),
     /// Nothing came in time.
     Slow,
+    /// The answer is too large to be held back, and nothing of it may go out before all of it is there.
+    Large,
     /// A parameter or a column of the result is of a type whose oid means nothing to the client.
     UserType,
 }
@@ -79,7 +81,7 @@ impl Trouble {
         match self {
             Self::Slow => true,
             Self::Refused(sqlstate) => !sqlstate.starts_with(b"22") && !sqlstate.starts_with(b"57P"),
-            Self::Lost | Self::UserType => false,
+            Self::Lost | Self::Large | Self::UserType => false,
         }
     }
 }
@@ -91,6 +93,8 @@ pub(super) enum Piece {
     Rows(Bytes),
     /// CommandComplete.
     Complete(Bytes),
+    /// PortalSuspended: there may be more rows than were wanted.
+    Suspended(Bytes),
     /// ErrorResponse.
     Error(Bytes),
     /// The connection is free again.
@@ -124,7 +128,7 @@ struct Sent {
 /// What a running read gave next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum More {
-    /// Rows, or CommandComplete.
+    /// Rows, or what says that no more come.
     Some,
     /// The connection is free again.
     Ready,
@@ -234,7 +238,7 @@ impl Leg {
     /// Puts what comes next of the running read behind `held`.
     pub(super) async fn more(&mut self, held: &mut BytesMut) -> Result<More, Trouble> {
         match self.front().await? {
-            Front::Rows(size) | Front::Message { tag: b'C', size } => {
+            Front::Rows(size) | Front::Message { tag: b'C' | b's', size } => {
                 held.extend_from_slice(&self.connection.buffer[..size]);
                 self.connection.buffer.advance(size);
                 Ok(More::Some)
@@ -257,6 +261,7 @@ impl Leg {
         match self.cut().await? {
             Cut::Rows(rows) => Ok(Piece::Rows(rows)),
             Cut::Message { tag: b'C', frame } => Ok(Piece::Complete(frame)),
+            Cut::Message { tag: b's', frame } => Ok(Piece::Suspended(frame)),
             Cut::Message { tag: b'E', frame } => Ok(Piece::Error(frame)),
             Cut::Message { tag: b'Z', frame } if frame == messages::READY => {
                 self.busy = false;
@@ -294,7 +299,7 @@ impl Leg {
         for switch in &switches {
             messages::parse(out, "", switch.as_bytes(), &[]);
             messages::bind(out, "", messages::BIND_NOTHING);
-            messages::execute(out);
+            messages::execute(out, 0);
         }
         match (&request.extended, &sent.prepared) {
             (None, _) => {
@@ -313,7 +318,7 @@ impl Leg {
         if describes_portal(request) {
             messages::describe_portal(out);
         }
-        messages::execute(out);
+        messages::execute(out, request.extended.as_ref().map_or(0, |extended| extended.limit));
         messages::sync(out);
         sent
     }

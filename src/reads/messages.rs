@@ -11,6 +11,8 @@ pub(super) const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 pub(super) const BIND_COMPLETE: &[u8] = b"2\0\0\0\x04";
 /// ReadyForQuery outside a transaction.
 pub(super) const READY: &[u8] = b"Z\0\0\0\x05I";
+/// ReadyForQuery in a transaction block.
+pub(super) const READY_IN_BLOCK: &[u8] = b"Z\0\0\0\x05T";
 /// What Bind says behind the names when there are no parameters and all results are text.
 pub(super) const BIND_NOTHING: &[u8] = &[0; 6];
 
@@ -73,11 +75,11 @@ pub(super) fn bind(out: &mut BytesMut, name: &str, rest: &[u8]) {
     });
 }
 
-/// Execute of the unnamed portal, to its end.
-pub(super) fn execute(out: &mut BytesMut) {
+/// Execute of the unnamed portal, for so many rows; to its end, if `limit` is not above zero.
+pub(super) fn execute(out: &mut BytesMut, limit: i32) {
     message(out, b'E', |out| {
         put_text(out, b"");
-        out.put_u32(0);
+        out.put_i32(limit);
     });
 }
 
@@ -159,7 +161,7 @@ mod tests {
         let mut out = BytesMut::new();
         parse(&mut out, "s1", b"SELECT $1", &[23]);
         bind(&mut out, "s1", BIND_NOTHING);
-        execute(&mut out);
+        execute(&mut out, 0);
         sync(&mut out);
         let expected: &[u8] = b"P\0\0\0\x17s1\0SELECT $1\0\0\x01\0\0\0\x17\
             B\0\0\0\x0e\0s1\0\0\0\0\0\0\0\

@@ -17,6 +17,7 @@ use super::pool::Lease;
 use super::route::Route;
 use super::tally::Tally;
 use crate::session::{ReadReply, ReadRequest, Truncated};
+use crate::wire::TransactionStatus;
 
 /// How much is kept back.
 const HELD: usize = 64 << 10;
@@ -55,12 +56,16 @@ impl Reply {
         route: &Route,
         tally: &Arc<Tally>,
     ) -> Result<Self, Trouble> {
+        let is_in_block = request.status != TransactionStatus::Idle;
         let mut held = BytesMut::with_capacity(FIRST);
         lease.start(request, &route.text, &route.twins, &mut held).await?;
         let rest = loop {
             if lease.more(&mut held).await? == More::Ready {
-                held.extend_from_slice(messages::READY);
+                held.extend_from_slice(if is_in_block { messages::READY_IN_BLOCK } else { messages::READY });
                 break None;
+            }
+            if held.len() > HELD && is_in_block {
+                return Err(Trouble::Large);
             }
             if held.len() > HELD {
                 break Some(lease);
@@ -100,7 +105,7 @@ impl Reply {
             };
             match piece {
                 Ok(Piece::Rows(rows)) => return Some(Ok(rows)),
-                Ok(Piece::Complete(frame)) => end.extend_from_slice(&frame),
+                Ok(Piece::Complete(frame) | Piece::Suspended(frame)) => end.extend_from_slice(&frame),
                 Ok(Piece::Error(frame)) => {
                     if !lease.is_cancelled() {
                         broke_off(&self.tally, self.suspension.as_ref());

@@ -30,6 +30,7 @@ use crate::mirror::Mirror;
 use crate::report::{GuardStatus, ReadsReport, ReadsStatus};
 use crate::session::{Fallback, Lot, ReadReply, ReadRequest, ReadService, Sample};
 use crate::sql;
+use crate::wire::TransactionStatus;
 
 /// How long a read waits for writes to its tables that are on their way, and how often it looks.
 const FRESHNESS: Duration = Duration::from_millis(5);
@@ -151,7 +152,7 @@ impl Router {
     async fn answer(&self, request: &ReadRequest) -> Result<Reply, Fallback> {
         // Drawn to be compared alone.
         let Some(place) = request.lot.place else { return Err(Fallback) };
-        let settings = Arc::clone(&self.live.get());
+        let settings = request.settings.clone().unwrap_or_else(|| Arc::clone(&self.live.get()));
         let route = self.route(request);
         let tables = route.as_ref().map(|route| &*route.tables).unwrap_or_default();
         let rule = self.rule(request, tables, &settings.reads);
@@ -174,7 +175,12 @@ impl Router {
         let limit = settings.reads.timeout;
         let begun = tokio::select! {
             begun = timeout(limit, Reply::begin(lease, request, &route, &self.tally)) => begun,
+            // In a block the primary answers: a client that insists cancels once more.
             () = request.cancelled.notified() => {
+                if request.status != TransactionStatus::Idle {
+                    self.tally.fallback(rule);
+                    return Err(Fallback);
+                }
                 self.tally.cancelled(rule);
                 return Ok(Reply::cancelled(request, &self.tally));
             }
@@ -186,13 +192,16 @@ impl Router {
             }
             Err(trouble) => trouble,
         };
-        if trouble == Trouble::UserType {
-            self.user_typed.insert(route.fingerprint, ());
-            self.keep(request, Ineligible::UserType, rule);
-        } else {
-            self.tally.fallback(rule);
-            self.tally.trouble(trouble);
+        match trouble {
+            Trouble::UserType => {
+                self.user_typed.insert(route.fingerprint, ());
+                return Err(self.keep(request, Ineligible::UserType, rule));
+            }
+            // The next ones will be large, too.
+            Trouble::Large => self.suspended.insert(route.fingerprint, Instant::now()),
+            Trouble::Lost | Trouble::Refused(_) | Trouble::Slow => self.tally.trouble(trouble),
         }
+        self.tally.fallback(rule);
         Err(Fallback)
     }
 
@@ -299,8 +308,9 @@ impl Router {
 }
 
 impl ReadService for Router {
-    fn draws(&self, sample: &Sample) -> Option<Lot> {
-        let reads = &self.live.get().reads;
+    fn draws(&self, sample: &Sample<'_>) -> Option<Lot> {
+        let live = self.live.get();
+        let reads = &sample.settings.unwrap_or(&live).reads;
         let place = place(reads.sample_by, sample, rand::random);
         // By chance, whatever the reads are drawn by: so that all of them are compared now and then.
         let compared = reads.compare_percent > 0.0 && position(rand::random()) < reads.compare_percent;

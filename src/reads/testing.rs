@@ -16,6 +16,7 @@ use crate::effect::{Column, Shape, TableId, Touched};
 use crate::server::{self, Client, Purpose};
 use crate::session::{Described, Extended, Lot, Profile, ReadReply, ReadRequest};
 use crate::sql::{Kind, Name, Read, Script, Statement};
+use crate::wire::TransactionStatus;
 
 pub(super) const ORDERS: TableId = TableId(20_001);
 pub(super) const ITEMS: TableId = TableId(20_002);
@@ -107,6 +108,8 @@ pub(super) fn request(sql: &str, kind: Kind) -> ReadRequest {
         own_writes: None,
         extended: None,
         cancelled: Arc::new(Notify::new()),
+        status: TransactionStatus::Idle,
+        settings: None,
         lot: Lot { place: Some(0.0), compared: false },
     }
 }
@@ -126,6 +129,7 @@ pub(super) fn extended(sql: &str, parameter_types: &[u32], bind: &[u8]) -> ReadR
         describe_statement: true,
         bind: Bytes::copy_from_slice(bind),
         described: Described::Portal,
+        limit: 0,
     };
     ReadRequest { extended: Some(extended), ..request(sql, Kind::Read(Read::default())) }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::accounts::Accounts;
+use super::block::Block;
 use super::names::Names;
 use super::outstanding::Outstanding;
 use super::plan::{Plan, Step};
@@ -58,6 +59,8 @@ pub struct Session {
     pub(super) may_end_block: bool,
     /// Inside an explicit transaction block, by what was answered.
     pub(super) in_block: bool,
+    /// What that block says of its reads.
+    pub(super) block: Block,
     /// An error came since the last ReadyForQuery.
     pub(super) failed: bool,
     /// The server skips everything up to a Sync that was not sent yet.
@@ -113,6 +116,7 @@ impl Session {
             touched: Touched::NONE,
             may_end_block: false,
             in_block: false,
+            block: Block::default(),
             failed: false,
             skipping: false,
             copying: false,
@@ -142,6 +146,30 @@ impl Session {
             && self.outstanding.is_empty()
             && !self.skipping
             && self.client_passes.is_between_messages()
+    }
+
+    /// Whether the client waits for nothing and has no message half sent, and what it asks next sees no more than what is
+    /// committed: outside a transaction block, or in one whose reads are free. How ReadyForQuery names that.
+    pub(super) fn reads_what_is_committed(&self) -> Option<TransactionStatus> {
+        let status = self.status?;
+        let is_free = match status {
+            TransactionStatus::Idle => true,
+            TransactionStatus::InBlock => {
+                self.block.is_free() && self.touched.is_empty() && self.transaction.is_untouched()
+            }
+            TransactionStatus::Failed => false,
+        };
+        (is_free && self.is_answered() && !self.skipping && self.client_passes.is_between_messages()).then_some(status)
+    }
+
+    /// Whether a transaction block is open, as the primary said last.
+    pub fn is_in_block(&self) -> bool {
+        self.status == Some(TransactionStatus::InBlock)
+    }
+
+    /// Whether the client waits for nothing.
+    pub fn is_answered(&self) -> bool {
+        self.outstanding.is_empty()
     }
 
     /// Whether one side has said that the session ends, so that the client needs no word of ours.
@@ -224,7 +252,13 @@ impl Session {
         self.wrote(step, tag);
         self.temporary.completed(step.kind());
         match step.kind() {
-            Kind::Begin { .. } => self.in_block = true,
+            Kind::Begin { access, repeatable } => {
+                // A second one in a block is ignored, with a warning.
+                if !self.in_block {
+                    self.block = Block::begun(*access, *repeatable, self.settings.profile());
+                }
+                self.in_block = true;
+            }
             Kind::Commit { chain } | Kind::Rollback { chain } => {
                 if tag == b"COMMIT" {
                     self.commit(accounts);
@@ -232,6 +266,9 @@ impl Session {
                     self.roll_back();
                 }
                 self.in_block = *chain;
+                if !chain {
+                    self.block = Block::Bound;
+                }
             }
             Kind::PrepareTransaction(_) => {
                 // Its changes become visible by COMMIT PREPARED, which marks every table.
@@ -244,8 +281,12 @@ impl Session {
                 self.transaction.rollback_to(name);
                 self.settings.rolled_back_to_savepoint();
                 self.temporary.rolled_back_to_savepoint();
+                self.block.rolled_back_to_savepoint();
             }
-            Kind::Set(setting) => self.settings.set(setting, self.in_block),
+            Kind::Set(setting) => {
+                self.settings.set(setting, self.in_block);
+                self.block.set(setting);
+            }
             Kind::Discard { all: true } => {
                 self.settings.discard_all();
                 self.names.statements.forget_all();

@@ -3,6 +3,7 @@
 //! number, and nothing here may wait.
 
 mod accounts;
+mod block;
 mod capture;
 mod client;
 mod follow;

@@ -8,16 +8,20 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::Profile;
+use crate::config::Settings;
 use crate::effect::Seq;
 use crate::sql;
+use crate::wire::TransactionStatus;
 
 /// What the dice need (`reads.sample_by`).
 #[derive(Debug, Clone, Copy)]
-pub struct Sample {
+pub struct Sample<'a> {
     /// A stable hash of text and parameters as sent.
     pub query: u64,
     /// A number drawn at connect.
     pub session: u64,
+    /// The settings that hold for the open transaction block.
+    pub settings: Option<&'a Arc<Settings>>,
 }
 
 /// What the dice gave a read.
@@ -44,12 +48,17 @@ pub struct ReadRequest {
     pub extended: Option<Extended>,
     /// Notified when the client cancels: by `notify_one`, so that it is not missed.
     pub cancelled: Arc<Notify>,
+    /// How its ReadyForQuery ends: within a transaction block nothing can go wrong behind the first byte, for the block
+    /// would have to fail with it.
+    pub status: TransactionStatus,
+    /// Within a block, the settings with which it began: a ramp that is turned up turns between transactions.
+    pub settings: Option<Arc<Settings>>,
     /// Why it was drawn.
     pub lot: Lot,
 }
 
 /// The messages of an extended read: `Parse? Describe(statement)? Bind Describe? Execute Sync`, all names given
-/// by the client already resolved, the portal the unnamed one, no row limit.
+/// by the client already resolved, the portal the unnamed one.
 #[derive(Debug, Clone)]
 pub struct Extended {
     /// Types of the parameters as given in Parse.
@@ -62,6 +71,8 @@ pub struct Extended {
     pub bind: Bytes,
     /// What is described behind Bind.
     pub described: Described,
+    /// The most rows that Execute wants; all, if it is not above zero.
+    pub limit: i32,
 }
 
 /// What a Describe behind Bind asks for.
@@ -97,7 +108,7 @@ pub trait ReadReply: Send {
 pub trait ReadService: Send + Sync + std::fmt::Debug {
     /// Whether a read is drawn, to be served or to be compared. Comes first, costs nothing when the shares are 0, parses
     /// nothing.
-    fn draws(&self, sample: &Sample) -> Option<Lot>;
+    fn draws(&self, sample: &Sample<'_>) -> Option<Lot>;
 
     /// Whether a share above 0 is asked for at all: else no hash is taken.
     fn is_on(&self) -> bool;

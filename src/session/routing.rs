@@ -9,6 +9,7 @@ use super::machine::{Mode, Session};
 use super::plan::{Era, changes_session};
 use super::prepared::Prepared;
 use super::reads::{Described, Extended, ReadRequest, ReadService, Sample};
+use crate::config::Settings;
 use crate::sql::{self, Kind, Script};
 use crate::wire::{self, HEADER, Header, Target};
 
@@ -31,26 +32,28 @@ struct Series {
 }
 
 impl Session {
-    /// The read at the front of `input`, if the session is idle, the read is whole, and the dice of `service` draw it.
-    /// `number` was drawn at connect.
+    /// The read at the front of `input`, if it sees no more than what is committed, the read is whole, and the dice of `service` draw it.
+    /// `number` was drawn at connect, `settings` hold for the open block.
     pub fn drawn(
         &self,
         input: &[u8],
         cache: &sql::Cache,
         service: &dyn ReadService,
         number: u64,
+        settings: Option<&Arc<Settings>>,
         cancelled: &Arc<Notify>,
     ) -> Option<Drawn> {
-        if self.mode == Mode::Unread || !self.is_idle() || !service.is_on() {
+        if self.mode == Mode::Unread || !service.is_on() {
             return None;
         }
+        let status = self.reads_what_is_committed()?;
         let series = self.series(input)?;
         let parameters = series.extended.as_ref().map_or(&[][..], |extended| &extended.bind);
         let query = rapidhash::v3::rapidhash_v3_seeded(
             parameters,
             &rapidhash::v3::RapidSecrets::seed(rapidhash::v3::rapidhash_v3(&series.sql)),
         );
-        let lot = service.draws(&Sample { query, session: number })?;
+        let lot = service.draws(&Sample { query, session: number, settings })?;
         if !self.reads_alike(&series.sql) {
             return None;
         }
@@ -65,6 +68,8 @@ impl Session {
             own_writes: None,
             extended: series.extended,
             cancelled: Arc::clone(cancelled),
+            status,
+            settings: settings.cloned(),
             lot,
         };
         Some(Drawn { size: series.size, request, parsed: series.parsed })
@@ -90,7 +95,8 @@ impl Session {
         self.extended_series(input)
     }
 
-    /// `Parse? Describe(statement)? Bind Describe? Execute Sync`, with the unnamed portal and no row limit.
+    /// `Parse? Describe(statement)? Bind Describe? Execute Sync`, with the unnamed portal. Rows that a limit leaves could be
+    /// asked for in a transaction block only: there none may be left.
     fn extended_series(&self, input: &[u8]) -> Option<Series> {
         let mut messages = Messages { input, at: 0 };
         let parsed = match messages.take(b'P') {
@@ -120,7 +126,7 @@ impl Session {
             && execute.portal.is_empty()
             && described_first.is_none_or(|name| name == bind.statement)
             && (parsed.is_none() || bind.statement.is_empty());
-        if !names_fit || execute.limit != 0 {
+        if !names_fit || execute.limit > 0 && self.is_in_block() {
             return None;
         }
         let prepared = parsed.clone().or_else(|| self.names.statements.get(bind.statement).cloned())?;
@@ -130,6 +136,7 @@ impl Session {
             describe_statement: described_first.is_some(),
             bind: Bytes::copy_from_slice(bind.rest),
             described,
+            limit: execute.limit,
         };
         Some(Series { size: messages.at, sql: prepared.sql.clone(), extended: Some(extended), parsed })
     }

@@ -1,6 +1,7 @@
 //! What the primary answers, on its way to the client.
 
 use super::accounts::{Accounts, Env};
+use super::block::Block;
 use super::capture::{self, Told};
 use super::large::Large;
 use super::machine::{Mode, Session, SessionError};
@@ -267,6 +268,7 @@ impl Session {
         // Whatever was taken for part of a COPY: the server has read a Sync.
         self.skipping = false;
         if status == TransactionStatus::Idle {
+            self.block = Block::Bound;
             self.names.portals.forget_all();
             if self.failed {
                 self.roll_back();

@@ -105,6 +105,11 @@ impl Transaction {
     }
 
     /// It committed.
+    /// Whether nothing was written.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.changes.is_empty() && !self.wrote_unmirrored && self.given_up.is_empty()
+    }
+
     pub(super) fn seal(&mut self) -> Sealed {
         let next = Self::new(self.holding.room());
         let done = std::mem::replace(self, next);

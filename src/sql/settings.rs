@@ -3,7 +3,7 @@
 use pg_raw_parse::nodes::{DefElem, TransactionStmt, VariableSetKind, VariableSetStmt};
 use pg_raw_parse::{ConstValue, Node};
 
-use super::{Kind, Setting, SettingValue};
+use super::{Access, Kind, Setting, SettingValue};
 
 /// What `set` changes.
 pub(super) fn setting(set: &VariableSetStmt) -> Setting {
@@ -61,7 +61,11 @@ pub(super) fn begin(begin: &TransactionStmt) -> Kind {
     };
     let isolation = mode("transaction_isolation");
     Kind::Begin {
-        read_only: mode("transaction_read_only").as_deref() == Some("1"),
+        access: match mode("transaction_read_only").as_deref() {
+            None => Access::Default,
+            Some("1") => Access::ReadOnly,
+            Some(_) => Access::ReadWrite,
+        },
         repeatable: isolation.is_some_and(|level| matches!(level.as_str(), "repeatable read" | "serializable")),
     }
 }

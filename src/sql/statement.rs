@@ -39,6 +39,18 @@ pub struct FunctionName {
     pub call: Call,
 }
 
+/// Whether a transaction may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Access {
+    /// Nothing was said: `default_transaction_read_only` decides.
+    #[default]
+    Default,
+    /// READ ONLY was asked for.
+    ReadOnly,
+    /// READ WRITE was.
+    ReadWrite,
+}
+
 /// How a function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
@@ -67,8 +79,8 @@ pub enum Kind {
     },
     /// `BEGIN`, `START TRANSACTION`.
     Begin {
-        /// READ ONLY was asked for.
-        read_only: bool,
+        /// READ ONLY or READ WRITE.
+        access: Access,
         /// An isolation level above READ COMMITTED was asked for.
         repeatable: bool,
     },

@@ -65,12 +65,12 @@ async fn no_session_misses_its_own_write_at_50_percent() {
 }
 
 /// The first read after a ramp may meet a pool that only begins to connect: it goes to the primary.
-async fn served_by_the_shadow(client: &Client) {
+pub(crate) async fn served_by_the_shadow(client: &Client) {
     eventually("a read from the shadow", async || side(client).await == "shadow").await;
 }
 
 /// Makes the two sides tell themselves apart: a verified table whose shadow says something else.
-async fn pair_with_a_telling_shadow() -> Pair {
+pub(crate) async fn pair_with_a_telling_shadow() -> Pair {
     let schema = "create table side (id int primary key, name text); insert into side values (1, 'primary'); \
                   create table other (id int primary key)";
     let pair = Pair::start(schema).await;
@@ -79,7 +79,7 @@ async fn pair_with_a_telling_shadow() -> Pair {
     pair
 }
 
-async fn side(client: &Client) -> String {
+pub(crate) async fn side(client: &Client) -> String {
     client.query_one("select name from side where id = $1", &[&1_i32]).await.unwrap().get(0)
 }
 
@@ -147,6 +147,9 @@ async fn an_answer_of_the_shadow_has_the_messages_that_the_primary_sends() {
         [bind("named", &["1"]), execute(0)].concat(),
         [statement("named"), bind("named", &["1"]), statement("named"), execute(0)].concat(),
         [bind("named", &["2"]), describe_portal(), execute(0)].concat(),
+        [bind("named", &["1"]), execute(1)].concat(),
+        [bind("named", &["1"]), execute(2)].concat(),
+        [parse("", "select name from side, generate_series(1, 5)"), bind("", &[]), execute(3)].concat(),
     ] {
         let end = if asked[0] == b'Q' { Vec::new() } else { sync() };
         let asked = [asked, end].concat();

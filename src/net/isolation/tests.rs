@@ -23,7 +23,7 @@ use crate::{catalog, sql};
 struct Bug(AtomicBool);
 
 impl ReadService for Bug {
-    fn draws(&self, _: &Sample) -> Option<Lot> {
+    fn draws(&self, _: &Sample<'_>) -> Option<Lot> {
         panic!("the row was s3cret")
     }
 

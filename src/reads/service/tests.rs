@@ -74,7 +74,7 @@ impl House {
     }
 
     async fn serve(&self, request: ReadRequest) -> Result<Box<dyn ReadReply>, Fallback> {
-        assert!(self.router.draws(&Sample { query: 1, session: 1 }).is_some());
+        assert!(self.router.draws(&Sample { query: 1, session: 1, settings: None }).is_some());
         self.router.serve(&request).await
     }
 
@@ -194,10 +194,10 @@ async fn errors_of_the_shadow_open_the_guard_and_then_nothing_is_drawn() {
         assert_eq!(house.serve(of_orders("SELECT no_such_column FROM orders")).await.err(), Some(Fallback));
     }
     assert_eq!(house.router.guard_status().state, GuardState::Open);
-    assert_eq!(house.router.draws(&Sample { query: 1, session: 1 }), None);
+    assert_eq!(house.router.draws(&Sample { query: 1, session: 1, settings: None }), None);
     assert_eq!(house.router.ineligible_by_reason(), [("guard", 1)]);
     house.router.reset_guard();
-    assert!(house.router.draws(&Sample { query: 1, session: 1 }).is_some());
+    assert!(house.router.draws(&Sample { query: 1, session: 1, settings: None }).is_some());
     let facts = Kind::Read(Read::default());
     assert_eq!(house.serve(request("SELECT", facts)).await.err(), Some(Fallback));
     assert!(house.router.ineligible_by_reason().contains(&("no_table", 1)));
@@ -324,7 +324,7 @@ async fn a_share_of_the_reads_is_drawn_to_be_compared_whoever_serves_them() {
     let mut house = house(Fake::default()).await;
     house.set(|settings| (settings.reads.percent, settings.reads.compare_percent) = (0.0, 100.0));
     assert!(house.router.is_on());
-    let lot = house.router.draws(&Sample { query: 1, session: 1 }).unwrap();
+    let lot = house.router.draws(&Sample { query: 1, session: 1, settings: None }).unwrap();
     assert_eq!(lot, Lot { place: None, compared: true });
     let request = ReadRequest { lot, ..of_orders("SELECT v FROM orders") };
     assert_eq!(house.router.serve(&request).await.err(), Some(Fallback));
@@ -332,7 +332,7 @@ async fn a_share_of_the_reads_is_drawn_to_be_compared_whoever_serves_them() {
     house.router.answered(request);
     assert!(house.waiting.try_recv().is_ok());
     house.set(|settings| settings.reads.compare_percent = 0.0);
-    let lot = house.router.draws(&Sample { query: 1, session: 1 }).unwrap();
+    let lot = house.router.draws(&Sample { query: 1, session: 1, settings: None }).unwrap();
     assert_eq!((lot.place.is_some(), lot.compared), (true, false));
     house.router.answered(ReadRequest { lot, ..of_orders("SELECT v FROM orders") });
     assert!(house.waiting.try_recv().is_err());

@@ -1,6 +1,7 @@
 //! One statement of each kind, and what is told of it.
 
 use super::*;
+use crate::sql::Access;
 use crate::sql::{Setting, SettingValue, analyze};
 
 fn kind(text: &str) -> Kind {
@@ -95,13 +96,13 @@ fn writes_in_other_forms_name_all_their_targets() {
 
 #[test]
 fn transactions() {
-    let begin = |read_only, repeatable| Kind::Begin { read_only, repeatable };
+    let begin = |access, repeatable| Kind::Begin { access, repeatable };
     for (text, expected) in [
-        ("BEGIN", begin(false, false)),
-        ("START TRANSACTION READ ONLY", begin(true, false)),
-        ("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", begin(true, true)),
-        ("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE", begin(false, true)),
-        ("BEGIN ISOLATION LEVEL READ UNCOMMITTED", begin(false, false)),
+        ("BEGIN", begin(Access::Default, false)),
+        ("START TRANSACTION READ ONLY", begin(Access::ReadOnly, false)),
+        ("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", begin(Access::ReadOnly, true)),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE", begin(Access::ReadWrite, true)),
+        ("BEGIN ISOLATION LEVEL READ UNCOMMITTED", begin(Access::Default, false)),
         ("END", Kind::Commit { chain: false }),
         ("COMMIT AND CHAIN", Kind::Commit { chain: true }),
         ("ABORT", Kind::Rollback { chain: false }),
