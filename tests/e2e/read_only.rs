@@ -1,6 +1,6 @@
 //! Reads of transaction blocks that are READ COMMITTED and READ ONLY go statement by statement (rule 31).
 
-use crate::reads::{pair_with_a_telling_shadow, served_by_the_shadow, side};
+use crate::reads::{pair_with_a_telling_shadow, pair_with_a_telling_shadow_and, served_by_the_shadow, side};
 use crate::support::wire::{Wire, bind, describe_portal, execute, parse, query, sync};
 use crate::support::{Pair, connect, eventually, psql};
 
@@ -96,7 +96,9 @@ async fn an_answer_within_a_block_has_the_messages_that_the_primary_sends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn within_a_block_a_large_answer_and_a_cancelled_read_are_the_primarys() {
-    let pair = telling_pair_at_100_percent().await;
+    let pair = pair_with_a_telling_shadow_and("[reads]\ntimeout = \"60s\"\n").await;
+    pair.ramp(100.0).await;
+    served_by_the_shadow(&connect(&pair.url()).await).await;
     let client = connect(&pair.url()).await;
     client.batch_execute("begin read only").await.unwrap();
     let large: String = client.query_one("select repeat(name, 20000) from side", &[]).await.unwrap().get(0);

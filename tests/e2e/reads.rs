@@ -71,9 +71,13 @@ pub(crate) async fn served_by_the_shadow(client: &Client) {
 
 /// Makes the two sides tell themselves apart: a verified table whose shadow says something else.
 pub(crate) async fn pair_with_a_telling_shadow() -> Pair {
+    pair_with_a_telling_shadow_and("").await
+}
+
+pub(crate) async fn pair_with_a_telling_shadow_and(settings: &str) -> Pair {
     let schema = "create table side (id int primary key, name text); insert into side values (1, 'primary'); \
                   create table other (id int primary key)";
-    let pair = Pair::start(schema).await;
+    let pair = Pair::recipe().schema(schema).settings(settings).start().await;
     pair.work("check").await;
     psql(&pair.shadow_url(), "update side set name = 'shadow'").await.must_succeed();
     pair
