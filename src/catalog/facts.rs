@@ -89,12 +89,26 @@ pub(super) struct Server {
     /// Of the WAL that is written now; empty on a standby.
     pub(super) timeline: String,
     pub(super) started: String,
+    /// Code or a stored expression of the user may look at the text that the client sent.
+    pub(super) texts_are_read: bool,
+    /// Users have triggers that may run as late as the commit.
+    pub(super) triggers_are_deferred: bool,
 }
 
 impl Fact for Server {
     const SQL: &'static str = "SELECT current_setting('server_version'), current_setting('server_version_num')::int4,
         CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) ELSE '' END,
-        extract(epoch FROM pg_postmaster_start_time())::text";
+        extract(epoch FROM pg_postmaster_start_time())::text,
+        EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND prosrc ~* 'current_query|pg_stat_activity|pg_stat_get_')
+            OR EXISTS (SELECT FROM (
+                    SELECT adbin::text FROM pg_attrdef
+                    UNION ALL SELECT ev_action::text FROM pg_rewrite WHERE oid >= 16384
+                    UNION ALL SELECT tgqual::text FROM pg_trigger
+                    UNION ALL SELECT to_jsonb(p) ->> 'prosqlbody' FROM pg_proc p WHERE oid >= 16384
+                ) AS e (tree), pg_proc f
+                WHERE f.proname IN ('current_query', 'pg_stat_get_activity', 'pg_stat_get_backend_activity')
+                    AND tree ~ format(':funcid %s |:relid %s ', f.oid, 'pg_catalog.pg_stat_activity'::regclass::oid)),
+        EXISTS (SELECT FROM pg_trigger WHERE NOT tgisinternal AND tgdeferrable)";
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
@@ -102,6 +116,8 @@ impl Fact for Server {
             version_num: row.try_get(1)?,
             timeline: row.try_get(2)?,
             started: row.try_get(3)?,
+            texts_are_read: row.try_get(4)?,
+            triggers_are_deferred: row.try_get(5)?,
         })
     }
 }
@@ -450,6 +466,8 @@ impl Fact for OperatorFact {
 pub(super) struct RoleFact {
     pub(super) name: String,
     pub(super) unreadable: Vec<u32>,
+    /// It may look at locks, triggers, cursors and settings, as everyone may unless that was taken away.
+    pub(super) may_ask: bool,
 }
 
 impl Fact for RoleFact {
@@ -459,12 +477,18 @@ impl Fact for RoleFact {
         from_tables!(),
         " WHERE NOT (r.rolsuper OR has_table_privilege(r.oid, c.oid, 'SELECT')
                 AND (NOT c.relrowsecurity OR r.rolbypassrls
-                    OR NOT c.relforcerowsecurity AND pg_has_role(r.oid, c.relowner, 'USAGE'))))
+                    OR NOT c.relforcerowsecurity AND pg_has_role(r.oid, c.relowner, 'USAGE')))),
+            has_schema_privilege(r.oid, 'pg_catalog', 'USAGE')
+            AND (SELECT bool_and(has_table_privilege(r.oid, 'pg_catalog.' || asked, 'SELECT'))
+                FROM unnest(ARRAY['pg_locks', 'pg_class', 'pg_trigger', 'pg_cursors']) asked)
+            AND (SELECT bool_and(has_function_privilege(r.oid, 'pg_catalog.' || asked, 'EXECUTE'))
+                FROM unnest(ARRAY['pg_lock_status()', 'pg_cursor()', 'pg_backend_pid()', 'pg_my_temp_schema()',
+                    'current_setting(text)']) asked)
         FROM pg_roles r ORDER BY r.rolcanlogin DESC, r.rolname LIMIT 500"
     );
 
     fn read(row: &Row) -> Result<Self, Error> {
-        Ok(Self { name: row.try_get(0)?, unreadable: row.try_get(1)? })
+        Ok(Self { name: row.try_get(0)?, unreadable: row.try_get(1)?, may_ask: row.try_get(2)? })
     }
 }
 

@@ -89,8 +89,13 @@ impl Step {
         match self.kind() {
             Kind::Set(_) | Kind::Discard { .. } | Kind::Procedure | Kind::Opaque | Kind::Execute { .. } => true,
             Kind::Read(read) | Kind::CopyTo(read) if changes_session(read) => true,
-            _ => matches!(&self.plan, Plan::Marked(marking) if marking.reason == Reason::Opaque),
+            _ => self.may_write_anything(),
         }
+    }
+
+    /// Whether code of the user may run in it of which nothing is known.
+    pub(super) fn may_write_anything(&self) -> bool {
+        self.touched() == Touched::All && !matches!(self.kind(), Kind::Ddl { .. } | Kind::CommitPrepared(_))
     }
 
     /// The same statement, which runs another whose text was rewritten when it was prepared.

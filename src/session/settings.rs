@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Profile;
 use super::profile::DEFAULT_SEARCH_PATH;
+use super::question::Answer;
 use crate::sql::{Setting, SettingValue};
 use crate::wire::Startup;
 
@@ -42,6 +43,8 @@ pub(super) struct Settings {
     shareable: bool,
     temporary: bool,
     known: bool,
+    /// Code ran that may have changed role, search_path and temporary tables, and they were not asked for since.
+    doubted: bool,
     datestyle_iso: bool,
     interval_postgres: bool,
     utf8: bool,
@@ -77,6 +80,7 @@ impl Settings {
             shareable,
             temporary: false,
             known: true,
+            doubted: false,
             datestyle_iso: true,
             interval_postgres: true,
             utf8: true,
@@ -108,7 +112,7 @@ impl Settings {
 
     /// Role and settings in force, if another connection can have them too.
     pub(super) fn shared_profile(&self) -> Option<Arc<Profile>> {
-        (self.shareable && self.known && self.before.is_none() && self.after.is_none())
+        (self.shareable && self.known && !self.doubted && self.before.is_none() && self.after.is_none())
             .then(|| Arc::clone(&self.shared))
     }
 
@@ -124,12 +128,12 @@ impl Settings {
 
     /// Whether values print in the one way in which images are read (rule 10).
     pub(super) fn prints_exactly(&self) -> bool {
+        self.known && self.datestyle_iso && self.interval_postgres && self.utf8 && self.prints_whole_floats()
+    }
+
+    fn prints_whole_floats(&self) -> bool {
         let digits = self.profile.settings.get("extra_float_digits").and_then(|digits| digits.parse::<i32>().ok());
-        self.known
-            && self.datestyle_iso
-            && self.interval_postgres
-            && self.utf8
-            && digits.is_none_or(|digits| digits >= 1)
+        digits.is_none_or(|digits| digits >= 1)
     }
 
     /// Whether the server reads a text as we do: the same characters, and backslashes that mean nothing but themselves.
@@ -176,11 +180,33 @@ impl Settings {
         self.known = false;
     }
 
+    /// Code ran that may have changed role, search_path and temporary tables (rule 15).
+    pub(super) fn doubt(&mut self) {
+        self.doubted = true;
+    }
+
+    /// What the primary says after it.
+    pub(super) fn found(&mut self, answer: &Answer) {
+        let setting = ("search_path".to_owned(), answer.search_path.clone());
+        let found = Profile { role: answer.role.clone(), settings: [setting].into() };
+        self.doubted = found.role != self.profile.role || found.search_path() != self.search_path;
+        if answer.temporary {
+            self.made_temporary();
+        }
+        self.known &= answer.extra_float_digits >= 1 || !self.prints_whole_floats();
+    }
+
+    /// Whether a statement of ours, a short one, may run among the client's: nothing that is known ends it.
+    pub(super) fn may_ask(&self) -> bool {
+        let is_long = |timeout: &String| timeout == "0" || milliseconds(timeout).is_some_and(|time| time >= 1000);
+        self.known && self.utf8 && self.profile.settings.get("statement_timeout").is_none_or(is_long)
+    }
+
     /// `DISCARD ALL` was done.
     pub(super) fn discard_all(&mut self) {
         self.install(Arc::clone(&self.login));
         (self.before, self.after) = (None, None);
-        (self.shareable, self.temporary, self.known) = (true, false, true);
+        (self.shareable, self.temporary, self.known, self.doubted) = (true, false, true, false);
     }
 
     /// A SET or RESET was done, inside an explicit transaction or not.
@@ -226,6 +252,20 @@ impl Settings {
     pub(super) fn rolled_back_to_savepoint(&mut self) {
         self.known &= self.before.is_none();
     }
+}
+
+/// A time as a setting gives it.
+fn milliseconds(text: &str) -> Option<u64> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let factor = match unit.trim() {
+        "" | "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// Applies one change; false when what it leads to is not known.
