@@ -369,13 +369,27 @@ const TRIGGERS: &str = "SELECT DISTINCT tgrelid FROM pg_trigger
 const RULES: &str = "SELECT DISTINCT r.ev_class FROM pg_rewrite r
     JOIN pg_class c ON c.oid = r.ev_class AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND r.rulename <> '_RETURN')";
 
+/// Functions of `p` that are declared VOLATILE for what they draw, and are known to write no table.
+macro_rules! draws_only {
+    () => {
+        "p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c') AND EXISTS (
+            SELECT FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname IN ('uuid-ossp', 'pgcrypto')
+            WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_extension'::regclass
+                AND d.deptype = 'e')"
+    };
+}
+
 /// The functions that stored expressions call are read off the expressions' trees: dependencies are recorded on no
 /// built-in function, and operators hide theirs.
-const VOLATILE: &str = "SELECT DISTINCT e.relation FROM (
+const VOLATILE: &str = concat!(
+    "SELECT DISTINCT e.relation FROM (
         SELECT adrelid, adbin::text FROM pg_attrdef
         UNION ALL SELECT conrelid, conbin::text FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0
     ) AS e (relation, tree), regexp_matches(e.tree, ':(?:funcid|opfuncid) (\\d+)', 'g') AS called
-    JOIN pg_proc p ON p.oid = called[1]::oid AND p.oid >= 16384 AND p.provolatile = 'v'";
+    JOIN pg_proc p ON p.oid = called[1]::oid AND p.oid >= 16384 AND p.provolatile = 'v' AND NOT (",
+    draws_only!(),
+    ")"
+);
 
 /// A view of the user.
 #[derive(Debug, Default)]
@@ -416,7 +430,7 @@ pub(super) struct FunctionFact {
     pub(super) oid: u32,
     pub(super) schema: String,
     pub(super) name: String,
-    /// `i`, `s` or `v`; an aggregate's is the worst of its parts.
+    /// `i`, `s` or `v`; an aggregate's is the worst of its parts. `s` where it only draws a value, too.
     pub(super) declared: String,
     /// PostgreSQL's own.
     pub(super) builtin: bool,
@@ -424,12 +438,16 @@ pub(super) struct FunctionFact {
 
 impl Fact for FunctionFact {
     // The letters sort from harmless to worst.
-    const SQL: &'static str = "SELECT p.oid, n.nspname::text, p.proname::text,
-            greatest(p.provolatile::text, step.provolatile::text, last.provolatile::text),
+    const SQL: &'static str = concat!(
+        "SELECT p.oid, n.nspname::text, p.proname::text,
+            CASE WHEN p.provolatile = 'v' AND ",
+        draws_only!(),
+        " THEN 's' ELSE greatest(p.provolatile::text, step.provolatile::text, last.provolatile::text) END,
             p.oid < 16384 AND n.nspname = 'pg_catalog'
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
-        LEFT JOIN pg_proc step ON step.oid = a.aggtransfn LEFT JOIN pg_proc last ON last.oid = a.aggfinalfn";
+        LEFT JOIN pg_proc step ON step.oid = a.aggtransfn LEFT JOIN pg_proc last ON last.oid = a.aggfinalfn"
+    );
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {

@@ -303,7 +303,9 @@ impl Planner<'_> {
 
     /// What the statement writes besides the rows of its target.
     fn besides(&self, write: &Write, table: &Table) -> Option<(Touched, Reason)> {
-        if self.calls_opaque(write) {
+        // Beyond the row itself a table that is captured reaches only what its defaults and checks call.
+        let is_drawn = write.verb != Verb::Delete && table.reach == Touched::All;
+        if self.calls_opaque(write) || is_drawn {
             return Some((Touched::All, Reason::Opaque));
         }
         let removes = match write.verb {

@@ -19,6 +19,7 @@ mod memory;
 mod mirror;
 mod outage;
 mod planted;
+mod question;
 mod reads;
 mod refusal;
 mod relay;

@@ -200,7 +200,9 @@ fn rule_15_nothing_is_asked_where_it_could_be_seen_or_would_not_tell() {
     for sql in ["commit and chain", "rollback", "commit; select f()", "prepare transaction 'x'", "select f()"] {
         assert!(!is_asked(block("select f()"), sql), "{sql}");
     }
-    for sql in ["do 'anything'", "call p()", "execute anything", "select f(), current_query()", "begin; select f(); end"] {
+    for sql in
+        ["do 'anything'", "call p()", "execute anything", "select f(), current_query()", "begin; select f(); end"]
+    {
         assert!(!is_asked(stage(), sql), "{sql}");
     }
     for (sql, expected) in [
@@ -389,7 +391,8 @@ impl Primary {
 type Turn = (bool, Vec<&'static str>);
 
 fn turn() -> impl Strategy<Value = Turn> {
-    const STATEMENTS: [&str; 7] = ["begin", "commit", "rollback", "select f()", "select g()", "select 1", "select failing"];
+    const STATEMENTS: [&str; 7] =
+        ["begin", "commit", "rollback", "select f()", "select g()", "select 1", "select failing"];
     (any::<bool>(), prop::collection::vec(prop::sample::select(&STATEMENTS[..]), 1..3))
 }
 
