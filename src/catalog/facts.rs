@@ -108,7 +108,7 @@ impl Fact for Server {
                 ) AS e (tree), pg_proc f
                 WHERE f.proname IN ('current_query', 'pg_stat_get_activity', 'pg_stat_get_backend_activity')
                     AND tree ~ format(':funcid %s |:relid %s ', f.oid, 'pg_catalog.pg_stat_activity'::regclass::oid)),
-        EXISTS (SELECT FROM pg_trigger WHERE NOT tgisinternal AND tgdeferrable)";
+        EXISTS (SELECT FROM pg_trigger WHERE tgfoid >= 16384 AND tgdeferrable)";
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {

@@ -272,7 +272,7 @@ impl Session {
 
     /// Notes what a statement that ran wrote besides the rows it told.
     pub(super) fn wrote(&mut self, step: &Step, tag: &[u8]) {
-        if step.touched() == Touched::All && !step.is_told_by_locks(self.in_block) {
+        if step.touches_all() && !step.is_told_by_locks(self.in_block) {
             self.transaction.untellable();
         }
         let mark = |touched: &Touched, reason| Change::Mark(Mark::Tables { touched: touched.clone(), reason });

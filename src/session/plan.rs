@@ -84,6 +84,15 @@ impl Step {
         }
     }
 
+    /// Whether those are all tables.
+    pub(super) fn touches_all(&self) -> bool {
+        match &self.plan {
+            Plan::Captured(capture) => capture.touched == Touched::All,
+            Plan::Marked(marking) => marking.touched == Touched::All,
+            Plan::Quiet | Plan::Unmirrored | Plan::Refused => false,
+        }
+    }
+
     /// Whether it may change a setting of the session.
     pub(super) fn may_change_settings(&self) -> bool {
         match self.kind() {
@@ -95,7 +104,7 @@ impl Step {
 
     /// Whether code of the user may run in it of which nothing is known.
     pub(super) fn may_write_anything(&self) -> bool {
-        self.touched() == Touched::All && !matches!(self.kind(), Kind::Ddl { .. } | Kind::CommitPrepared(_))
+        self.touches_all() && !matches!(self.kind(), Kind::Ddl { .. } | Kind::CommitPrepared(_))
     }
 
     /// The same statement, which runs another whose text was rewritten when it was prepared.

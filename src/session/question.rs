@@ -20,7 +20,7 @@ use crate::wire::{self, HEADER, TransactionStatus};
 /// Relations locked for writing, 0 for what the locks cannot tell yet: what a trigger or cursor will run at the commit.
 /// Then what functions may have changed of the session. Indexes, sequences, views and temporary tables are left out.
 const QUESTION: &str = "SELECT ARRAY(SELECT CASE WHEN c.relhastriggers AND EXISTS (SELECT FROM pg_catalog.pg_trigger AS t \
-     WHERE t.tgrelid OPERATOR(pg_catalog.=) l.relation AND t.tgdeferrable AND NOT t.tgisinternal) \
+     WHERE t.tgrelid OPERATOR(pg_catalog.=) l.relation AND t.tgdeferrable AND t.tgfoid OPERATOR(pg_catalog.>=) '16384') \
      THEN '0' ELSE l.relation END \
      FROM pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) l.relation \
      WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
@@ -51,7 +51,7 @@ pub(super) enum Question {
 #[derive(Debug, PartialEq)]
 pub(super) struct Answer {
     /// Oids of relations.
-    relations: Vec<u32>,
+    pub(super) relations: Vec<u32>,
     pub(super) search_path: String,
     pub(super) role: String,
     /// The session has a schema for temporary tables.

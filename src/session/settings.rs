@@ -391,6 +391,61 @@ mod tests {
     }
 
     #[test]
+    fn rule_15_behind_code_that_may_change_them_role_and_path_are_shared_when_the_primary_says_that_they_are_the_same()
+    {
+        let answer = |search_path: &str, role: &str, temporary, extra_float_digits| Answer {
+            relations: Vec::new(),
+            search_path: search_path.into(),
+            role: role.into(),
+            temporary,
+            extra_float_digits,
+        };
+        let mut settings = settings(&[("user", "bob")]);
+        settings.doubt();
+        assert_eq!(settings.shared_profile(), None);
+        for (path, role) in [("other", "bob"), ("app", "eve"), ("app, other", "bob")] {
+            settings.found(&answer(path, role, false, 1));
+            assert_eq!(settings.shared_profile(), None, "{path} {role}");
+        }
+        settings.found(&answer("app", "bob", false, 3));
+        assert!(settings.shared_profile().is_some());
+        settings.set(&set("search_path", "My Schema", false), false);
+        settings.doubt();
+        settings.found(&answer("\"My Schema\"", "bob", false, 1));
+        assert!(settings.shared_profile().is_some() && settings.prints_exactly() && !settings.has_temporary());
+        settings.found(&answer("\"My Schema\"", "bob", true, 0));
+        assert!(settings.shared_profile().is_none() && !settings.prints_exactly() && settings.has_temporary());
+        settings.discard_all();
+        settings.set(&set("extra_float_digits", "0", false), false);
+        settings.doubt();
+        settings.found(&answer("app", "bob", false, 0));
+        assert!(settings.shared_profile().is_some(), "as the client set them");
+    }
+
+    #[test]
+    fn rule_15_only_a_session_that_gives_a_statement_time_is_asked() {
+        for (timeout, expected) in [
+            ("0", true),
+            ("1000", true),
+            ("1s", true),
+            ("2 min", true),
+            ("24h", true),
+            ("999", false),
+            ("10us", false),
+            ("-1", false),
+            ("99999999999999999999s", false),
+        ] {
+            let mut settings = settings(&[("user", "bob")]);
+            settings.set(&set("statement_timeout", timeout, false), false);
+            assert_eq!(settings.may_ask(), expected, "{timeout}");
+        }
+        let mut settings = settings(&[("user", "bob")]);
+        assert!(settings.may_ask());
+        settings.reported(b"client_encoding", b"LATIN1");
+        assert!(!settings.may_ask());
+    }
+
+    #[test]
     fn a_role_is_taken_on_and_off() {
         let mut settings = settings(&[("user", "bob")]);
         settings.set(&set("role", "eve", false), false);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::wire::{Said, Wire, bind, describe_portal, execute, parse, query, sync};
+use crate::support::wire::{Said, Wire, bind, cancel_request, describe_portal, execute, parse, query, sync};
 use crate::support::{Pair, eventually, psql, same_rows};
 
 const SCHEMA: &str = "
@@ -154,6 +154,34 @@ async fn rule_15_what_fails_at_its_commit_has_the_answer_that_it_would_have() {
     for turns in [vec![query(failed)], vec![series(failed)], vec![query("begin"), query(failed), query("commit")]] {
         marks_only(&pair, &[], &turns).await;
     }
+    same_everywhere(&pair).await;
+}
+
+/// What we ask waits here for a lock that no COMMIT needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_15_a_commit_that_is_cancelled_while_it_is_asked_commits_nothing() {
+    let pair = start().await;
+    let rows = "select count(*) from a";
+    let (mut session, welcome) = Wire::open(pair.proxy.port()).await;
+    let key = &welcome.messages.iter().find(|message| message.tag == b'K').expect("a key").body;
+    for commit in [query("commit"), series("commit")] {
+        let before = (psql(&pair.primary_url(), rows).await.must_succeed(), marks(&pair).await);
+        session.ask("begin").await;
+        session.ask("select writes_a()").await;
+        let mut holder = Wire::session(pair.primary.port()).await;
+        holder.ask("begin; lock table pg_catalog.pg_trigger in access exclusive mode").await;
+        session.send(&commit).await;
+        let waiting = "select count(*) from pg_locks where not granted and relation = 'pg_trigger'::regclass";
+        eventually("it waits", async || psql(&pair.primary_url(), waiting).await.must_succeed() != "0\n").await;
+        Wire::dial(pair.proxy.port()).await.send(&cancel_request(key)).await;
+        let said = session.until_ready().await;
+        assert_eq!(said.errors(), ["57014"]);
+        holder.ask("rollback").await;
+        assert_eq!(session.ask("rollback").await.tags(), "CZ");
+        let after = (psql(&pair.primary_url(), rows).await.must_succeed(), marks(&pair).await);
+        assert_eq!(before, after);
+    }
+    assert_eq!(session.ask("select writes_a()").await.tags(), "TDCZ", "nothing of it is left");
     same_everywhere(&pair).await;
 }
 
