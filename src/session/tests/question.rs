@@ -425,6 +425,6 @@ proptest! {
             let all = tables.iter().all(|table| marks.contains(&TableId(*table).0.to_string()));
             prop_assert!(marks.contains("all") || all, "{} for {:?}", marks, tables);
         }
-        prop_assert!(real.statements.keys().all(|name| name.is_empty()), "nothing is left behind");
+        prop_assert!(real.statements.keys().all(Vec::is_empty), "nothing is left behind");
     }
 }
