@@ -150,7 +150,7 @@ impl Session {
         for index in 0..script.statements.len() {
             steps.push(self.executing(self.planner(env).step(&script, index, text)));
         }
-        if steps.iter().all(Step::is_quiet) {
+        if steps.iter().all(Step::is_quiet) && !self.settings.is_doubted() {
             self.outstanding.push(Request::Query(Steps::Quiet));
             return;
         }

@@ -72,8 +72,10 @@ pub(super) enum Steps {
 /// What the series under way has run, outside of a transaction block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Executed {
-    /// Nothing that writes what is not known.
+    /// Nothing at all.
     #[default]
+    Nothing,
+    /// Statements that write what is known.
     Known,
     /// Statements that may write anything, within the transaction that its Sync commits.
     Untold,
@@ -143,12 +145,12 @@ impl Outstanding {
     pub(super) fn push(&mut self, request: Request) {
         self.series.0 += u64::from(matches!(request, Request::Sync));
         self.executed = match &request {
-            request if request.ends_with_ready() => Executed::Known,
+            request if request.ends_with_ready() => Executed::Nothing,
             Request::Execute { portal } => match portal.as_ref().and_then(|portal| portal.prepared.step.as_ref()) {
                 Some(step) if step.stays_in_its_transaction() && step.may_write_anything() => {
                     self.executed.max(Executed::Untold)
                 }
-                Some(step) if step.stays_in_its_transaction() => self.executed,
+                Some(step) if step.stays_in_its_transaction() => self.executed.max(Executed::Known),
                 _ => Executed::Other,
             },
             _ => self.executed,

@@ -5,6 +5,8 @@
 //! It is asked where nobody can tell: in front of a COMMIT with nothing under way, behind statements that stand alone in
 //! one Query, and in front of the Sync of a series, if they neither begin nor end a transaction. What comes back for it is
 //! taken out, and the tag of a Query's last statement comes when the transaction has committed, as it would without it.
+//! Where such code has run and could not be asked, the next statements that stand alone are: what of the session it has
+//! changed is to be known before a read of it goes elsewhere.
 //! Whoever cancels just then has cancelled the commit: nothing is committed, and the client gets that error. Hence it is not
 //! asked of a role that may not look, nor by a session whose statements have less than a second.
 
@@ -92,7 +94,7 @@ impl Session {
             }
             steps => {
                 let asks = self.stands_alone()
-                    && steps.iter().any(Step::may_write_anything)
+                    && (steps.iter().any(Step::may_write_anything) || self.settings.is_doubted() && !steps.is_empty())
                     && steps.iter().all(|step| step.stays_in_its_transaction() && !step.reads_its_text())
                     && !is_seen(true);
                 if asks { Question::Last(None) } else { Question::No }
@@ -113,12 +115,14 @@ impl Session {
         }
     }
 
-    /// Asks in front of a Sync at `at`, if it commits what is not known.
+    /// Asks in front of a Sync at `at`, if it commits what is not known, or the session is not known any more.
     pub(super) fn ask_before_sync(&mut self, at: usize, env: &Env<'_>, splice: &mut Splice) {
-        if self.outstanding.executed() == Executed::Untold
-            && self.status == Some(TransactionStatus::Idle)
-            && !self.outstanding.awaits_ready()
-            && self.may_ask(env)
+        let asks = match self.outstanding.executed() {
+            Executed::Untold => true,
+            Executed::Known => self.settings.is_doubted(),
+            Executed::Nothing | Executed::Other => false,
+        };
+        if asks && self.status == Some(TransactionStatus::Idle) && !self.outstanding.awaits_ready() && self.may_ask(env)
         {
             self.ask(at, splice);
         }

@@ -24,6 +24,17 @@ const HARMLESS: [&str; 11] = [
     "log_statement",
 ];
 
+/// Whether code ran that may have changed role, search_path and temporary tables (rule 15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// No, or they are as they are known.
+    None,
+    /// They were not asked for since.
+    Unasked,
+    /// It has changed them.
+    Confirmed,
+}
+
 /// Role and settings now, and as they will be if the open transaction rolls back.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each follows settings of its own, in any combination")]
@@ -43,8 +54,7 @@ pub(super) struct Settings {
     shareable: bool,
     temporary: bool,
     known: bool,
-    /// Code ran that may have changed role, search_path and temporary tables, and they were not asked for since.
-    doubted: bool,
+    doubt: Doubt,
     datestyle_iso: bool,
     interval_postgres: bool,
     utf8: bool,
@@ -80,7 +90,7 @@ impl Settings {
             shareable,
             temporary: false,
             known: true,
-            doubted: false,
+            doubt: Doubt::None,
             datestyle_iso: true,
             interval_postgres: true,
             utf8: true,
@@ -112,7 +122,7 @@ impl Settings {
 
     /// Role and settings in force, if another connection can have them too.
     pub(super) fn shared_profile(&self) -> Option<Arc<Profile>> {
-        (self.shareable && self.known && !self.doubted && self.before.is_none() && self.after.is_none())
+        (self.shareable && self.known && self.doubt == Doubt::None && self.before.is_none() && self.after.is_none())
             .then(|| Arc::clone(&self.shared))
     }
 
@@ -180,16 +190,22 @@ impl Settings {
         self.known = false;
     }
 
-    /// Code ran that may have changed role, search_path and temporary tables (rule 15).
+    /// Code ran that may have changed role, search_path and temporary tables.
     pub(super) fn doubt(&mut self) {
-        self.doubted = true;
+        self.doubt = Doubt::Unasked;
+    }
+
+    /// Whether they are to be asked for before the session can be shared again.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubt == Doubt::Unasked && self.shareable
     }
 
     /// What the primary says after it.
     pub(super) fn found(&mut self, answer: &Answer) {
         let setting = ("search_path".to_owned(), answer.search_path.clone());
         let found = Profile { role: answer.role.clone(), settings: [setting].into() };
-        self.doubted = found.role != self.profile.role || found.search_path() != self.search_path;
+        let is_same = found.role == self.profile.role && found.search_path() == self.search_path;
+        self.doubt = if is_same { Doubt::None } else { Doubt::Confirmed };
         if answer.temporary {
             self.made_temporary();
         }
@@ -206,7 +222,7 @@ impl Settings {
     pub(super) fn discard_all(&mut self) {
         self.install(Arc::clone(&self.login));
         (self.before, self.after) = (None, None);
-        (self.shareable, self.temporary, self.known, self.doubted) = (true, false, true, false);
+        (self.shareable, self.temporary, self.known, self.doubt) = (true, false, true, Doubt::None);
     }
 
     /// A SET or RESET was done, inside an explicit transaction or not.
@@ -402,10 +418,10 @@ mod tests {
         };
         let mut settings = settings(&[("user", "bob")]);
         settings.doubt();
-        assert_eq!(settings.shared_profile(), None);
+        assert!(settings.shared_profile().is_none() && settings.is_doubted());
         for (path, role) in [("other", "bob"), ("app", "eve"), ("app, other", "bob")] {
             settings.found(&answer(path, role, false, 1));
-            assert_eq!(settings.shared_profile(), None, "{path} {role}");
+            assert!(settings.shared_profile().is_none() && !settings.is_doubted(), "{path} {role}");
         }
         settings.found(&answer("app", "bob", false, 3));
         assert!(settings.shared_profile().is_some());

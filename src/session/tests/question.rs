@@ -224,6 +224,29 @@ fn rule_15_nothing_is_asked_where_it_could_be_seen_or_would_not_tell() {
 }
 
 #[test]
+fn rule_15_a_session_of_which_nothing_was_told_is_asked_by_its_next_statement() {
+    let series = [parse("", "select 1"), bind("", &[]), execute(0), sync()].concat();
+    for (next, told) in [(query("select 1"), answered("{}")), (series, answered_extended("{}"))] {
+        let mut stage = stage();
+        stage.query("execute anything", &[complete("SELECT 1"), ready(b'I')]);
+        assert_eq!(stage.commits(), [[ALL]]);
+        for sql in ["begin", "", "set work_mem = 1", "rollback"] {
+            let status = if sql == "begin" { b'T' } else { b'I' };
+            assert_eq!(stage.client(&query(sql)), query(sql));
+            stage.server(&[complete("DONE"), ready(status)].concat());
+        }
+        assert!(asks(&stage.client(&next)));
+        let ran = [complete("SELECT 1"), told, ready(b'I')].concat();
+        stage.server(&if next[0] == b'Q' { ran } else { [message(b'1', b""), message(b'2', b""), ran].concat() });
+        assert!(stage.session.is_idle() && stage.commits().is_empty());
+        assert_eq!(stage.client(&next), next, "once");
+    }
+    let mut unshared = stage();
+    unshared.query("do 'anything'", &[complete("DO"), ready(b'I')]);
+    assert_eq!(unshared.client(&query("select 1")), query("select 1"), "it cannot be shared whatever is told");
+}
+
+#[test]
 fn rule_15_a_procedure_within_a_block_commits_nothing_before_its_end() {
     let mut stage = block("select 1");
     stage.client(&query("do 'anything'"));
