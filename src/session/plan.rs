@@ -250,8 +250,8 @@ impl Planner<'_> {
     fn write(&self, statement: &sql::Statement, write: &Write) -> Plan {
         let table = match self.resolve(&write.target) {
             Resolved::Table(table) => table,
+            _ if self.calls_opaque(write) => return marked(Touched::All, Reason::Opaque),
             Resolved::Unmirrored => return Plan::Unmirrored,
-            Resolved::View(_) if self.calls_opaque(write) => return marked(Touched::All, Reason::Opaque),
             Resolved::View(_) => return marked(self.through_view(&write.target), Reason::NotATable),
             Resolved::Unknown => return self.targets(std::slice::from_ref(&write.target), Reason::Form),
         };

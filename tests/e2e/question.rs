@@ -129,6 +129,8 @@ async fn rule_15_a_function_marks_the_tables_that_it_wrote_however_it_is_called(
     marks_only(&pair, a, &block(&[series(procedure)], series("commit"))).await;
     marks_only(&pair, &["any table"], &[query(procedure)]).await;
     marks_only(&pair, &["any table"], &[series(procedure)]).await;
+    let elsewhere = [query("create temp table kept (n int)"), query("insert into kept select writes_a()")];
+    marks_only(&pair, a, &elsewhere).await;
     let hijacked =
         [query("set search_path = evil, pg_catalog, public"), query("select writes_nothing(), public.writes_a()")];
     marks_only(&pair, a, &hijacked).await;
