@@ -89,12 +89,26 @@ pub(super) struct Server {
     /// Of the WAL that is written now; empty on a standby.
     pub(super) timeline: String,
     pub(super) started: String,
+    /// Code or a stored expression of the user may look at the text that the client sent.
+    pub(super) texts_are_read: bool,
+    /// Users have triggers that may run as late as the commit.
+    pub(super) triggers_are_deferred: bool,
 }
 
 impl Fact for Server {
     const SQL: &'static str = "SELECT current_setting('server_version'), current_setting('server_version_num')::int4,
         CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) ELSE '' END,
-        extract(epoch FROM pg_postmaster_start_time())::text";
+        extract(epoch FROM pg_postmaster_start_time())::text,
+        EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND prosrc ~* 'current_query|pg_stat_activity|pg_stat_get_')
+            OR EXISTS (SELECT FROM (
+                    SELECT adbin::text FROM pg_attrdef
+                    UNION ALL SELECT ev_action::text FROM pg_rewrite WHERE oid >= 16384
+                    UNION ALL SELECT tgqual::text FROM pg_trigger
+                    UNION ALL SELECT to_jsonb(p) ->> 'prosqlbody' FROM pg_proc p WHERE oid >= 16384
+                ) AS e (tree), pg_proc f
+                WHERE f.proname IN ('current_query', 'pg_stat_get_activity', 'pg_stat_get_backend_activity')
+                    AND tree ~ format(':funcid %s |:relid %s ', f.oid, 'pg_catalog.pg_stat_activity'::regclass::oid)),
+        EXISTS (SELECT FROM pg_trigger WHERE tgfoid >= 16384 AND tgdeferrable)";
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
@@ -102,6 +116,8 @@ impl Fact for Server {
             version_num: row.try_get(1)?,
             timeline: row.try_get(2)?,
             started: row.try_get(3)?,
+            texts_are_read: row.try_get(4)?,
+            triggers_are_deferred: row.try_get(5)?,
         })
     }
 }
@@ -353,13 +369,27 @@ const TRIGGERS: &str = "SELECT DISTINCT tgrelid FROM pg_trigger
 const RULES: &str = "SELECT DISTINCT r.ev_class FROM pg_rewrite r
     JOIN pg_class c ON c.oid = r.ev_class AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND r.rulename <> '_RETURN')";
 
+/// Functions of `p` that are declared VOLATILE for what they draw, and are known to write no table.
+macro_rules! draws_only {
+    () => {
+        "p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c') AND EXISTS (
+            SELECT FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname IN ('uuid-ossp', 'pgcrypto')
+            WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_extension'::regclass
+                AND d.deptype = 'e')"
+    };
+}
+
 /// The functions that stored expressions call are read off the expressions' trees: dependencies are recorded on no
 /// built-in function, and operators hide theirs.
-const VOLATILE: &str = "SELECT DISTINCT e.relation FROM (
+const VOLATILE: &str = concat!(
+    "SELECT DISTINCT e.relation FROM (
         SELECT adrelid, adbin::text FROM pg_attrdef
         UNION ALL SELECT conrelid, conbin::text FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0
     ) AS e (relation, tree), regexp_matches(e.tree, ':(?:funcid|opfuncid) (\\d+)', 'g') AS called
-    JOIN pg_proc p ON p.oid = called[1]::oid AND p.oid >= 16384 AND p.provolatile = 'v'";
+    JOIN pg_proc p ON p.oid = called[1]::oid AND p.oid >= 16384 AND p.provolatile = 'v' AND NOT (",
+    draws_only!(),
+    ")"
+);
 
 /// A view of the user.
 #[derive(Debug, Default)]
@@ -400,7 +430,7 @@ pub(super) struct FunctionFact {
     pub(super) oid: u32,
     pub(super) schema: String,
     pub(super) name: String,
-    /// `i`, `s` or `v`; an aggregate's is the worst of its parts.
+    /// `i`, `s` or `v`; an aggregate's is the worst of its parts. `s` where it only draws a value, too.
     pub(super) declared: String,
     /// PostgreSQL's own.
     pub(super) builtin: bool,
@@ -408,12 +438,16 @@ pub(super) struct FunctionFact {
 
 impl Fact for FunctionFact {
     // The letters sort from harmless to worst.
-    const SQL: &'static str = "SELECT p.oid, n.nspname::text, p.proname::text,
-            greatest(p.provolatile::text, step.provolatile::text, last.provolatile::text),
+    const SQL: &'static str = concat!(
+        "SELECT p.oid, n.nspname::text, p.proname::text,
+            CASE WHEN p.provolatile = 'v' AND ",
+        draws_only!(),
+        " THEN 's' ELSE greatest(p.provolatile::text, step.provolatile::text, last.provolatile::text) END,
             p.oid < 16384 AND n.nspname = 'pg_catalog'
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
-        LEFT JOIN pg_proc step ON step.oid = a.aggtransfn LEFT JOIN pg_proc last ON last.oid = a.aggfinalfn";
+        LEFT JOIN pg_proc step ON step.oid = a.aggtransfn LEFT JOIN pg_proc last ON last.oid = a.aggfinalfn"
+    );
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
@@ -450,6 +484,8 @@ impl Fact for OperatorFact {
 pub(super) struct RoleFact {
     pub(super) name: String,
     pub(super) unreadable: Vec<u32>,
+    /// It may look at locks, triggers, cursors and settings, as everyone may unless that was taken away.
+    pub(super) may_ask: bool,
 }
 
 impl Fact for RoleFact {
@@ -459,12 +495,18 @@ impl Fact for RoleFact {
         from_tables!(),
         " WHERE NOT (r.rolsuper OR has_table_privilege(r.oid, c.oid, 'SELECT')
                 AND (NOT c.relrowsecurity OR r.rolbypassrls
-                    OR NOT c.relforcerowsecurity AND pg_has_role(r.oid, c.relowner, 'USAGE'))))
+                    OR NOT c.relforcerowsecurity AND pg_has_role(r.oid, c.relowner, 'USAGE')))),
+            has_schema_privilege(r.oid, 'pg_catalog', 'USAGE')
+            AND (SELECT bool_and(has_table_privilege(r.oid, 'pg_catalog.' || asked, 'SELECT'))
+                FROM unnest(ARRAY['pg_locks', 'pg_class', 'pg_trigger', 'pg_cursors']) asked)
+            AND (SELECT bool_and(has_function_privilege(r.oid, 'pg_catalog.' || asked, 'EXECUTE'))
+                FROM unnest(ARRAY['pg_lock_status()', 'pg_cursor()', 'pg_backend_pid()', 'pg_my_temp_schema()',
+                    'current_setting(text)']) asked)
         FROM pg_roles r ORDER BY r.rolcanlogin DESC, r.rolname LIMIT 500"
     );
 
     fn read(row: &Row) -> Result<Self, Error> {
-        Ok(Self { name: row.try_get(0)?, unreadable: row.try_get(1)? })
+        Ok(Self { name: row.try_get(0)?, unreadable: row.try_get(1)?, may_ask: row.try_get(2)? })
     }
 }
 

@@ -56,6 +56,12 @@ pub struct Catalog {
     pub functions: RapidHashMap<String, Vec<(String, Volatility)>>,
     /// Roles by name with the tables of which they may NOT read every column, or on which row security binds them.
     pub unreadable: RapidHashMap<String, HashSet<TableId>>,
+    /// Roles that may look at what a transaction has locked.
+    pub askers: HashSet<String>,
+    /// Code or a stored expression of the user may look at the text that the client sent (`current_query()`).
+    pub texts_are_read: bool,
+    /// Users have triggers that may run as late as the commit.
+    pub triggers_are_deferred: bool,
     /// Settings that a role gets at login in this database, name and value.
     pub role_settings: RapidHashMap<String, Vec<(String, String)>>,
     /// Of the cluster; empty if we may not read it.
@@ -97,6 +103,22 @@ impl Catalog {
     /// Whether `role` is known to read every column and row of `table`.
     pub fn may_read_all(&self, role: &str, table: TableId) -> bool {
         self.unreadable.get(role).is_some_and(|tables| !tables.contains(&table))
+    }
+
+    /// All that is written where these relations are locked for writing: partitions by their root, and everything if one of them
+    /// is not known.
+    pub fn written(&self, relations: &[u32]) -> Touched {
+        let mut tables: Vec<TableId> = Vec::new();
+        for relation in relations {
+            match self.roots.get(relation) {
+                Some(root) => tables.push(*root),
+                None if self.unmirrored.contains(relation) => {}
+                None => return Touched::All,
+            }
+        }
+        tables.sort_unstable();
+        tables.dedup();
+        Touched::Tables(tables)
     }
 
     /// The worst that `x.name` may do: a function that takes the row of `x` looks like its column. Of PostgreSQL's own none

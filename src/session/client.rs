@@ -1,6 +1,5 @@
 //! What the client sends, on its way to the primary.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +9,7 @@ use super::machine::{Mode, Session, SessionError};
 use super::outstanding::{Request, Steps};
 use super::plan::{Plan, Step};
 use super::prepared::{Portal, Prepared, RowFormat};
+use super::question::{self, Question};
 use super::splice::Splice;
 use crate::sql::{APPENDED_COLUMNS, Kind, Script};
 use crate::wire::{self, HEADER, Header, Malformed, Passing, Target};
@@ -115,7 +115,7 @@ impl Session {
             b'P' => self.parse(message, env, splice)?,
             b'B' => self.bind(message, env, splice)?,
             b'D' => self.describe(message, env, splice)?,
-            b'E' => self.execute(message, accounts, splice)?,
+            b'E' => self.execute(message, env, accounts, splice)?,
             b'C' => self.close(message)?,
             b'F' => {
                 // A fast-path call may run any function.
@@ -127,7 +127,10 @@ impl Session {
             }
             b'H' => {}
             b'S' if self.copying => {}
-            b'S' => self.outstanding.push(Request::Sync),
+            b'S' => {
+                self.ask_before_sync(message.at, env, splice);
+                self.outstanding.push(Request::Sync);
+            }
             // Outside of COPY the server ignores them.
             _ if self.outstanding.is_empty() => {}
             _ => {
@@ -143,21 +146,23 @@ impl Session {
         let text = message.body().split(|&byte| byte == 0).next().unwrap_or_default();
         let script = self.analyze(if message.is_whole() { text } else { message.body() }, env);
         let text = std::str::from_utf8(text).unwrap_or_default();
-        let mut steps = VecDeque::new();
+        let mut steps = Vec::new();
         for index in 0..script.statements.len() {
-            steps.push_back(self.executing(self.planner(env).step(&script, index, text)));
+            steps.push(self.executing(self.planner(env).step(&script, index, text)));
         }
-        if steps.iter().all(Step::is_quiet) {
+        if steps.iter().all(Step::is_quiet) && !self.settings.is_doubted() {
             self.outstanding.push(Request::Query(Steps::Quiet));
             return;
         }
+        let question = if message.is_whole() { self.question(&steps, env) } else { Question::No };
         for step in &steps {
             self.announce(step, accounts);
         }
-        let edits: Vec<TextEdit> = steps.iter().filter_map(text_edit).collect();
+        let mut edits: Vec<TextEdit> = steps.iter().filter_map(text_edit).collect();
+        edits.extend(question::insertion(&question, text).map(|(at, insert)| TextEdit { at, cut: 0, insert }));
         let shifts = shifts(text, &edits);
         edit_text(message, 0, edits, splice);
-        self.outstanding.push(Request::Query(Steps::Each { steps, shifts }));
+        self.outstanding.push(Request::Query(Steps::Each { steps: steps.into(), shifts, question }));
     }
 
     /// What is said of a text, if the server reads it as we do.
@@ -228,13 +233,15 @@ impl Session {
     fn execute(
         &mut self,
         message: &Message<'_>,
+        env: &Env<'_>,
         accounts: &mut impl Accounts,
         splice: &mut Splice,
     ) -> Result<(), Malformed> {
         let execute = wire::execute(message.body())?;
         let portal = self.names.portals.get(execute.portal).cloned();
         if let Some(step) = portal.as_ref().and_then(|portal| portal.prepared.step.as_ref()) {
-            self.announce(&step.clone(), accounts);
+            self.ask_before_commit(step, message.at, env, splice);
+            self.announce(step, accounts);
             if let Plan::Captured(capture) = &step.plan
                 && !capture.own_columns
                 && execute.limit > 0

@@ -201,6 +201,8 @@ impl Session {
     /// Tells what a statement that is about to be forwarded may write, if it may commit (rule 3).
     pub(super) fn announce(&mut self, step: &Step, accounts: &mut impl Accounts) {
         let touched = step.touched();
+        let block_is_open = matches!(self.status, Some(TransactionStatus::InBlock | TransactionStatus::Failed));
+        let stays_open = block_is_open && !self.may_end_block;
         self.may_read_otherwise |= step.may_change_settings();
         if let Plan::Marked(marking) = &step.plan
             && marking.ddl
@@ -210,12 +212,11 @@ impl Session {
         }
         if !touched.is_empty() {
             self.touched.extend(&touched);
-            let block_is_open = matches!(self.status, Some(TransactionStatus::InBlock | TransactionStatus::Failed));
-            if !block_is_open || self.may_end_block {
+            if !stays_open {
                 self.enter(&touched, accounts);
             }
         }
-        if ends_block(step.kind()) {
+        if ends_block(step.kind(), stays_open) {
             self.may_end_block = true;
             if !self.touched.is_empty() {
                 let touched = self.touched.clone();
@@ -250,6 +251,9 @@ impl Session {
     /// A statement ran to its end with this tag.
     pub(super) fn completed(&mut self, step: &Step, tag: &[u8], accounts: &mut impl Accounts) {
         self.wrote(step, tag);
+        if step.may_write_anything() {
+            self.settings.doubt();
+        }
         self.temporary.completed(step.kind());
         match step.kind() {
             Kind::Begin { access, repeatable } => {
@@ -308,7 +312,10 @@ impl Session {
     }
 
     /// Notes what a statement that ran wrote besides the rows it told.
-    fn wrote(&mut self, step: &Step, tag: &[u8]) {
+    pub(super) fn wrote(&mut self, step: &Step, tag: &[u8]) {
+        if step.touches_all() && !step.is_told_by_locks(self.in_block) {
+            self.transaction.untellable();
+        }
         let mark = |touched: &Touched, reason| Change::Mark(Mark::Tables { touched: touched.clone(), reason });
         match &step.plan {
             Plan::Quiet | Plan::Refused => {}
@@ -334,10 +341,11 @@ impl Session {
     }
 }
 
-/// Whether a statement may end a transaction block that was open before it.
-fn ends_block(kind: &Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Commit { .. } | Kind::Rollback { .. } | Kind::PrepareTransaction(_) | Kind::Opaque | Kind::Procedure
-    )
+/// Whether a statement may end a transaction, or a block if one `is_open` for certain: within one, procedures cannot.
+fn ends_block(kind: &Kind, is_open: bool) -> bool {
+    match kind {
+        Kind::Commit { .. } | Kind::Rollback { .. } | Kind::PrepareTransaction(_) | Kind::Opaque => true,
+        Kind::Procedure => !is_open,
+        _ => false,
+    }
 }

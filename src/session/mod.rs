@@ -14,6 +14,7 @@ mod outstanding;
 mod plan;
 mod prepared;
 mod profile;
+mod question;
 mod reads;
 mod refusals;
 mod retry;

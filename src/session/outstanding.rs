@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::plan::Step;
 use super::prepared::{Outcome, Portal, Prepared, Series};
+use super::question::Question;
 
 /// One request under way.
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub(super) enum Request {
     Describe { statement: Option<Arc<Prepared>> },
     /// Execute of a portal; `None`: one that is not ours to know (a cursor).
     Execute { portal: Option<Portal> },
+    /// Execute of the question (`question.rs`).
+    Question,
+    /// What prepares it and clears it away.
+    Aside,
     /// FunctionCall
     FunctionCall,
     /// Sync
@@ -47,6 +52,11 @@ impl Request {
     fn ends_with_ready(&self) -> bool {
         matches!(self, Self::Query(_) | Self::Refused | Self::Sync | Self::FunctionCall)
     }
+
+    fn runs_nothing(&self) -> bool {
+        use Request::{Bind, ClosePortal, CloseStatement, Describe, Parse};
+        matches!(self, Parse { .. } | Bind { .. } | Describe { .. } | CloseStatement(_) | ClosePortal(_))
+    }
 }
 
 /// The statements of a simple Query.
@@ -56,7 +66,21 @@ pub(super) enum Steps {
     Quiet,
     /// In order, with the shifts that insertions into the text cause in error positions: from this character on, so
     /// many characters.
-    Each { steps: VecDeque<Step>, shifts: Vec<(usize, usize)> },
+    Each { steps: VecDeque<Step>, shifts: Vec<(usize, usize)>, question: Question },
+}
+
+/// What the series under way has run, outside of a transaction block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Executed {
+    /// Nothing at all.
+    #[default]
+    Nothing,
+    /// Statements that write what is known.
+    Known,
+    /// Statements that may write anything, within the transaction that its Sync commits.
+    Untold,
+    /// Anything else.
+    Other,
 }
 
 /// The queue.
@@ -67,6 +91,8 @@ pub(super) struct Outstanding {
     series: Series,
     /// Announcements since the last request that ends with ReadyForQuery.
     announced: usize,
+    /// By the requests since the last one that ends with ReadyForQuery.
+    executed: Executed,
     /// Something was answered since the last ReadyForQuery: the transaction that it runs in goes on, Sync or not.
     unfinished: bool,
 }
@@ -107,8 +133,28 @@ impl Outstanding {
         self.series
     }
 
+    pub(super) fn executed(&self) -> Executed {
+        self.executed
+    }
+
+    /// Whether all that is under way runs nothing.
+    pub(super) fn only_prepares(&self) -> bool {
+        self.requests.iter().all(|sent| sent.request.runs_nothing())
+    }
+
     pub(super) fn push(&mut self, request: Request) {
         self.series.0 += u64::from(matches!(request, Request::Sync));
+        self.executed = match &request {
+            request if request.ends_with_ready() => Executed::Nothing,
+            Request::Execute { portal } => match portal.as_ref().and_then(|portal| portal.prepared.step.as_ref()) {
+                Some(step) if step.stays_in_its_transaction() && step.may_write_anything() => {
+                    self.executed.max(Executed::Untold)
+                }
+                Some(step) if step.stays_in_its_transaction() => self.executed.max(Executed::Known),
+                _ => Executed::Other,
+            },
+            _ => self.executed,
+        };
         let announced = if request.ends_with_ready() { std::mem::take(&mut self.announced) } else { 0 };
         self.requests.push_back(Sent { request, announced, hidden: None });
     }

@@ -84,13 +84,27 @@ impl Step {
         }
     }
 
+    /// Whether those are all tables.
+    pub(super) fn touches_all(&self) -> bool {
+        match &self.plan {
+            Plan::Captured(capture) => capture.touched == Touched::All,
+            Plan::Marked(marking) => marking.touched == Touched::All,
+            Plan::Quiet | Plan::Unmirrored | Plan::Refused => false,
+        }
+    }
+
     /// Whether it may change a setting of the session.
     pub(super) fn may_change_settings(&self) -> bool {
         match self.kind() {
             Kind::Set(_) | Kind::Discard { .. } | Kind::Procedure | Kind::Opaque | Kind::Execute { .. } => true,
             Kind::Read(read) | Kind::CopyTo(read) if changes_session(read) => true,
-            _ => matches!(&self.plan, Plan::Marked(marking) if marking.reason == Reason::Opaque),
+            _ => self.may_write_anything(),
         }
+    }
+
+    /// Whether code of the user may run in it of which nothing is known.
+    pub(super) fn may_write_anything(&self) -> bool {
+        self.touches_all() && !matches!(self.kind(), Kind::Ddl { .. } | Kind::CommitPrepared(_))
     }
 
     /// The same statement, which runs another whose text was rewritten when it was prepared.
@@ -236,8 +250,8 @@ impl Planner<'_> {
     fn write(&self, statement: &sql::Statement, write: &Write) -> Plan {
         let table = match self.resolve(&write.target) {
             Resolved::Table(table) => table,
+            _ if self.calls_opaque(write) => return marked(Touched::All, Reason::Opaque),
             Resolved::Unmirrored => return Plan::Unmirrored,
-            Resolved::View(_) if self.calls_opaque(write) => return marked(Touched::All, Reason::Opaque),
             Resolved::View(_) => return marked(self.through_view(&write.target), Reason::NotATable),
             Resolved::Unknown => return self.targets(std::slice::from_ref(&write.target), Reason::Form),
         };
@@ -298,7 +312,9 @@ impl Planner<'_> {
 
     /// What the statement writes besides the rows of its target.
     fn besides(&self, write: &Write, table: &Table) -> Option<(Touched, Reason)> {
-        if self.calls_opaque(write) {
+        // Beyond the row itself a table that is captured reaches only what its defaults and checks call.
+        let is_drawn = write.verb != Verb::Delete && table.reach == Touched::All;
+        if self.calls_opaque(write) || is_drawn {
             return Some((Touched::All, Reason::Opaque));
         }
         let removes = match write.verb {

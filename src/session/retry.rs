@@ -175,7 +175,7 @@ impl Session {
         let position: Option<usize> = field(b'P').and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
         let is_added = |(from, by): (usize, usize)| position.is_none_or(|at| at > from && at <= from + by);
         match self.outstanding.head()? {
-            Request::Query(Steps::Each { steps, shifts }) => {
+            Request::Query(Steps::Each { steps, shifts, .. }) => {
                 let capture = captured(steps.front()?)?;
                 shifts.iter().copied().any(is_added).then_some(capture)
             }

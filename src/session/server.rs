@@ -62,7 +62,7 @@ impl Session {
     /// Whether a message is needed whole.
     fn looks_at(&mut self, tag: u8) -> bool {
         match tag {
-            b'D' => self.captured().is_some(),
+            b'D' => self.captured().is_some() || self.awaits_answer(),
             b't' => self.outstanding.hidden().is_some(),
             b'N' => {
                 self.answered_in_part();
@@ -83,7 +83,7 @@ impl Session {
     ) -> Result<(), Malformed> {
         let body = &message[HEADER..];
         self.outstanding.drop_copy_ends();
-        if self.withhold(message, at, splice)? {
+        if self.withhold_answer(message, at, env, splice) || self.withhold(message, at, splice)? {
             return Ok(());
         }
         match message[0] {
@@ -93,7 +93,10 @@ impl Session {
                 self.answered(tag);
                 drop(self.done());
             }
-            b'C' => self.tag(wire::cstring(body)?.0, accounts),
+            b'C' => {
+                self.tag(wire::cstring(body)?.0, accounts);
+                self.hold_tag(message, at, splice);
+            }
             b'I' => self.tag(b"", accounts),
             b's' => self.suspended(),
             b'G' => {
@@ -103,6 +106,7 @@ impl Session {
             }
             b'V' => {
                 let mark = Mark::Tables { touched: Touched::All, reason: Reason::Opaque };
+                self.transaction.untellable();
                 self.transaction.push(None, Change::Mark(mark));
             }
             b'E' if self.retry(message, env, accounts)? => {
@@ -223,7 +227,13 @@ impl Session {
         if let Some((capture, _)) = self.captured() {
             self.transaction.push(None, capture::unreadable(&capture, Reason::Portal));
         }
-        drop(self.done());
+        // What functions wrote for the rows that came stays written, whether the others are asked for or not.
+        if let Some(Request::Execute { portal: Some(portal) }) = self.done()
+            && let Some(step) = &portal.prepared.step
+            && step.may_write_anything()
+        {
+            self.wrote(step, b"");
+        }
     }
 
     fn error(&mut self, message: &[u8], at: usize, accounts: &mut impl Accounts, splice: &mut Splice) {
@@ -234,7 +244,7 @@ impl Session {
         let failed = match self.outstanding.head() {
             None | Some(Request::Sync | Request::FunctionCall | Request::Refused) => return,
             Some(Request::Query(steps)) => {
-                let Steps::Each { steps, shifts } = std::mem::replace(steps, Steps::Quiet) else { return };
+                let Steps::Each { steps, shifts, .. } = std::mem::replace(steps, Steps::Quiet) else { return };
                 shift_position(message, at, &shifts, splice);
                 steps.into_iter().next()
             }
@@ -242,9 +252,23 @@ impl Session {
             Some(_) => None,
         };
         if let Some(step) = failed {
-            commit_what_may_have_committed_inside(&step, accounts);
+            self.commit_what_may_have_committed_inside(&step, accounts);
         }
         self.skipping = !self.skip();
+    }
+
+    /// A procedure may have committed before it failed, outside of a transaction block.
+    fn commit_what_may_have_committed_inside(&self, step: &Step, accounts: &mut impl Accounts) {
+        let may_have = match step.kind() {
+            Kind::Procedure => !self.in_block,
+            kind => matches!(kind, Kind::Opaque),
+        };
+        if let Plan::Marked(marking) = &step.plan
+            && may_have
+        {
+            let mark = Mark::Tables { touched: marking.touched.clone(), reason: marking.reason };
+            accounts.commit(None, vec![Change::Mark(mark)]);
+        }
     }
 
     /// Takes what the server skips after an error as if it had never been sent. `false`: the Sync up to which it skips was
@@ -299,14 +323,6 @@ fn strip(message: &[u8], at: usize, splice: &mut Splice) -> Result<(), Malformed
     splice.replace(at, strip.front.len(), &strip.front);
     splice.replace(at + strip.size, message.len() - strip.size, b"");
     Ok(())
-}
-
-/// A procedure may have committed before it failed.
-fn commit_what_may_have_committed_inside(step: &Step, accounts: &mut impl Accounts) {
-    if let (Plan::Marked(marking), Kind::Procedure | Kind::Opaque) = (&step.plan, step.kind()) {
-        let mark = Mark::Tables { touched: marking.touched.clone(), reason: marking.reason };
-        accounts.commit(None, vec![Change::Mark(mark)]);
-    }
 }
 
 /// Error positions (field `P`) count characters of the text as the client sent it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Profile;
 use super::profile::DEFAULT_SEARCH_PATH;
+use super::question::Answer;
 use crate::sql::{Setting, SettingValue};
 use crate::wire::Startup;
 
@@ -22,6 +23,17 @@ const HARMLESS: [&str; 11] = [
     "tcp_user_timeout",
     "log_statement",
 ];
+
+/// Whether code ran that may have changed role, search_path and temporary tables (rule 15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// No, or they are as they are known.
+    None,
+    /// They were not asked for since.
+    Unasked,
+    /// It has changed them.
+    Confirmed,
+}
 
 /// Role and settings now, and as they will be if the open transaction rolls back.
 #[derive(Debug)]
@@ -42,6 +54,7 @@ pub(super) struct Settings {
     shareable: bool,
     temporary: bool,
     known: bool,
+    doubt: Doubt,
     datestyle_iso: bool,
     interval_postgres: bool,
     utf8: bool,
@@ -77,6 +90,7 @@ impl Settings {
             shareable,
             temporary: false,
             known: true,
+            doubt: Doubt::None,
             datestyle_iso: true,
             interval_postgres: true,
             utf8: true,
@@ -108,7 +122,7 @@ impl Settings {
 
     /// Role and settings in force, if another connection can have them too.
     pub(super) fn shared_profile(&self) -> Option<Arc<Profile>> {
-        (self.shareable && self.known && self.before.is_none() && self.after.is_none())
+        (self.shareable && self.known && self.doubt == Doubt::None && self.before.is_none() && self.after.is_none())
             .then(|| Arc::clone(&self.shared))
     }
 
@@ -124,12 +138,12 @@ impl Settings {
 
     /// Whether values print in the one way in which images are read (rule 10).
     pub(super) fn prints_exactly(&self) -> bool {
+        self.known && self.datestyle_iso && self.interval_postgres && self.utf8 && self.prints_whole_floats()
+    }
+
+    fn prints_whole_floats(&self) -> bool {
         let digits = self.profile.settings.get("extra_float_digits").and_then(|digits| digits.parse::<i32>().ok());
-        self.known
-            && self.datestyle_iso
-            && self.interval_postgres
-            && self.utf8
-            && digits.is_none_or(|digits| digits >= 1)
+        digits.is_none_or(|digits| digits >= 1)
     }
 
     /// Whether the server reads a text as we do: the same characters, and backslashes that mean nothing but themselves.
@@ -176,11 +190,39 @@ impl Settings {
         self.known = false;
     }
 
+    /// Code ran that may have changed role, search_path and temporary tables.
+    pub(super) fn doubt(&mut self) {
+        self.doubt = Doubt::Unasked;
+    }
+
+    /// Whether they are to be asked for before the session can be shared again.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubt == Doubt::Unasked && self.shareable
+    }
+
+    /// What the primary says after it.
+    pub(super) fn found(&mut self, answer: &Answer) {
+        let setting = ("search_path".to_owned(), answer.search_path.clone());
+        let found = Profile { role: answer.role.clone(), settings: [setting].into() };
+        let is_same = found.role == self.profile.role && found.search_path() == self.search_path;
+        self.doubt = if is_same { Doubt::None } else { Doubt::Confirmed };
+        if answer.temporary {
+            self.made_temporary();
+        }
+        self.known &= answer.extra_float_digits >= 1 || !self.prints_whole_floats();
+    }
+
+    /// Whether a statement of ours, a short one, may run among the client's: nothing that is known ends it.
+    pub(super) fn may_ask(&self) -> bool {
+        let is_long = |timeout: &String| timeout == "0" || milliseconds(timeout).is_some_and(|time| time >= 1000);
+        self.known && self.utf8 && self.profile.settings.get("statement_timeout").is_none_or(is_long)
+    }
+
     /// `DISCARD ALL` was done.
     pub(super) fn discard_all(&mut self) {
         self.install(Arc::clone(&self.login));
         (self.before, self.after) = (None, None);
-        (self.shareable, self.temporary, self.known) = (true, false, true);
+        (self.shareable, self.temporary, self.known, self.doubt) = (true, false, true, Doubt::None);
     }
 
     /// A SET or RESET was done, inside an explicit transaction or not.
@@ -226,6 +268,20 @@ impl Settings {
     pub(super) fn rolled_back_to_savepoint(&mut self) {
         self.known &= self.before.is_none();
     }
+}
+
+/// A time as a setting gives it.
+fn milliseconds(text: &str) -> Option<u64> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let factor = match unit.trim() {
+        "" | "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// Applies one change; false when what it leads to is not known.
@@ -275,87 +331,4 @@ fn options(text: &str, profile: &mut Profile) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(parameters: &[(&str, &str)]) -> Settings {
-        let parameters = parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Settings::new(&Startup { parameters }, &[("search_path".into(), "app".into())])
-    }
-
-    fn set(name: &str, value: &str, local: bool) -> Setting {
-        Setting { name: name.into(), local, value: SettingValue::Values(vec![value.into()]) }
-    }
-
-    #[test]
-    fn what_a_transaction_set_goes_with_its_rollback_and_set_local_with_its_commit() {
-        let mut settings = settings(&[("user", "bob")]);
-        assert_eq!(settings.profile().search_path(), ["app"]);
-        settings.set(&set("search_path", "one", false), true);
-        assert_eq!(settings.shared_profile(), None, "not before the transaction ends");
-        settings.rolled_back();
-        assert_eq!(settings.profile().search_path(), ["app"]);
-        settings.set(&set("search_path", "two", true), true);
-        assert_eq!(settings.profile().search_path(), ["two"]);
-        settings.set(&set("search_path", "three", false), true);
-        settings.committed();
-        assert_eq!(settings.profile().search_path(), ["three"]);
-        assert!(settings.shared_profile().is_some());
-    }
-
-    #[test]
-    fn rule_10_only_iso_dates_utf8_and_full_floats_print_exactly() {
-        let mut settings = settings(&[("user", "bob"), ("options", "-c extra_float_digits=3 --geqo=off")]);
-        assert!(settings.prints_exactly());
-        settings.reported(b"DateStyle", b"SQL, DMY");
-        assert!(!settings.prints_exactly());
-        settings.reported(b"DateStyle", b"ISO, MDY");
-        settings.set(&set("extra_float_digits", "0", false), false);
-        assert!(!settings.prints_exactly());
-        settings.discard_all();
-        assert!(settings.prints_exactly());
-        settings.reported(b"client_encoding", b"LATIN1");
-        assert!(!settings.prints_exactly());
-    }
-
-    #[test]
-    fn a_replay_finds_names_where_the_session_does() {
-        let path = |settings: &Settings| {
-            settings.for_replay().into_iter().find(|(name, _)| name == "search_path").map(|(_, value)| value)
-        };
-        let mut session = settings(&[("user", "bob")]);
-        assert_eq!(path(&session).as_deref(), Some("app"), "the role's");
-        session.set(&set("search_path", "Two", false), false);
-        assert_eq!(path(&session).as_deref(), Some("\"Two\""));
-        let startup = Startup { parameters: vec![("user".into(), "bob".into())] };
-        assert_eq!(path(&Settings::new(&startup, &[])).as_deref(), Some("\"$user\", public"), "nobody's");
-    }
-
-    #[test]
-    fn session_characteristics_are_the_defaults_of_its_transactions() {
-        let mut settings = settings(&[("user", "bob")]);
-        let modes = ["transaction_isolation=serializable", "transaction_read_only=1"];
-        let value = SettingValue::Values(modes.map(str::to_owned).to_vec());
-        settings.set(&Setting { name: "session_characteristics".into(), local: false, value }, false);
-        let settings = &settings.profile().settings;
-        assert_eq!(settings["default_transaction_isolation"], "serializable");
-        assert_eq!(settings["default_transaction_read_only"], "1");
-    }
-
-    #[test]
-    fn a_statements_time_is_limited_elsewhere_too_but_not_when_it_is_replayed() {
-        let mut settings = settings(&[("user", "bob")]);
-        settings.set(&set("statement_timeout", "5s", false), false);
-        assert_eq!(settings.shared_profile().unwrap().settings["statement_timeout"], "5s");
-        assert!(settings.for_replay().iter().all(|(name, _)| name != "statement_timeout"));
-    }
-
-    #[test]
-    fn a_role_is_taken_on_and_off() {
-        let mut settings = settings(&[("user", "bob")]);
-        settings.set(&set("role", "eve", false), false);
-        assert_eq!(settings.profile().role, "eve");
-        settings.set(&set("role", "none", false), false);
-        assert_eq!(settings.profile().role, "bob");
-    }
-}
+mod tests;

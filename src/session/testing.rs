@@ -94,6 +94,11 @@ pub fn catalog() -> Catalog {
     catalog_with(&["id", "v"])
 }
 
+/// Where `bob` may ask what a transaction wrote.
+pub fn asking() -> Catalog {
+    Catalog { askers: ["bob".into()].into(), ..catalog() }
+}
+
 /// With a column more in `t`.
 pub fn widened() -> Catalog {
     catalog_with(&["id", "v", "w"])

@@ -18,6 +18,8 @@ pub(super) struct Transaction {
     wrote_unmirrored: bool,
     /// Tables of which no more rows are kept: they are marked.
     given_up: Touched,
+    /// Its locks do not tell what it wrote.
+    untellable: bool,
     holding: Holding,
 }
 
@@ -49,6 +51,7 @@ impl Transaction {
             bytes: 0,
             wrote_unmirrored: false,
             given_up: Touched::NONE,
+            untellable: false,
             holding: Holding::nothing_of(room),
         }
     }
@@ -87,8 +90,36 @@ impl Transaction {
         }
     }
 
-    /// Takes back what came after the savepoint, which itself stays.
+    /// Something wrote what its locks will not tell.
+    pub(super) fn untellable(&mut self) {
+        self.untellable = true;
+    }
+
+    /// Whether it marks all tables, and its locks may tell which.
+    pub(super) fn is_untold(&self) -> bool {
+        !self.untellable && self.changes.iter().any(|change| matches!(change, Change::Mark(mark) if is_on_all(mark)))
+    }
+
+    /// All that it wrote is in these tables (rule 15).
+    pub(super) fn told(&mut self, written: &Touched) {
+        if self.untellable {
+            return;
+        }
+        self.changes.retain_mut(|change| {
+            let Change::Mark(mark) = change else { return true };
+            if !is_on_all(mark) {
+                return true;
+            }
+            if let Mark::Tables { touched, .. } = mark {
+                touched.clone_from(written);
+            }
+            !written.is_empty()
+        });
+    }
+
+    /// Takes back what came after the savepoint, which itself stays. The locks that go with it are not told apart.
     pub(super) fn rollback_to(&mut self, name: &str) {
+        self.untellable = true;
         if let Some(index) = self.savepoints.iter().rposition(|savepoint| savepoint.name == name) {
             self.savepoints.truncate(index + 1);
             self.changes.truncate(self.savepoints[index].changes);
@@ -155,6 +186,10 @@ impl Transaction {
         self.bytes = 0;
         self.holding.resize(0);
     }
+}
+
+fn is_on_all(mark: &Mark) -> bool {
+    matches!(mark, Mark::Tables { touched: Touched::All, .. })
 }
 
 #[cfg(test)]

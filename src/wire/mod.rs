@@ -20,5 +20,8 @@ pub use backend::{
 };
 pub use frame::{HEADER, Header, Malformed, Passing, header};
 pub use frontend::{Bind, Execute, Parse, Target, bind, close_or_describe, cstring, execute, parse};
-pub use reply::{Severity, close_statement_message, error_response, no_data, parse_message};
+pub use reply::{
+    Severity, bind_message, close_portal_message, close_statement_message, error_response, execute_message, no_data,
+    parse_message,
+};
 pub use startup::{Startup, StartupPacket, startup_packet};

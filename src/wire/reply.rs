@@ -48,6 +48,21 @@ pub fn close_statement_message(name: &[u8]) -> Vec<u8> {
     message(b'C', &[b"S", name, &[0]])
 }
 
+/// A Close of a portal.
+pub fn close_portal_message(name: &[u8]) -> Vec<u8> {
+    message(b'C', &[b"P", name, &[0]])
+}
+
+/// A Bind without parameters, for results as text.
+pub fn bind_message(portal: &[u8], statement: &[u8]) -> Vec<u8> {
+    message(b'B', &[portal, &[0], statement, &[0], &[0; 6]])
+}
+
+/// An Execute for all rows.
+pub fn execute_message(portal: &[u8]) -> Vec<u8> {
+    message(b'E', &[portal, &[0; 5]])
+}
+
 fn encode(message: &impl Message) -> Bytes {
     let mut bytes = BytesMut::new();
     // Encoding into memory fails only for messages over 2 GiB, which ours are not: an empty answer is then right too.
@@ -58,7 +73,7 @@ fn encode(message: &impl Message) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{HEADER, Target, close_or_describe, error_fields, header, parse};
+    use crate::wire::{HEADER, Target, bind, close_or_describe, error_fields, execute, header, parse};
 
     #[test]
     fn our_errors_read_as_the_protocol_says() {
@@ -77,5 +92,13 @@ mod tests {
         let message = close_statement_message(b"s");
         assert_eq!(header(&message).unwrap().unwrap().size, message.len());
         assert_eq!(close_or_describe(&message[HEADER..]).unwrap(), Target::Statement(b"s"));
+        let message = close_portal_message(b"p");
+        assert_eq!(close_or_describe(&message[HEADER..]).unwrap(), Target::Portal(b"p"));
+        let message = bind_message(b"p", b"s");
+        let read = bind(&message[HEADER..]).unwrap();
+        assert_eq!((read.portal, read.statement, read.formats()), (&b"p"[..], &b"s"[..], 0));
+        let message = execute_message(b"p");
+        let read = execute(&message[HEADER..]).unwrap();
+        assert_eq!((read.portal, read.limit), (&b"p"[..], 0));
     }
 }

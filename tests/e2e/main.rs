@@ -19,6 +19,7 @@ mod memory;
 mod mirror;
 mod outage;
 mod planted;
+mod question;
 mod read_only;
 mod reads;
 mod refusal;

@@ -132,3 +132,72 @@ async fn rule_11_a_write_through_a_view_reaches_what_is_behind_it_unless_somethi
         assert_eq!(found, expected, "{name}");
     }
 }
+
+#[tokio::test]
+async fn rule_15_a_database_tells_whether_its_code_looks_at_texts_or_runs_at_the_commit() {
+    let (_cluster, client) = server().await;
+    run(&client, "CREATE TABLE t (id int, v text); CREATE VIEW w AS SELECT id FROM t WHERE v = 'current_query'").await;
+    let told = async || {
+        let catalog = catalog(&client).await;
+        (catalog.texts_are_read, catalog.triggers_are_deferred)
+    };
+    assert_eq!(told().await, (false, false));
+    for (made, undone) in [
+        (
+            "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM Current_Query(); END'",
+            "DROP FUNCTION f()",
+        ),
+        ("CREATE FUNCTION f() RETURNS text LANGUAGE sql RETURN current_query()", "DROP FUNCTION f()"),
+        ("ALTER TABLE t ALTER v SET DEFAULT current_query()", "ALTER TABLE t ALTER v DROP DEFAULT"),
+        ("CREATE VIEW x AS SELECT current_query()", "DROP VIEW x"),
+        ("CREATE VIEW x AS SELECT query FROM pg_stat_activity", "DROP VIEW x"),
+    ] {
+        run(&client, made).await;
+        assert_eq!(told().await, (true, false), "{made}");
+        run(&client, undone).await;
+    }
+    let deferred = "CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE CONSTRAINT TRIGGER g AFTER INSERT ON t DEFERRABLE FOR EACH ROW EXECUTE FUNCTION g()";
+    run(&client, deferred).await;
+    assert_eq!(told().await, (false, true));
+}
+
+#[tokio::test]
+async fn rule_15_functions_that_only_draw_a_value_are_known() {
+    let (_cluster, client) = server().await;
+    run(
+        &client,
+        "CREATE EXTENSION pgcrypto; CREATE TABLE salted (id int PRIMARY KEY, salt text DEFAULT gen_salt('md5'));
+         CREATE FUNCTION writing() RETURNS text LANGUAGE sql AS 'SELECT gen_salt(''md5'')';
+         CREATE TABLE written (id int PRIMARY KEY, salt text DEFAULT writing())",
+    )
+    .await;
+    let catalog = catalog(&client).await;
+    assert_eq!(catalog.volatility(None, "gen_salt"), Volatility::Stable);
+    assert_eq!(catalog.volatility(None, "writing"), Volatility::Opaque);
+    let reaches_all = |name| catalog.table(name).reach == Touched::All;
+    assert!(!reaches_all("salted") && reaches_all("written"));
+}
+
+#[tokio::test]
+async fn rule_15_what_is_written_belongs_to_the_root_and_what_is_unknown_to_all() {
+    let (_cluster, client) = server().await;
+    run(
+        &client,
+        "CREATE TABLE a (id int); CREATE TABLE p (id int) PARTITION BY LIST (id); CREATE TABLE p1 PARTITION OF p DEFAULT;
+         CREATE MATERIALIZED VIEW m AS SELECT 1",
+    )
+    .await;
+    let catalog = catalog(&client).await;
+    let mut oids = std::collections::HashMap::new();
+    for name in ["a", "p", "p1", "m", "pg_class"] {
+        let found = client.query_one("SELECT oid FROM pg_class WHERE relname = $1::text", &[&name]).await.unwrap();
+        oids.insert(name, found.get::<_, u32>(0));
+    }
+    let written = |names: &[&str]| catalog.written(&names.iter().map(|name| oids[name]).collect::<Vec<_>>());
+    let mut both = vec![catalog.table("a").shape.table, catalog.table("p").shape.table];
+    both.sort_unstable();
+    assert_eq!(written(&["p1", "a", "p", "a"]), Touched::Tables(both));
+    assert_eq!(written(&["m", "pg_class"]), Touched::NONE);
+    assert_eq!(catalog.written(&[oids["a"], 0]), Touched::All);
+}

@@ -111,3 +111,24 @@ async fn an_ordinary_role_can_load_too_even_without_the_system_identifier() {
     assert_eq!(catalog.system_identifier, "");
     assert_eq!(catalog.table("t").exact, Ok(()));
 }
+
+#[tokio::test]
+async fn rule_15_whoever_may_not_look_at_locks_is_not_asked() {
+    let (_cluster, client) = server().await;
+    run(&client, "CREATE ROLE ana; CREATE ROLE ben").await;
+    let may_ask = async |role: &str| catalog(&client).await.askers.contains(role);
+    assert!(may_ask("ana").await && !may_ask("nobody").await);
+    for (taken, given) in [
+        ("REVOKE SELECT ON pg_catalog.pg_locks FROM PUBLIC", "GRANT SELECT ON pg_catalog.pg_locks TO"),
+        (
+            "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_lock_status() FROM PUBLIC",
+            "GRANT EXECUTE ON FUNCTION pg_catalog.pg_lock_status() TO",
+        ),
+    ] {
+        run(&client, taken).await;
+        run(&client, &format!("{given} ben")).await;
+        assert!(!may_ask("ana").await && may_ask("ben").await && may_ask("postgres").await, "{taken}");
+        run(&client, &format!("{given} PUBLIC")).await;
+        assert!(may_ask("ana").await, "{given}");
+    }
+}

@@ -6,6 +6,7 @@ mod follow;
 mod pipeline;
 mod primary;
 mod protocol;
+mod question;
 mod retry;
 mod support;
 mod temporary;

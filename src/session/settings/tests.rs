@@ -1,0 +1,138 @@
+//! Settings that are set, told and taken back.
+
+use super::*;
+
+fn settings(parameters: &[(&str, &str)]) -> Settings {
+    let parameters = parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    Settings::new(&Startup { parameters }, &[("search_path".into(), "app".into())])
+}
+
+fn set(name: &str, value: &str, local: bool) -> Setting {
+    Setting { name: name.into(), local, value: SettingValue::Values(vec![value.into()]) }
+}
+
+#[test]
+fn what_a_transaction_set_goes_with_its_rollback_and_set_local_with_its_commit() {
+    let mut settings = settings(&[("user", "bob")]);
+    assert_eq!(settings.profile().search_path(), ["app"]);
+    settings.set(&set("search_path", "one", false), true);
+    assert_eq!(settings.shared_profile(), None, "not before the transaction ends");
+    settings.rolled_back();
+    assert_eq!(settings.profile().search_path(), ["app"]);
+    settings.set(&set("search_path", "two", true), true);
+    assert_eq!(settings.profile().search_path(), ["two"]);
+    settings.set(&set("search_path", "three", false), true);
+    settings.committed();
+    assert_eq!(settings.profile().search_path(), ["three"]);
+    assert!(settings.shared_profile().is_some());
+}
+
+#[test]
+fn rule_10_only_iso_dates_utf8_and_full_floats_print_exactly() {
+    let mut settings = settings(&[("user", "bob"), ("options", "-c extra_float_digits=3 --geqo=off")]);
+    assert!(settings.prints_exactly());
+    settings.reported(b"DateStyle", b"SQL, DMY");
+    assert!(!settings.prints_exactly());
+    settings.reported(b"DateStyle", b"ISO, MDY");
+    settings.set(&set("extra_float_digits", "0", false), false);
+    assert!(!settings.prints_exactly());
+    settings.discard_all();
+    assert!(settings.prints_exactly());
+    settings.reported(b"client_encoding", b"LATIN1");
+    assert!(!settings.prints_exactly());
+}
+
+#[test]
+fn a_replay_finds_names_where_the_session_does() {
+    let path = |settings: &Settings| {
+        settings.for_replay().into_iter().find(|(name, _)| name == "search_path").map(|(_, value)| value)
+    };
+    let mut session = settings(&[("user", "bob")]);
+    assert_eq!(path(&session).as_deref(), Some("app"), "the role's");
+    session.set(&set("search_path", "Two", false), false);
+    assert_eq!(path(&session).as_deref(), Some("\"Two\""));
+    let startup = Startup { parameters: vec![("user".into(), "bob".into())] };
+    assert_eq!(path(&Settings::new(&startup, &[])).as_deref(), Some("\"$user\", public"), "nobody's");
+}
+
+#[test]
+fn session_characteristics_are_the_defaults_of_its_transactions() {
+    let mut settings = settings(&[("user", "bob")]);
+    let modes = ["transaction_isolation=serializable", "transaction_read_only=1"];
+    let value = SettingValue::Values(modes.map(str::to_owned).to_vec());
+    settings.set(&Setting { name: "session_characteristics".into(), local: false, value }, false);
+    let settings = &settings.profile().settings;
+    assert_eq!(settings["default_transaction_isolation"], "serializable");
+    assert_eq!(settings["default_transaction_read_only"], "1");
+}
+
+#[test]
+fn a_statements_time_is_limited_elsewhere_too_but_not_when_it_is_replayed() {
+    let mut settings = settings(&[("user", "bob")]);
+    settings.set(&set("statement_timeout", "5s", false), false);
+    assert_eq!(settings.shared_profile().unwrap().settings["statement_timeout"], "5s");
+    assert!(settings.for_replay().iter().all(|(name, _)| name != "statement_timeout"));
+}
+
+#[test]
+fn rule_15_behind_code_that_may_change_them_role_and_path_are_shared_when_the_primary_says_that_they_are_the_same() {
+    let answer = |search_path: &str, role: &str, temporary, extra_float_digits| Answer {
+        relations: Vec::new(),
+        search_path: search_path.into(),
+        role: role.into(),
+        temporary,
+        extra_float_digits,
+    };
+    let mut settings = settings(&[("user", "bob")]);
+    settings.doubt();
+    assert!(settings.shared_profile().is_none() && settings.is_doubted());
+    for (path, role) in [("other", "bob"), ("app", "eve"), ("app, other", "bob")] {
+        settings.found(&answer(path, role, false, 1));
+        assert!(settings.shared_profile().is_none() && !settings.is_doubted(), "{path} {role}");
+    }
+    settings.found(&answer("app", "bob", false, 3));
+    assert!(settings.shared_profile().is_some());
+    settings.set(&set("search_path", "My Schema", false), false);
+    settings.doubt();
+    settings.found(&answer("\"My Schema\"", "bob", false, 1));
+    assert!(settings.shared_profile().is_some() && settings.prints_exactly() && !settings.has_temporary());
+    settings.found(&answer("\"My Schema\"", "bob", true, 0));
+    assert!(settings.shared_profile().is_none() && !settings.prints_exactly() && settings.has_temporary());
+    settings.discard_all();
+    settings.set(&set("extra_float_digits", "0", false), false);
+    settings.doubt();
+    settings.found(&answer("app", "bob", false, 0));
+    assert!(settings.shared_profile().is_some(), "as the client set them");
+}
+
+#[test]
+fn rule_15_only_a_session_that_gives_a_statement_time_is_asked() {
+    for (timeout, expected) in [
+        ("0", true),
+        ("1000", true),
+        ("1s", true),
+        ("2 min", true),
+        ("24h", true),
+        ("999", false),
+        ("10us", false),
+        ("-1", false),
+        ("99999999999999999999s", false),
+    ] {
+        let mut settings = settings(&[("user", "bob")]);
+        settings.set(&set("statement_timeout", timeout, false), false);
+        assert_eq!(settings.may_ask(), expected, "{timeout}");
+    }
+    let mut settings = settings(&[("user", "bob")]);
+    assert!(settings.may_ask());
+    settings.reported(b"client_encoding", b"LATIN1");
+    assert!(!settings.may_ask());
+}
+
+#[test]
+fn a_role_is_taken_on_and_off() {
+    let mut settings = settings(&[("user", "bob")]);
+    settings.set(&set("role", "eve", false), false);
+    assert_eq!(settings.profile().role, "eve");
+    settings.set(&set("role", "none", false), false);
+    assert_eq!(settings.profile().role, "bob");
+}
