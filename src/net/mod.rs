@@ -4,6 +4,7 @@
 //! machine, and never waits for the shadow but inside a read that was drawn. Knows the mirror only through its handle
 //! and reads only through [`ReadService`](crate::session::ReadService).
 
+mod asking;
 mod bells;
 mod books;
 mod cancel;
