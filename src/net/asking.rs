@@ -81,3 +81,8 @@ impl Asking {
         }
     }
 }
+
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
+#[cfg(test)]
+mod tests;

@@ -57,10 +57,9 @@ impl LoginError {
         let (sqlstate, text) = match self {
             Self::Client(_) => return None,
             Self::Scram(ScramError::Wrong) => ("28P01", format!("password authentication failed for user \"{user}\"")),
-            Self::Scram(ScramError::Downgraded | ScramError::BoundElsewhere) => ("28000", self.to_string()),
-            Self::Malformed(_) | Self::Scram(_) => ("08P01", self.to_string()),
+            Self::Malformed(_) | Self::Scram(ScramError::Malformed) => ("08P01", self.to_string()),
             Self::Primary(_) => ("08006", self.to_string()),
-            Self::Verifier(_) | Self::Impostor => ("28000", self.to_string()),
+            Self::Verifier(_) | Self::Impostor | Self::Scram(_) => ("28000", self.to_string()),
         };
         Some(wire::error_response(Severity::Fatal, sqlstate, &text))
     }

@@ -9,6 +9,8 @@ mod bells;
 mod books;
 mod cancel;
 mod direction;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod identity;
 mod isolation;
 mod leaving;
@@ -23,6 +25,4 @@ mod verifiers;
 
 pub use leaving::Leaving;
 pub use listener::{Gate, Shared, serve};
-#[cfg(feature = "fuzzing")]
-pub use scram::fuzzing;
 pub use threads::Threads;

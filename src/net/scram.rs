@@ -254,6 +254,6 @@ fn same(a: &Key, b: &Key) -> bool {
 }
 
 #[cfg(feature = "fuzzing")]
-pub mod fuzzing;
+pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -150,3 +150,8 @@ async fn become_of(
         Heard::Encrypt | Heard::Gone => Wish::Gone,
     })
 }
+
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
+#[cfg(test)]
+mod tests;

@@ -47,11 +47,10 @@ fn signed_with(certificate: &[u8]) -> Option<SignedWith> {
     let (&last, family) = name.split_last()?;
     match (family, last) {
         _ if name == ECDSA_SHA1 => Some(SignedWith::Sha256),
-        // With MD5 and with SHA-1.
-        (RSA, 4 | 5) => Some(SignedWith::Sha256),
         (RSA, 10) => pss_digest(parameters),
         (RSA, 14) | (ECDSA, 1) => Some(SignedWith::Sha224),
-        (RSA, 11) | (ECDSA, 2) => Some(SignedWith::Sha256),
+        // 4 and 5 with MD5 and SHA-1.
+        (RSA, 4 | 5 | 11) | (ECDSA, 2) => Some(SignedWith::Sha256),
         (RSA, 12) | (ECDSA, 3) => Some(SignedWith::Sha384),
         (RSA, 13) | (ECDSA, 4) => Some(SignedWith::Sha512),
         _ => None,

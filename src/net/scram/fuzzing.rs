@@ -1,4 +1,4 @@
-//! What `fuzz/` asks of this room.
+//! What `fuzz/` asks of a login.
 
 use super::{Binding, Challenge, Keys, Prover, Verifier};
 

@@ -39,7 +39,7 @@ fn said(shown: &CertificateDer<'_>, root: &CertificateDer<'static>, host: &str) 
 #[test]
 fn one_that_is_its_own_root_is_believed() {
     for is_ca in [authority(), IsCa::ExplicitNoCa, IsCa::NoCa] {
-        let ours = ours(is_ca.clone());
+        let ours = ours(is_ca);
         assert_eq!(said(&ours, &ours, "db.example"), Ok(()), "{is_ca:?}");
     }
 }
@@ -64,7 +64,7 @@ fn not_before_nor_after_its_time() {
 #[test]
 fn none_that_only_bears_its_name() {
     for is_ca in [authority(), IsCa::NoCa] {
-        let said = said(&ours(is_ca.clone()), &ours(is_ca), "db.example");
+        let said = said(&ours(is_ca), &ours(is_ca), "db.example");
         assert!(matches!(said, Err(Error::InvalidCertificate(_))), "{said:?}");
     }
 }
