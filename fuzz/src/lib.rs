@@ -1,5 +1,6 @@
-//! What the fuzz targets share: a conversation as they take it from bytes.
+//! What the fuzz targets share: a conversation as they take it from bytes, and settings.
 
+use crossfade::config::{Settings, Sources};
 use crossfade::wire::{self, HEADER, Header};
 
 /// Who speaks.
@@ -53,4 +54,29 @@ pub fn messages(mut bytes: &[u8]) -> Vec<&[u8]> {
 /// What is behind the header.
 pub fn body(message: &[u8]) -> &[u8] {
     &message[HEADER..]
+}
+
+/// Between two servers that nobody asks for, with a certificate for clients or without.
+///
+/// # Panics
+/// Where there is no folder for temporary files.
+pub fn settings(tls: bool) -> Settings {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let variable = |key: &str, value: &str| (format!("CROSSFADE_{key}").into(), value.into());
+    let mut variables = vec![
+        variable("PRIMARY__URL", "postgres://a@127.0.0.1:1/a"),
+        variable("SHADOW__URL", "postgres://a@127.0.0.1:2/a"),
+    ];
+    if tls {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a certificate");
+        for (key, name, text) in [
+            ("LISTEN__TLS_CERT", "server.crt", made.cert.pem()),
+            ("LISTEN__TLS_KEY", "server.key", made.signing_key.serialize_pem()),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("a file");
+            variables.push(variable(key, &path.display().to_string()));
+        }
+    }
+    Sources::with_environment(None, variables).load().expect("settings").settings
 }

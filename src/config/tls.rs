@@ -101,6 +101,16 @@ impl Listen {
         Ok(Some(Arc::new(config)))
     }
 
+    /// Where what is part of these settings is read from.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.tls_cert, &self.tls_key, &self.auth_file].into_iter().flatten().map(|file| file.path.as_path())
+    }
+
+    /// The certificate that clients are shown, in DER form.
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        certificates_of(&self.tls_cert.as_ref()?.content).ok()?.into_iter().next()
+    }
+
     /// What the salts of unknown users are made of: the same as long as the key is, and known to nobody else.
     pub fn secret(&self) -> [u8; 32] {
         let key = self.tls_key.as_ref().map(|key| &key.content[..]).unwrap_or_default();

@@ -1,8 +1,9 @@
-//! Reloading by itself: when the file changes, and on SIGHUP.
+//! Reloading by itself: when the file or one that it names changes, and on SIGHUP.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use notify::{Event, RecursiveMode, Watcher};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,7 +16,8 @@ use super::{Problems, ReloadOutcome, Reloader};
 /// An editor writes in several steps.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// Where no event arrives (network file systems, a folder that was itself replaced), the file is looked at this often.
+/// Where no event arrives (network file systems, a folder that was itself replaced, files elsewhere), they are looked at
+/// this often.
 const POLL: Duration = Duration::from_millis(500);
 
 /// Follows the configuration until dropped.
@@ -31,19 +33,19 @@ pub async fn watch(reloader: Arc<Reloader>) -> std::io::Result<()> {
         tokio::select! {
             _ = hangup.recv() => {}
             _ = poll.tick() => {
-                if fingerprint(reloader.file()) == seen {
+                if seen == Some(Fingerprint::of(&reloader)) {
                     continue;
                 }
                 sleep(DEBOUNCE).await;
             }
             () = touched.notified() => {
                 sleep(DEBOUNCE).await;
-                if fingerprint(reloader.file()) == seen {
+                if seen == Some(Fingerprint::of(&reloader)) {
                     continue;
                 }
             }
         }
-        seen = fingerprint(reloader.file());
+        seen = Some(Fingerprint::of(&reloader));
         tell(reloader.file(), reloader.reload());
     }
 }
@@ -61,9 +63,39 @@ fn tell(file: Option<&Path>, outcome: Result<ReloadOutcome, Problems>) {
     }
 }
 
-/// What the file says; `None` while it cannot be read.
-fn fingerprint(file: Option<&Path>) -> Option<u64> {
-    std::fs::read(file?).ok().map(|bytes| rapidhash::v3::rapidhash_v3(&bytes))
+/// By which a change is known; `None` for what cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+struct Fingerprint {
+    /// What the configuration file says.
+    text: Option<u64>,
+    /// Which files those are that the settings in force name.
+    named: Vec<Option<Version>>,
+}
+
+/// Which file stands behind a path, and as of when: it may be long.
+#[derive(Debug, PartialEq, Eq)]
+struct Version {
+    inode: (u64, u64),
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Fingerprint {
+    fn of(reloader: &Reloader) -> Self {
+        let text = reloader.file().and_then(|file| std::fs::read(file).ok());
+        let settings = reloader.live().get();
+        Self {
+            text: text.map(|bytes| rapidhash::v3::rapidhash_v3(&bytes)),
+            named: settings.listen.files().map(Version::of).collect(),
+        }
+    }
+}
+
+impl Version {
+    fn of(path: &Path) -> Option<Self> {
+        let file = std::fs::metadata(path).ok()?;
+        Some(Self { inode: (file.dev(), file.ino()), length: file.len(), modified: file.modified().ok() })
+    }
 }
 
 /// Events of the whole folder: the file may be replaced by rename, or be a symbolic link by way of another one.

@@ -2,8 +2,9 @@
 //!
 //! Over TLS the primary offers to bind SCRAM to *its* connection, which no relay can satisfy: that offer is left out. With
 //! TLS on both sides a client then says that it could bind, and the primary takes this for an attack. So crossfade checks
-//! the client itself, by its verifier, and logs in at the primary with the key that the client's proof lays bare. All else
-//! (trust, cleartext, md5, errors) is the relay's. No proof, key or verifier is logged.
+//! the client itself, by its verifier, and logs in at the primary with the key that the client's proof lays bare: either
+//! login bound to its own connection, where that side can. All else (trust, cleartext, md5, errors) is the relay's. No
+//! proof, key or verifier is logged.
 
 use std::io;
 
@@ -12,12 +13,12 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::warn;
 
-use super::scram::{self, Challenge, Keys, Prover, ScramError};
+use super::scram::{self, Binding, Challenge, Keys, Prover, ScramError};
 use super::startup::Hello;
 use super::verifiers::{VerifierError, Verifiers};
 use crate::config::Settings;
 use crate::server::Stream;
-use crate::wire::{self, Authentication, HEADER, Malformed, SCRAM_SHA_256, Severity};
+use crate::wire::{self, Authentication, HEADER, Malformed, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, Severity};
 
 /// Nothing said at login is near this long.
 const LONGEST: usize = 64 << 10;
@@ -56,9 +57,9 @@ impl LoginError {
         let (sqlstate, text) = match self {
             Self::Client(_) => return None,
             Self::Scram(ScramError::Wrong) => ("28P01", format!("password authentication failed for user \"{user}\"")),
-            Self::Malformed(_) | Self::Scram(_) => ("08P01", self.to_string()),
+            Self::Malformed(_) | Self::Scram(ScramError::Malformed) => ("08P01", self.to_string()),
             Self::Primary(_) => ("08006", self.to_string()),
-            Self::Verifier(_) | Self::Impostor => ("28000", self.to_string()),
+            Self::Verifier(_) | Self::Impostor | Self::Scram(_) => ("28000", self.to_string()),
         };
         Some(wire::error_response(Severity::Fatal, sqlstate, &text))
     }
@@ -116,14 +117,16 @@ impl<'a> Login<'a> {
 
     async fn authentication(mut self, verifiers: &Verifiers, settings: &Settings) -> Result<Opening, LoginError> {
         let request = frame(self.primary, &mut self.from_primary, LoginError::Primary).await?;
-        let Authentication::Sasl(mechanisms) = wire::authentication(&request[HEADER..])? else {
+        let Authentication::Sasl(mut mechanisms) = wire::authentication(&request[HEADER..])? else {
             self.put_back(&request);
             return Ok(self.opening());
         };
         if self.hello.stream.is_tls() && mechanisms.contains(&SCRAM_SHA_256) {
+            let end_point = mechanisms.contains(&SCRAM_SHA_256_PLUS).then(|| self.primary.end_point()).flatten();
             let keys = self.check_client(verifiers, settings).await?;
-            return self.log_in(keys).await;
+            return self.log_in(keys, end_point).await;
         }
+        mechanisms.retain(|mechanism| *mechanism != SCRAM_SHA_256_PLUS);
         let offer = wire::sasl_offer(&mechanisms);
         self.put_back(&offer);
         Ok(self.opening())
@@ -137,16 +140,21 @@ impl<'a> Login<'a> {
 
     /// Plays the server: the client's keys and what proves to it that we are one.
     async fn check_client(&mut self, verifiers: &Verifiers, settings: &Settings) -> Result<(Keys, String), LoginError> {
-        self.tell_client(&wire::sasl_offer(&[SCRAM_SHA_256])).await?;
+        let end_point = self.hello.end_point.clone();
+        let offered = if end_point.is_some() { &[SCRAM_SHA_256_PLUS, SCRAM_SHA_256][..] } else { &[SCRAM_SHA_256] };
+        self.tell_client(&wire::sasl_offer(offered)).await?;
         let response = self.client_response().await?;
         let (mechanism, first) = wire::sasl_initial_response(&response[HEADER..])?;
-        if mechanism != SCRAM_SHA_256 {
-            return Err(Malformed("client selected an invalid SASL authentication mechanism").into());
-        }
+        let binding = match (mechanism, end_point) {
+            (SCRAM_SHA_256_PLUS, Some(end_point)) => Binding::EndPoint(end_point),
+            (SCRAM_SHA_256, Some(_)) => Binding::Declined,
+            (SCRAM_SHA_256, None) => Binding::Impossible,
+            _ => return Err(Malformed("client selected an invalid SASL authentication mechanism").into()),
+        };
         let user = self.hello.startup.get("user").unwrap_or_default();
         let verifier = verifiers.of(user, settings).await;
         let verifier = verifier.inspect_err(|error| warn!(user, %error, "a client's password cannot be checked"))?;
-        let challenge = Challenge::new(verifier, first, &scram::nonce())?;
+        let challenge = Challenge::new(verifier, binding, first, &scram::nonce())?;
         self.tell_client(&wire::sasl_challenge(challenge.message.as_bytes())).await?;
         let response = self.client_response().await?;
         let proven = challenge.judge(&response[HEADER..])?;
@@ -154,9 +162,14 @@ impl<'a> Login<'a> {
     }
 
     /// Plays the client. What the primary says behind its proof, or instead of it, is the relay's.
-    async fn log_in(mut self, (keys, outcome): (Keys, String)) -> Result<Opening, LoginError> {
-        let prover = Prover::new(keys, scram::nonce());
-        let begin = wire::sasl_begin(SCRAM_SHA_256, prover.first().as_bytes());
+    async fn log_in(
+        mut self,
+        (keys, outcome): (Keys, String),
+        end_point: Option<Vec<u8>>,
+    ) -> Result<Opening, LoginError> {
+        let mechanism = if end_point.is_some() { SCRAM_SHA_256_PLUS } else { SCRAM_SHA_256 };
+        let prover = Prover::new(keys, end_point, scram::nonce());
+        let begin = wire::sasl_begin(mechanism, prover.first().as_bytes());
         self.tell_primary(&begin).await?;
         let message = frame(self.primary, &mut self.from_primary, LoginError::Primary).await?;
         let proof = match expected(&message)? {

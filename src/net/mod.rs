@@ -4,10 +4,13 @@
 //! machine, and never waits for the shadow but inside a read that was drawn. Knows the mirror only through its handle
 //! and reads only through [`ReadService`](crate::session::ReadService).
 
+mod asking;
 mod bells;
 mod books;
 mod cancel;
 mod direction;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod identity;
 mod isolation;
 mod leaving;
@@ -22,6 +25,4 @@ mod verifiers;
 
 pub use leaving::Leaving;
 pub use listener::{Gate, Shared, serve};
-#[cfg(feature = "fuzzing")]
-pub use scram::fuzzing;
 pub use threads::Threads;

@@ -1,7 +1,9 @@
-//! SCRAM-SHA-256 (RFC 5802, 7677) from both ends, without I/O: as the server that checks a client by its verifier, and as
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, 7677) from both ends, without I/O: as the server that checks a client by its verifier, and as
 //! the client that logs in with the keys which that check laid bare.
 //!
 //! Knows no password. `Debug` is left out on purpose: everything here is secret.
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,12 +21,29 @@ const ITERATIONS: &str = "4096";
 pub(super) enum ScramError {
     #[error("malformed SCRAM message")]
     Malformed,
-    #[error("channel binding was not offered")]
-    ChannelBinding,
+    /// The client believes that no binding was offered, and one was: somebody between us took it out.
+    #[error("SCRAM channel binding negotiation error")]
+    Downgraded,
+    /// The client is bound to another certificate than ours: to that of somebody between us.
+    #[error("SCRAM channel binding check failed")]
+    BoundElsewhere,
     /// The proof is not that of the password.
     #[error("wrong password")]
     Wrong,
 }
+
+/// What a client was offered to bind its login to, and what it chose.
+pub(super) enum Binding {
+    /// Nothing was offered.
+    Impossible,
+    /// It chose not to.
+    Declined,
+    /// To this hash of our certificate.
+    EndPoint(Arc<[u8]>),
+}
+
+/// With a binding, a client's first message begins so.
+const BOUND: &str = "p=tls-server-end-point,,";
 
 /// What the server keeps of a password: `SCRAM-SHA-256$iterations:salt$storedkey:serverkey`.
 pub(super) struct Verifier {
@@ -68,7 +87,10 @@ pub(super) struct Keys {
 /// The server's side, its challenge made.
 pub(super) struct Challenge {
     verifier: Verifier,
-    gs2: String,
+    /// What the client said of a binding.
+    gs2: &'static str,
+    /// What it must be bound to.
+    end_point: Arc<[u8]>,
     client_first: String,
     /// The server-first-message, to be sent.
     pub(super) message: String,
@@ -85,13 +107,22 @@ pub(super) struct Proven {
 
 impl Challenge {
     /// Answers the client-first-message; `nonce` is our part of it.
-    pub(super) fn new(verifier: Verifier, client_first: &[u8], nonce: &str) -> Result<Self, ScramError> {
+    pub(super) fn new(
+        verifier: Verifier,
+        binding: Binding,
+        client_first: &[u8],
+        nonce: &str,
+    ) -> Result<Self, ScramError> {
         let text = text(client_first)?;
-        // The client may bind or not (`n`), or believe that we cannot (`y`), which is so.
-        let (gs2, bare) = match text.get(..3) {
-            Some(gs2 @ ("n,," | "y,,")) => (gs2, &text[3..]),
-            _ if text.starts_with("p=") => return Err(ScramError::ChannelBinding),
-            _ => return Err(ScramError::Malformed),
+        // The client cannot bind (`n`), or believes that we cannot (`y`), or does it.
+        let begins = |gs2: &'static str| text.strip_prefix(gs2).map(|bare| (gs2, bare));
+        let begun = ["n,,", "y,,", BOUND].into_iter().find_map(begins);
+        let (gs2, bare) = begun.ok_or(ScramError::Malformed)?;
+        let end_point = match (binding, gs2) {
+            (Binding::EndPoint(end_point), BOUND) => end_point,
+            (Binding::EndPoint(_), _) | (_, BOUND) => return Err(ScramError::Malformed),
+            (Binding::Declined, "y,,") => return Err(ScramError::Downgraded),
+            (Binding::Declined | Binding::Impossible, _) => Arc::default(),
         };
         let (name, rest) = bare.split_once(',').ok_or(ScramError::Malformed)?;
         let theirs = attribute(rest, "r=")?;
@@ -100,15 +131,18 @@ impl Challenge {
         }
         let nonce = format!("{theirs}{nonce}");
         let message = format!("r={nonce},s={},i={}", verifier.salt, verifier.iterations);
-        Ok(Self { verifier, gs2: gs2.to_owned(), client_first: bare.to_owned(), message, nonce })
+        Ok(Self { verifier, gs2, end_point, client_first: bare.to_owned(), message, nonce })
     }
 
     /// Judges the client-final-message.
     pub(super) fn judge(self, client_final: &[u8]) -> Result<Proven, ScramError> {
         let (without_proof, proof) = text(client_final)?.rsplit_once(",p=").ok_or(ScramError::Malformed)?;
         let proof = key(proof).ok_or(ScramError::Malformed)?;
-        let expected = format!("c={},r={}", STANDARD.encode(&self.gs2), self.nonce);
-        if without_proof != expected {
+        let (bound, nonce) = without_proof.split_once(',').ok_or(ScramError::Malformed)?;
+        if bound != bound_to(self.gs2, &self.end_point) {
+            return Err(if self.gs2 == BOUND { ScramError::BoundElsewhere } else { ScramError::Malformed });
+        }
+        if attribute(nonce, "r=")? != self.nonce {
             return Err(ScramError::Malformed);
         }
         let conversation = format!("{},{},{without_proof}", self.client_first, self.message);
@@ -125,6 +159,7 @@ impl Challenge {
 /// The client's side, nothing answered yet.
 pub(super) struct Prover {
     keys: Keys,
+    end_point: Option<Vec<u8>>,
     nonce: String,
 }
 
@@ -136,13 +171,18 @@ pub(super) struct Proof {
 }
 
 impl Prover {
-    pub(super) fn new(keys: Keys, nonce: String) -> Self {
-        Self { keys, nonce }
+    /// Bound to this hash of the server's certificate, or not at all.
+    pub(super) fn new(keys: Keys, end_point: Option<Vec<u8>>, nonce: String) -> Self {
+        Self { keys, end_point, nonce }
     }
 
     /// The client-first-message.
     pub(super) fn first(&self) -> String {
-        format!("n,,{}", self.bare())
+        format!("{}{}", self.gs2(), self.bare())
+    }
+
+    fn gs2(&self) -> &'static str {
+        if self.end_point.is_some() { BOUND } else { "n,," }
     }
 
     fn bare(&self) -> String {
@@ -156,7 +196,8 @@ impl Prover {
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
             return Err(ScramError::Malformed);
         }
-        let without_proof = format!("c=biws,r={nonce}");
+        let bound = bound_to(self.gs2(), self.end_point.as_deref().unwrap_or_default());
+        let without_proof = format!("{bound},r={nonce}");
         let conversation = format!("{},{challenge},{without_proof}", self.bare());
         let proof = xor(&self.keys.client, &sign(&self.keys.stored, &conversation));
         let message = format!("{without_proof},p={}", STANDARD.encode(proof));
@@ -185,6 +226,11 @@ fn attribute<'a>(text: &'a str, name: &str) -> Result<&'a str, ScramError> {
     text.strip_prefix(name).ok_or(ScramError::Malformed)
 }
 
+/// The attribute that tells of a binding once more, with what it is to.
+fn bound_to(gs2: &str, end_point: &[u8]) -> String {
+    format!("c={}", STANDARD.encode([gs2.as_bytes(), end_point].concat()))
+}
+
 fn key(text: &str) -> Option<Key> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
@@ -208,6 +254,6 @@ fn same(a: &Key, b: &Key) -> bool {
 }
 
 #[cfg(feature = "fuzzing")]
-pub mod fuzzing;
+pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 
 mod both;
 mod client;
+mod end_point;
 mod login;
 mod open;
 mod raw;
@@ -11,6 +12,7 @@ mod trust;
 
 pub use both::Both;
 pub use client::{Client, ConnectError, Purpose, connect};
+pub use end_point::end_point;
 pub use open::{OpenError, open};
 pub use raw::{RawConnection, RawError, connect_raw};
 pub use stream::{Silence, Stream};

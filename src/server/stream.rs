@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
+use super::end_point;
+
 /// TCP, a unix socket, or TLS over TCP. Dispatched directly: the plain kinds cost a branch.
 #[derive(Debug)]
 pub enum Stream {
@@ -55,6 +57,12 @@ impl Stream {
     /// Whether it is encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// What SCRAM with the server at its other end can be bound to.
+    pub fn end_point(&self) -> Option<Vec<u8>> {
+        let Self::Tls(stream) = self else { return None };
+        end_point(stream.get_ref().1.peer_certificates()?.first()?)
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use webpki::EndEntityCert;
 
 use super::open::OpenError;
 use crate::config::{self, PgUrl, SslMode};
@@ -32,9 +33,16 @@ enum Trust {
     /// Whoever answers.
     Anyone,
     /// Whom one of these has signed.
-    Signed(RootCertStore),
+    Signed(Roots),
     /// Whom one of these has signed, for the host that was called.
-    SignedForHost(RootCertStore),
+    SignedForHost(Roots),
+}
+
+/// What `sslrootcert` holds.
+#[derive(Debug)]
+struct Roots {
+    anchors: RootCertStore,
+    certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Trust {
@@ -47,10 +55,12 @@ impl Trust {
                 SslMode::Disable | SslMode::Prefer | SslMode::Require => Ok(Self::Anyone),
             };
         };
-        let mut roots = RootCertStore::empty();
-        for certificate in config::certificates(file).map_err(OpenError::Roots)? {
-            roots.add(certificate).map_err(|error| OpenError::Roots(format!("{}: {error}", file.display())))?;
+        let certificates = config::certificates(file).map_err(OpenError::Roots)?;
+        let mut anchors = RootCertStore::empty();
+        for certificate in certificates.clone() {
+            anchors.add(certificate).map_err(|error| OpenError::Roots(format!("{}: {error}", file.display())))?;
         }
+        let roots = Roots { anchors, certificates };
         Ok(match url.sslmode {
             SslMode::Disable | SslMode::Prefer => Self::Anyone,
             // libpq's rule: with a file of roots, require verifies as verify-ca does.
@@ -58,6 +68,36 @@ impl Trust {
             SslMode::VerifyFull => Self::SignedForHost(roots),
         })
     }
+}
+
+impl Roots {
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+    ) -> Result<(), Error> {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        match verify_server_cert_signed_by_trust_anchor(&parsed, &self.anchors, intermediates, now, algorithms) {
+            // Its time was looked at before.
+            Err(error) if is_of_an_authority(&error) && self.is_own_root(certificate) => Ok(()),
+            judged => judged,
+        }
+    }
+
+    /// Whether this very certificate is trusted and none other stands behind it. With the mark of an authority, which
+    /// `openssl req -x509` gives, it is good for OpenSSL and nothing for webpki.
+    fn is_own_root(&self, certificate: &CertificateDer<'_>) -> bool {
+        let signs_itself = |parsed: EndEntityCert<'_>| parsed.issuer() == parsed.subject();
+        self.certificates.contains(certificate) && EndEntityCert::try_from(certificate).is_ok_and(signs_itself)
+    }
+}
+
+/// Whether nothing but this speaks against a certificate: that it is marked as an authority's.
+fn is_of_an_authority(error: &Error) -> bool {
+    let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 #[derive(Debug)]
@@ -78,11 +118,9 @@ impl ServerCertVerifier for Verifier {
         let (Trust::Signed(roots) | Trust::SignedForHost(roots)) = &self.trust else {
             return Ok(ServerCertVerified::assertion());
         };
-        let certificate = ParsedCertificate::try_from(certificate)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+        roots.verify(certificate, intermediates, now, self.provider.signature_verification_algorithms.all)?;
         if let Trust::SignedForHost(_) = self.trust {
-            verify_server_name(&certificate, host)?;
+            verify_server_name(&ParsedCertificate::try_from(certificate)?, host)?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -111,3 +149,6 @@ impl ServerCertVerifier for Verifier {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

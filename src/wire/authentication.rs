@@ -6,7 +6,7 @@ use super::{Malformed, cstring};
 /// The mechanism that every client knows.
 pub const SCRAM_SHA_256: &[u8] = b"SCRAM-SHA-256";
 /// The same bound to the TLS connection, which no relay between two of them can satisfy.
-const SCRAM_SHA_256_PLUS: &[u8] = b"SCRAM-SHA-256-PLUS";
+pub const SCRAM_SHA_256_PLUS: &[u8] = b"SCRAM-SHA-256-PLUS";
 
 const SASL: u32 = 10;
 const SASL_CONTINUE: u32 = 11;
@@ -36,10 +36,10 @@ pub fn authentication(body: &[u8]) -> Result<Authentication<'_>, Malformed> {
     })
 }
 
-/// AuthenticationSASL with these mechanisms, but for the one that is bound to a TLS connection.
+/// AuthenticationSASL with these mechanisms.
 pub fn sasl_offer(mechanisms: &[&[u8]]) -> Vec<u8> {
     let mut names = Vec::new();
-    for name in mechanisms.iter().filter(|name| **name != SCRAM_SHA_256_PLUS) {
+    for name in mechanisms {
         names.extend_from_slice(name);
         names.push(0);
     }
@@ -88,10 +88,12 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_offer_is_repeated_without_what_is_bound_to_the_connection() {
+    fn an_offer_names_the_mechanisms_in_their_order() {
         let theirs = b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
         let Authentication::Sasl(mechanisms) = authentication(theirs).unwrap() else { panic!() };
-        let ours = sasl_offer(&mechanisms);
+        assert_eq!(mechanisms, [SCRAM_SHA_256_PLUS, SCRAM_SHA_256]);
+        assert_eq!(&sasl_offer(&mechanisms)[HEADER..], theirs);
+        let ours = sasl_offer(&mechanisms[1..]);
         assert_eq!(ours, b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0");
         assert_eq!(header(&ours).unwrap().unwrap().size, ours.len());
     }

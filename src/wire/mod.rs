@@ -11,8 +11,8 @@ mod reply;
 mod startup;
 
 pub use authentication::{
-    Authentication, SCRAM_SHA_256, authentication, sasl_begin, sasl_challenge, sasl_initial_response, sasl_offer,
-    sasl_outcome, sasl_response,
+    Authentication, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, authentication, sasl_begin, sasl_challenge,
+    sasl_initial_response, sasl_offer, sasl_outcome, sasl_response,
 };
 pub use backend::{
     ColumnStrip, TransactionStatus, data_row_fields, error_fields, is_fatal, parameter_status, ready_status,

@@ -35,6 +35,8 @@ NOT_RUN = {
         "tests.test_cache_invalidation.TestCacheInvalidation.test_*_cache_invalidation_in_pool",
         # It wants an answer within a quarter of a second.
         "tests.test_introspection.TestIntrospection.test_introspection_on_large_db",
+        # It wants a cancel and an answer within a fifth of one: on a busy machine it fails one time in twelve, directly too.
+        "tests.test_timeout.TestConnectionCommandTimeout.test_command_timeout_01",
         # They want a Kerberos service of their own.
         "tests.test_connect.TestGssAuthentication.*",
     ],

@@ -113,6 +113,8 @@ class Proxy:
             f'[primary]\nurl = "{primary}"\n[shadow]\nurl = "{shadow}"\n'
             f'[mirror]\nenabled = {str(stage != "off").lower()}\njournal = "journal"\n[check]\ninterval = "0s"\n'
             f'[reads]\npercent = {100 if stage == "reads" else 0}\nrequire = "mirrored"\n'
+            # The suites ask for errors, and the guard takes those for the shadow's.
+            '[guard]\nmax_error_percent = 100\n'
         )
         executable = pathlib.Path(os.environ.get("CROSSFADE", "target/debug/crossfade")).resolve()
         with self.log.open("w") as log:

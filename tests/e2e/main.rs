@@ -3,6 +3,7 @@
 //! One binary with a module per promise, so that it links once. Every test makes what it needs and leaves nothing.
 
 mod backfill;
+mod binding;
 mod bulk;
 mod cancel;
 mod check;

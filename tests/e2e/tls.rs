@@ -3,81 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tempfile::TempDir;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::support::{Pair, Program, eventually, finish, psql, same_rows};
-
-/// An authority and certificates of its making, as files that a server run by another user may read.
-struct Authority {
-    folder: TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(folder.path(), open).unwrap();
-        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-        parameters.distinguished_name.push(DnType::CommonName, "the authority of a test");
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
-        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
-        Self { folder, issuer }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-
-    /// Writes `{name}.pem` and `{name}.key` for `host`.
-    fn issue(&self, name: &str, host: &str) {
-        let key = KeyPair::generate().unwrap();
-        let parameters = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
-        std::fs::write(self.path(&format!("{name}.pem")), certificate.pem()).unwrap();
-        std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
-    }
-
-    /// `[listen]` with the certificate of this name.
-    fn listen(&self, name: &str) -> String {
-        format!(
-            "tls_cert = \"{}\"\ntls_key = \"{}\"\n",
-            self.path(&format!("{name}.pem")),
-            self.path(&format!("{name}.key"))
-        )
-    }
-
-    fn client(&self) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(self.path("ca.pem")).unwrap()).unwrap();
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth()
-    }
-}
-
-/// SQL that makes a server speak TLS with the certificate of this name, which it keeps in its data folder as its own.
-fn speak_tls(authority: &Authority, name: &str) -> String {
-    let read = |suffix: &str| std::fs::read_to_string(authority.path(&format!("{name}.{suffix}"))).unwrap();
-    let rows =
-        |text: &str| text.trim_end().lines().map(|line| format!("('{}')", line.trim())).collect::<Vec<_>>().join(",");
-    let (certificate, key) = (rows(&read("pem")), rows(&read("key")));
-    format!(
-        "copy (select * from (values {certificate}) v) to program 'cat > server.crt';
-         copy (select * from (values {key}) v) to program 'umask 077; cat > server.key';
-         alter system set ssl = on; select pg_reload_conf(); select pg_sleep(1);"
-    )
-}
+use crate::support::{Authority, Pair, Program, eventually, finish, psql, same_rows, speak_tls};
 
 const USERS: &str = "
     set password_encryption = 'md5'; create role hashed login password 's3cret';
@@ -183,6 +115,24 @@ async fn the_servers_certificate_is_verified_as_asked() {
     }
 }
 
+/// As PostgreSQL's documentation makes one for a server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_its_own_root_is_believed_as_libpq_believes_it() {
+    let authority = Authority::new();
+    for name in ["server", "other"] {
+        authority.self_signed(name, "127.0.0.1", &["-newkey", "rsa:2048"]).await;
+    }
+    let pair = Pair::recipe().schema(&speak_tls(&authority, "server")).start().await;
+    for (root, believed) in [("server.pem", true), ("other.pem", false), ("ca.pem", false)] {
+        for mode in ["verify-full", "verify-ca"] {
+            let url = format!("{}?sslmode={mode}&sslrootcert={}", pair.primary_url(), authority.path(root));
+            let direct = psql(&url, "select 1").await;
+            let ours = crossfade::server::connect(&url.parse().unwrap(), crossfade::server::Purpose::Catalog).await;
+            assert_eq!((direct.code == Some(0), ours.is_ok()), (believed, believed), "{url}: {direct:?} {ours:?}");
+        }
+    }
+}
+
 /// Eight bytes that ask for encryption by TLS and by GSSAPI.
 const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
 const GSS_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 48];
@@ -270,10 +220,8 @@ async fn a_new_certificate_counts_from_the_next_connection_and_a_bad_one_never()
     let client = url(&pair, "postgres", &format!("sslmode=verify-full&sslrootcert={}", authority.path("ca.pem")));
     assert!(psql(&client, "select 1").await.stderr.contains("wrong.example"));
     authority.issue("server", "127.0.0.1");
-    pair.proxy.signal("HUP").unwrap();
     eventually("the new certificate", async || psql(&client, "select 1").await.code == Some(0)).await;
     std::fs::write(authority.path("server.pem"), "nonsense").unwrap();
-    pair.proxy.signal("HUP").unwrap();
     eventually("the complaint", async || pair.proxy.log().contains("server.pem holds no certificate")).await;
     psql(&client, "select 1").await.must_succeed();
 }

@@ -66,3 +66,35 @@ async fn a_swapped_symbolic_link_takes_effect() {
     std::fs::rename(at("..data_tmp"), at("..data")).unwrap();
     becomes(&reloader, 40.0).await;
 }
+
+/// A renewed certificate: both files change, one after the other, and `proxy.toml` does not.
+#[tokio::test]
+async fn certificates_and_verifiers_that_change_alone_take_effect() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let at = |name: &str| elsewhere.path().join(name);
+    let issue = || {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        std::fs::write(at("server.crt"), made.cert.pem()).unwrap();
+        std::fs::write(at("next.key"), made.signing_key.serialize_pem()).unwrap();
+        std::fs::rename(at("next.key"), at("server.key")).unwrap();
+        made.cert.der().clone()
+    };
+    let first = issue();
+    std::fs::write(at("users.txt"), "").unwrap();
+    let named = |key: &str, name: &str| format!("{key} = {:?}\n", at(name));
+    let listen = named("tls_cert", "server.crt") + &named("tls_key", "server.key") + &named("auth_file", "users.txt");
+    let file = folder.path().join("proxy.toml");
+    std::fs::write(&file, format!("[listen]\n{listen}{}", text(0))).unwrap();
+    let reloader = watched(file);
+    let listen = || reloader.live().get().listen.clone();
+    assert_eq!(listen().certificate().unwrap(), first);
+    let mut changes = reloader.live().subscribe();
+    let mut within = async |reached: &dyn Fn() -> bool| {
+        let reached = changes.wait_for(|_| reached());
+        tokio::time::timeout(Duration::from_secs(30), reached).await.expect("the change is noticed").unwrap();
+    };
+    let second = issue();
+    within(&|| listen().certificate().unwrap() == second).await;
+    std::fs::write(at("users.txt"), "\"ana\" \"SCRAM-SHA-256$4096:c2FsdA==$a:b\"\n").unwrap();
+    within(&|| listen().verifiers().unwrap().contains_key("ana")).await;
+}

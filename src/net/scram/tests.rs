@@ -10,10 +10,20 @@ fn verifier(password: &str) -> Verifier {
     Verifier::parse(&scram_sha_256(password.as_bytes())).unwrap()
 }
 
-/// A client that tries `password`; what came of it, and whether the client was satisfied.
-fn exchange(verifier: Verifier, password: &str, binding: ChannelBinding) -> Result<(Proven, bool), ScramError> {
-    let mut client = ScramSha256::new(password.as_bytes(), binding);
-    let challenge = Challenge::new(verifier, client.message(), &nonce())?;
+/// A client that tries `password` and binds as it says, where nothing else is offered; what came of it, and whether the
+/// client was satisfied.
+fn exchange(verifier: Verifier, password: &str, client: ChannelBinding) -> Result<(Proven, bool), ScramError> {
+    bound_exchange(verifier, password, Binding::Impossible, client)
+}
+
+fn bound_exchange(
+    verifier: Verifier,
+    password: &str,
+    offered: Binding,
+    client: ChannelBinding,
+) -> Result<(Proven, bool), ScramError> {
+    let mut client = ScramSha256::new(password.as_bytes(), client);
+    let challenge = Challenge::new(verifier, offered, client.message(), &nonce())?;
     client.update(challenge.message.as_bytes()).unwrap();
     let proven = challenge.judge(client.message())?;
     let satisfied = client.finish(proven.message.as_bytes()).is_ok();
@@ -33,8 +43,8 @@ fn what_the_proof_laid_bare_logs_in_elsewhere_with_the_same_verifier_only() {
     let theirs = || Verifier::parse(&text).unwrap();
     for (at_primary, right) in [(theirs(), true), (verifier("s3cret"), false)] {
         let (proven, _) = exchange(theirs(), "s3cret", ChannelBinding::unsupported()).unwrap();
-        let prover = Prover::new(proven.keys, nonce());
-        let challenge = Challenge::new(at_primary, prover.first().as_bytes(), &nonce()).unwrap();
+        let prover = Prover::new(proven.keys, None, nonce());
+        let challenge = Challenge::new(at_primary, Binding::Impossible, prover.first().as_bytes(), &nonce()).unwrap();
         let proof = prover.prove(challenge.message.as_bytes()).unwrap();
         match challenge.judge(proof.message.as_bytes()) {
             Ok(proven) => assert!(right && proof.is_answered_by(proven.message.as_bytes())),
@@ -60,16 +70,45 @@ fn an_unknown_user_has_the_same_salt_every_time_and_another_than_others() {
 }
 
 #[test]
-fn a_binding_that_was_not_offered_is_refused() {
-    let client = ScramSha256::new(b"x", ChannelBinding::tls_server_end_point(vec![1]));
-    let refused = Challenge::new(verifier("x"), client.message(), "n").err();
-    assert_eq!(refused, Some(ScramError::ChannelBinding));
+fn a_client_is_bound_to_our_certificate_or_not_let_in() {
+    let tried = |offered, client| bound_exchange(verifier("x"), "x", offered, client).map(|(_, satisfied)| satisfied);
+    let ours = || Binding::EndPoint([1, 2, 3].into());
+    let bound = |hash: &[u8]| ChannelBinding::tls_server_end_point(hash.to_vec());
+    assert_eq!(tried(ours(), bound(&[1, 2, 3])), Ok(true));
+    assert_eq!(tried(ours(), bound(&[1, 2, 4])), Err(ScramError::BoundElsewhere));
+    assert_eq!(tried(ours(), bound(&[])), Err(ScramError::BoundElsewhere));
+    // It said that it binds, and does not; it binds, and did not say so.
+    assert_eq!(tried(ours(), ChannelBinding::unsupported()), Err(ScramError::Malformed));
+    for offered in [Binding::Impossible, Binding::Declined] {
+        assert_eq!(tried(offered, bound(&[1, 2, 3])), Err(ScramError::Malformed));
+    }
+}
+
+#[test]
+fn a_client_from_which_the_offer_to_bind_was_hidden_is_not_let_in() {
+    let tried = |client| bound_exchange(verifier("x"), "x", Binding::Declined, client).map(|(_, satisfied)| satisfied);
+    assert_eq!(tried(ChannelBinding::unrequested()), Err(ScramError::Downgraded));
+    assert_eq!(tried(ChannelBinding::unsupported()), Ok(true));
+}
+
+#[test]
+fn our_own_login_is_bound_to_the_servers_certificate() {
+    let text = scram_sha_256(b"x");
+    let theirs = || Verifier::parse(&text).unwrap();
+    for (shown, refused) in [([7; 32], None), ([8; 32], Some(ScramError::BoundElsewhere))] {
+        let (proven, _) = exchange(theirs(), "x", ChannelBinding::unsupported()).unwrap();
+        let prover = Prover::new(proven.keys, Some(shown.to_vec()), nonce());
+        let server = Binding::EndPoint([7; 32].into());
+        let challenge = Challenge::new(theirs(), server, prover.first().as_bytes(), &nonce()).unwrap();
+        let proof = prover.prove(challenge.message.as_bytes()).unwrap();
+        assert_eq!(challenge.judge(proof.message.as_bytes()).err(), refused);
+    }
 }
 
 #[test]
 fn a_server_that_does_not_repeat_our_nonce_gets_no_proof() {
     let (proven, _) = exchange(verifier("x"), "x", ChannelBinding::unsupported()).unwrap();
-    let refused = Prover::new(proven.keys, "abc".into()).prove(b"r=abdx,s=AAAA,i=4096").err();
+    let refused = Prover::new(proven.keys, None, "abc".into()).prove(b"r=abdx,s=AAAA,i=4096").err();
     assert_eq!(refused, Some(ScramError::Malformed));
 }
 
@@ -82,10 +121,12 @@ fn what_is_no_verifier_is_none() {
 
 proptest! {
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), text in "[nyp],[a,]?,n=.?,r=.*") {
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), text in "([ny]|p=tls-server-end-point),[a,]?,n=.?,r=.*") {
         for first in [&bytes, text.as_bytes()] {
-            if let Ok(challenge) = Challenge::new(Verifier::mock("a", &[0; 32]), first, "n") {
-                let _ = challenge.judge(&bytes);
+            for binding in [Binding::Impossible, Binding::Declined, Binding::EndPoint([1; 32].into())] {
+                if let Ok(challenge) = Challenge::new(Verifier::mock("a", &[0; 32]), binding, first, "n") {
+                    let _ = challenge.judge(&bytes);
+                }
             }
         }
         let _ = Verifier::parse(&String::from_utf8_lossy(&bytes));

@@ -152,6 +152,51 @@ public class JdbcProgram {
         }
     }
 
+    static void reads(Connection connection) throws Exception {
+        for (String mode : new String[] {"simple", "extended", "extendedForPrepared", "extendedCacheEverything"}) {
+            try (Connection other = connect("preferQueryMode", mode, "prepareThreshold", "2")) {
+                tell(mode);
+                try (PreparedStatement kept = other.prepareStatement("select * from settled where id = ?")) {
+                    for (int n = 1; n < 6; n++) {
+                        kept.setInt(1, n);
+                        rows(kept.executeQuery());
+                    }
+                }
+                attempt(other, "select count(*), sum(int8), min(label), max(day) from settled where n > ?", 3);
+                attempt(other, "select a.id, b.label from settled a join settled b on b.id = a.n where a.id < ? order by a.id", 20);
+                attempt(other, "select id from settled where id = ?", -1);
+                attempt(other, "table settled order by id");
+                for (String wrong : new String[] {"select 1 / (id - 1) from settled where id = 1", "select nothing from settled", "select 'x'::int from settled"}) {
+                    attempt(other, wrong);
+                    attempt(other, "select label from settled where id = ?", 7);
+                }
+                for (String setting : new String[] {"TimeZone = 'Asia/Tokyo'", "bytea_output = 'escape'", "extra_float_digits = -3"}) {
+                    attempt(other, "set " + setting);
+                    attempt(other, "select at::text, bytea::text, float8::text from settled where id = ?", 9);
+                }
+                // In portions.
+                other.setAutoCommit(false);
+                try (PreparedStatement portions = other.prepareStatement("select id, label from settled where id < ? order by id")) {
+                    portions.setFetchSize(7);
+                    portions.setInt(1, 30);
+                    rows(portions.executeQuery());
+                }
+                other.commit();
+                other.setReadOnly(true);
+                attempt(other, "select sum(n) from settled where id > ?", 5);
+                other.commit();
+                other.setReadOnly(false);
+                other.setAutoCommit(true);
+                for (int n = 0; n < 4; n++) {
+                    attempt(other, "insert into keyed (name, n) values (?, ?)", "read " + mode + n, n);
+                    attempt(other, "select name, n from keyed where name like ? order by name", "read " + mode + "%");
+                    attempt(other, "update keyed set n = n + 1 where name like ?", "read " + mode + "%");
+                    attempt(other, "select sum(n) from keyed where name like ?", "read " + mode + "%");
+                }
+            }
+        }
+    }
+
     static void types(Connection connection) throws Exception {
         attempt(connection, "insert into typed select (typed_values()).*");
         // Text at first, binary from the fifth on.
@@ -537,6 +582,7 @@ public class JdbcProgram {
         // Writes are captured once the new tables are known.
         Thread.sleep((long) (1000 * Double.parseDouble(System.getenv("SETTLE"))));
         section("parameters", JdbcProgram::parameters);
+        section("reads", JdbcProgram::reads);
         section("types", JdbcProgram::types);
         section("prepared", JdbcProgram::prepared);
         section("batches", JdbcProgram::batches);

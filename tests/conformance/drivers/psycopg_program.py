@@ -64,6 +64,46 @@ def parameters(connection):
             tell("refused", str(error).split("failed: ")[-1])
 
 
+def reads(connection):
+    for binary in (False, True):
+        for prepare in (False, True):
+            for n in range(1, 4):
+                cursor = connection.execute("select * from settled where id = %s", (n,), prepare=prepare, binary=binary)
+                result(cursor)
+                tell(cursor.fetchall())
+        for statement, values in (
+            ("select count(*), count(n), sum(int8), min(label), max(day) from settled where n > %s", (3,)),
+            ("select a.id, b.label from settled a join settled b on b.id = a.n where a.id < %s order by a.id", (20,)),
+            ("select upper(label), length(label), n + 1 from settled where label = any(%s) order by id", (["label 5", "label 50"],)),
+            ("select id from settled where id = %s", (-1,)), ("values (1), (2)", ()), ("table settled order by id limit 2", ()),
+        ):
+            result(cursor := connection.execute(statement, values, binary=binary))
+            tell(cursor.fetchall())
+    for wrong in ("select 1 / (id - 1) from settled where id = 1", "select nothing from settled", "select 'x'::int from settled"):
+        attempt(connection, wrong)
+        attempt(connection, wrong + " and true" if "where" in wrong else wrong, prepare=True)
+        tell(connection.execute("select label from settled where id = 7").fetchall())
+    tell(len(connection.execute("select a.label, b.label from settled a, settled b where b.id <= 20 order by a.id, b.id").fetchall()))
+    tell([row[0] for row in connection.cursor().stream("select label from settled where id <= 5 order by id")])
+    for setting in ("TimeZone = 'Asia/Tokyo'", "DateStyle = 'SQL, DMY'", "bytea_output = 'escape'", "extra_float_digits = -3", "search_path = pg_catalog, public"):
+        connection.execute(f"set {setting}")
+        tell(connection.execute("select at::text, day::text, bytea::text, float8::text, span from settled where id = 9").fetchone())
+    connection.execute("reset all")
+    with connection.pipeline():
+        cursors = [connection.execute("select label from settled where id = %s", (n,)) for n in range(5)]
+        tell([cursor.fetchall() for cursor in cursors])
+    for start in ("begin read only", "begin isolation level repeatable read", "begin"):
+        connection.execute(start)
+        tell(connection.execute("select sum(n) from settled").fetchone(), connection.execute("select label from settled where id = 3").fetchone())
+        connection.execute("commit")
+    # What was just written is read, wherever it is read.
+    for n in range(5):
+        connection.execute("insert into keyed (name, n) values (%s, %s)", (f"read {n}", n))
+        tell(connection.execute("select name, n from keyed where name like 'read %' order by name").fetchall())
+        connection.execute("update keyed set n = n + 1 where name like 'read %'")
+        tell(connection.execute("select sum(n) from keyed where name like %s", ("read %",), prepare=True).fetchone())
+
+
 def types(connection):
     pair = CompositeInfo.fetch(connection, "pair")
     register_composite(pair, connection)
@@ -396,7 +436,7 @@ with psycopg.connect(autocommit=True) as setup:
     setup.execute(pathlib.Path(__file__).with_name("tables.sql").read_text())
 # Writes are captured once the new tables are known.
 time.sleep(float(os.environ["SETTLE"]))
-for section in (parameters, types, prepared, many, pipelines, copies, cursors, transactions, errors, several, generated, large, talk, cancel, session):
+for section in (parameters, reads, types, prepared, many, pipelines, copies, cursors, transactions, errors, several, generated, large, talk, cancel, session):
     tell("==", section.__name__)
     with psycopg.connect(autocommit=True) as connection:
         section(connection)

@@ -15,6 +15,16 @@ create table typed (
     varbit varbit, int4range int4range, ints int[], texts text[], nested int[][], xml xml, money money, point point, mood mood,
     pair pair, positive positive, oid oid, tsvector tsvector
 );
+-- Of types that both sides know by the same number, and not written any more: its reads may go to the shadow.
+create table settled (
+    id int primary key, label text, n int, bool bool, int8 int8, float8 float8, numeric numeric, bytea bytea, at timestamptz,
+    day date, span interval, uuid uuid, json jsonb, ints int[], texts text[]
+);
+insert into settled select
+    g, 'label ' || g, nullif(g % 7, 0), g % 2 = 0, g * 10000000000, g / 8.0, g * 1.10, decode(lpad(to_hex(g), 4, '0'), 'hex'),
+    timestamptz '2026-01-02 03:04:05+00' + g * interval '1 hour', date '2026-01-02' + g, g * interval '1 day 1 minute',
+    lpad(g::text, 32, '0')::uuid, jsonb_build_object('n', g), array[g, null, g + 1], array['a' || g, null, '"']
+    from generate_series(1, 500) g;
 create function typed_values() returns typed language sql as $$ select (
     1, true, -2, 2147483647, -9223372036854775808, 1.5, 'NaN', 123456789.123456789, 'ü € 😀 '' " \', 'varchar', 'char', '\x00ff5c',
     '2026-01-02', '03:04:05.678901', '03:04:05+02', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:05.678901+00',

@@ -166,6 +166,46 @@ async fn parameters(client: &Client) -> Result<(), Error> {
     client.check_connection().await
 }
 
+async fn reads(client: &Client) -> Result<(), Error> {
+    let kept = client.prepare("select * from settled where id = $1").await?;
+    for id in 1_i32..5 {
+        show(&client.query(&kept, &[&id]).await?);
+        query(client, "select * from settled where id = $1", &[&id]).await;
+        show(&client.query_typed("select label, n, at from settled where id = $1", &[(&id, Type::INT4)]).await?);
+        simple(client, &format!("select * from settled where id = {id}")).await;
+    }
+    for text in [
+        "select count(*), sum(int8), min(label), max(day) from settled where n > $1",
+        "select a.id, b.label from settled a join settled b on b.id = a.n where a.n > $1 order by a.id",
+        "select id from settled where id = -$1::int",
+        "select 1 / (id - $1::int) from settled where id = $1",
+        "select nothing from settled where id = $1",
+    ] {
+        query(client, text, &[&3]).await;
+        simple(client, &text.replace("$1", "3")).await;
+    }
+    let wide =
+        client.query("select a.label, b.label from settled a, settled b where b.id <= 20 order by a.id, b.id", &[]);
+    println!("{}", wide.await?.len());
+    let together = (0_i32..20).map(|id| {
+        let kept = kept.clone();
+        async move { client.query(&kept, &[&id]).await.map(|rows| rows.len()) }
+    });
+    println!("{:?}", join_all(together).await.into_iter().collect::<Result<Vec<_>, _>>()?);
+    for setting in ["TimeZone = 'Asia/Tokyo'", "DateStyle = 'SQL, DMY'", "bytea_output = 'escape'"] {
+        client.batch_execute(&format!("set {setting}")).await?;
+        query(client, "select at::text, day::text, bytea::text, at from settled where id = $1", &[&9]).await;
+    }
+    client.batch_execute("reset all").await?;
+    for n in 0_i32..5 {
+        execute(client, "insert into keyed (name, n) values ($1, $2)", &[&format!("read {n}"), &n]).await;
+        query(client, "select name, n from keyed where name like 'read %' order by name", &[]).await;
+        execute(client, "update keyed set n = n + 1 where name like $1", &[&"read %"]).await;
+        query(client, "select sum(n) from keyed where name like $1", &[&"read %"]).await;
+    }
+    Ok(())
+}
+
 async fn types(client: &Client) -> Result<(), Error> {
     execute(client, "insert into typed select (typed_values()).*", &[]).await;
     query(client, "select * from typed", &[]).await;
@@ -497,6 +537,7 @@ async fn main() -> Result<(), Error> {
     tokio::time::sleep(Duration::from_secs_f64(settle)).await;
     for name in [
         "parameters",
+        "reads",
         "types",
         "prepared",
         "several",
@@ -514,6 +555,7 @@ async fn main() -> Result<(), Error> {
         let (mut client, mut hear) = connect(&config()).await?;
         match name {
             "parameters" => parameters(&client).await?,
+            "reads" => reads(&client).await?,
             "types" => types(&client).await?,
             "prepared" => prepared(&client).await?,
             "several" => several(&client).await?,

@@ -1,5 +1,6 @@
 //! What every test stands on: two clusters with the proxy between them, and the programs of a PostgreSQL user.
 
+mod authority;
 mod compare;
 mod disk;
 mod line;
@@ -9,6 +10,7 @@ mod survivors;
 pub(crate) mod wire;
 mod workers;
 
+pub(crate) use authority::{Authority, speak_tls};
 pub(crate) use compare::{same_rows, same_rows_of_all};
 pub(crate) use disk::SmallDisk;
 pub(crate) use line::{Line, Traffic};

@@ -62,6 +62,40 @@ async function parameters(client) {
   }
 }
 
+async function reads(client) {
+  for (let n = 1; n < 6; n++) {
+    await attempt(client, 'select * from settled where id = $1', [n])
+    await attempt(client, { name: 'settled', text: 'select * from settled where id = $1', values: [n] })
+    await attempt(client, `select * from settled where id = ${n}`)
+    await attempt(client, { name: 'settled binary', text: 'select id, label, n, int8, bool from settled where id = $1', values: [n], rowMode: 'array', binary: true })
+  }
+  await attempt(client, 'select count(*)::int, sum(int8), min(label), max(day) from settled where n > $1', [3])
+  await attempt(client, 'select a.id, b.label from settled a join settled b on b.id = a.n where a.id < $1 order by a.id', [20])
+  await attempt(client, 'select id from settled where id = $1', [-1])
+  await attempt(client, 'select label from settled where id = any($1) order by id', [[1, 10, 100]])
+  for (const wrong of ['select 1 / (id - 1) from settled where id = 1', 'select nothing from settled', "select 'x'::int from settled"]) {
+    await attempt(client, wrong)
+    await attempt(client, { text: wrong, queryMode: 'extended' })
+    await attempt(client, { name: wrong, text: wrong })
+    await attempt(client, 'select label from settled where id = $1', [7])
+  }
+  const wide = await client.query('select a.label as a, b.label as b from settled a, settled b where b.id <= 20 order by a.id, b.id')
+  tell(wide.rows.length, wide.rows[9999])
+  for (const setting of ["TimeZone = 'Asia/Tokyo'", "DateStyle = 'SQL, DMY'", "bytea_output = 'escape'", 'extra_float_digits = -3']) {
+    await client.query(`set ${setting}`)
+    await attempt(client, 'select at::text, day::text, bytea::text, float8::text from settled where id = $1', [9])
+  }
+  await client.query('reset all')
+  const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => client.query('select label from settled where id = $1', [n])))
+  tell(answers.map((answer) => answer.rows))
+  for (let n = 0; n < 5; n++) {
+    await client.query('insert into keyed (name, n) values ($1, $2)', [`read ${n}`, n])
+    await attempt(client, "select name, n from keyed where name like 'read %' order by name")
+    await client.query("update keyed set n = n + 1 where name like 'read %'")
+    await attempt(client, { name: 'sum', text: 'select sum(n)::int from keyed where name like $1', values: ['read %'] })
+  }
+}
+
 async function typed(client) {
   result(await client.query('insert into typed select (typed_values()).*'))
   const read = await client.query('select * from typed')
@@ -306,7 +340,7 @@ async function main() {
   await connected((client) => client.query(fs.readFileSync(path.join(__dirname, '../tables.sql'), 'utf8')))
   // Writes are captured once the new tables are known.
   await pause(1000 * Number(process.env.SETTLE))
-  for (const section of [parameters, typed, prepared, several, queued, copies, cursors, transactions, errors, generated, large, talk, cancel, pooled]) {
+  for (const section of [parameters, reads, typed, prepared, several, queued, copies, cursors, transactions, errors, generated, large, talk, cancel, pooled]) {
     tell('==', section.name)
     await connected(section)
   }
