@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::agenda::{Agenda, Ended, Lane, Standing, Step};
+use super::dry_run::Room;
 use super::memory::Rounds;
 use super::results::Results;
 use super::round::Round;
@@ -74,6 +75,7 @@ pub struct Checker {
 enum Task {
     Check,
     Repair,
+    DryRun,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,11 @@ impl Checker {
     /// Heals the confirmed differences of tables and returns when their rows have been compared again.
     pub async fn repair(&self, tables: Option<Vec<String>>, progress: Progress) -> Result<(), CheckError> {
         self.ask(Task::Repair, tables, progress).await
+    }
+
+    /// Tells in `progress` by which statements the confirmed differences of tables that are still there would be healed.
+    pub async fn dry_run(&self, tables: Option<Vec<String>>, progress: Progress) -> Result<(), CheckError> {
+        self.ask(Task::DryRun, tables, progress).await
     }
 
     /// What the checks said so far, to be shared.
@@ -294,10 +301,12 @@ impl Driver {
         for pair in &pairs {
             progress.begin_table(&pair.name, pair.primary.as_ref().map_or(0, |table| table.rows_estimate));
         }
+        let mut room = Room::default();
         for pair in &pairs {
             match task {
                 Task::Check => self.check(pair, None, Some(progress)).await,
                 Task::Repair => self.round.repair(pair, Some(progress)).await?,
+                Task::DryRun => progress.shown(self.round.dry_run(pair, &mut room).await),
             }
         }
         Ok(())

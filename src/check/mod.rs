@@ -9,6 +9,7 @@ mod checker;
 mod compare;
 mod cost;
 mod diff;
+mod dry_run;
 mod memory;
 mod results;
 mod round;

@@ -8,17 +8,18 @@ use super::agenda::{Lane, Standing};
 use super::checker::CheckError;
 use super::compare::Comparer;
 use super::cost::Cost;
+use super::dry_run::{self, Room};
 use super::memory::{Lives, Memory, UnderWay};
 use super::results::Results;
 use super::sample::describe;
 use super::state::{Checked, Outcome, definition, has_keys, incomparable};
-use super::table::{Finding, Stand, TableCheck};
+use super::table::{Finding, Probed, Stand, TableCheck};
 use super::walk::Walk;
-use crate::catalog::{Handle, Pace, Pair, Pairs, ProbeError, Sides, Way};
+use crate::catalog::{Handle, KeyKind, Pace, Pair, Pairs, ProbeError, Sides, Way};
 use crate::config::Live;
 use crate::effect::{Key, Mark, Reason, Shape, TableId, Touched};
 use crate::mirror::Mirror;
-use crate::report::job::Progress;
+use crate::report::job::{DryRun, Progress};
 use crate::report::{Chunks, Difference};
 use crate::server::{Both, Purpose};
 
@@ -158,8 +159,8 @@ impl Round {
                 && !suspects.iter().flat_map(|suspect| &suspect.keys).any(|key| marked.contains(key))
         })
         .await?;
-        let equal = self.compare_keys(pair, keys.clone()).await;
-        let equal = equal.map_err(|why| CheckError::NotRepaired { table: pair.name.clone(), why })?;
+        let probed = self.compare_keys(pair, keys.clone()).await;
+        let equal = probed.map_err(|why| CheckError::NotRepaired { table: pair.name.clone(), why })?.equal;
         self.results.amend(&pair.name, |checked| checked.repair(&equal));
         Ok(())
     }
@@ -229,15 +230,57 @@ impl Round {
         }
     }
 
-    async fn compare_keys(&mut self, pair: &Pair, keys: Vec<Key>) -> Result<Vec<Key>, String> {
+    async fn compare_keys(&mut self, pair: &Pair, keys: Vec<Key>) -> Result<Probed, String> {
         let both = self.connect().await?;
-        let equal = async {
+        let probed = async {
             let (comparer, ..) = self.comparer(Sides::new(pair, &both.primary, &both.shadow)?);
-            TableCheck::new(comparer, None).equal_keys(keys).await
+            TableCheck::new(comparer, None).keys(keys).await
         };
-        let equal = equal.await;
+        let probed = probed.await;
         self.both = Some(both);
-        equal.map_err(|error| error.to_string())
+        probed.map_err(|error| error.to_string())
+    }
+
+    /// By which statements the confirmed differences of one table that are still there would be healed. Reads only.
+    pub(super) async fn dry_run(&mut self, pair: &Pair, room: &mut Room) -> DryRun {
+        let nothing =
+            |note: &str| DryRun { table: pair.name.clone(), note: Some(note.to_owned()), ..DryRun::default() };
+        if let Some(why) = incomparable(pair) {
+            return nothing(&why);
+        }
+        if comparable(pair).is_none() {
+            return nothing("only one side has it");
+        }
+        match self.results.last(&pair.name) {
+            None => nothing("not compared yet: see crossfade check"),
+            Some(last) if last.tally.total() == 0 => DryRun { table: pair.name.clone(), ..DryRun::default() },
+            Some(last) => self.show(pair, &last, room).await.unwrap_or_else(|why| nothing(&why)),
+        }
+    }
+
+    async fn show(&mut self, pair: &Pair, last: &Checked, room: &mut Room) -> Result<DryRun, String> {
+        let keys = last.tally.keys();
+        let unheld = last.tally.total() - keys.len() as u64;
+        if pair.key_kind == KeyKind::None {
+            let why = "no key that both sides share tells its rows apart: a repair reads the table back whole";
+            return Ok(dry_run::without_statements(&pair.name, last.tally.total(), why));
+        }
+        let Probed { differing, unsure, .. } = self.compare_keys(pair, keys).await?;
+        let both = self.connect().await?;
+        let written = match Sides::new(pair, &both.primary, &both.shadow) {
+            Ok(sides) => dry_run::write(&sides, &differing, room).await,
+            Err(error) => Err(error),
+        };
+        self.both = Some(both);
+        let (statements, left_out) = written.map_err(|error| error.to_string())?;
+        let rows = differing.len() as u64 + unheld;
+        let notes = [
+            (unsure > 0).then(|| format!("{unsure} more were written each time they were compared")),
+            (unheld > 0)
+                .then(|| "more rows differed than their keys are held: a repair reads the table back whole".into()),
+        ];
+        let note = notes.into_iter().flatten().reduce(|one, other: String| format!("{one}; {other}"));
+        Ok(DryRun { table: pair.name.clone(), rows, statements, left_out: left_out + unheld, note })
     }
 
     /// Where the check of a table begins.

@@ -1,5 +1,6 @@
 //! Checking one table: chunk by chunk, down to the rows where sums differ, and again where writes were in the way.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,16 @@ impl Stand {
     }
 }
 
+/// How keys stand that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Probed {
+    /// The same on both sides now.
+    pub(super) equal: Vec<Key>,
+    pub(super) differing: Vec<Key>,
+    /// So many were written each time they were compared.
+    pub(super) unsure: u64,
+}
+
 /// The check of one table under way.
 pub(super) struct TableCheck<'a> {
     comparer: Comparer<'a>,
@@ -106,13 +117,20 @@ impl<'a> TableCheck<'a> {
         Ok(self.finding)
     }
 
-    /// Over these keys alone. The keys that are the same on both sides now are the answer.
-    pub(super) async fn equal_keys(mut self, keys: Vec<Key>) -> Result<Vec<Key>, ProbeError> {
+    /// Over these keys alone.
+    pub(super) async fn keys(mut self, keys: Vec<Key>) -> Result<Probed, ProbeError> {
         self.retry.clone_from(&keys);
         self.again().await?;
-        let unsure = &self.retry;
-        let mut finding = self.finding.tally;
-        Ok(keys.into_iter().filter(|key| !unsure.contains(key) && !finding.resolve(key)).collect())
+        let unsure: HashSet<&Key> = self.retry.iter().collect();
+        let mut probed = Probed { unsure: unsure.len() as u64, ..Probed::default() };
+        for key in keys {
+            match self.finding.tally.resolve(&key) {
+                _ if unsure.contains(&key) => {}
+                true => probed.differing.push(key),
+                false => probed.equal.push(key),
+            }
+        }
+        Ok(probed)
     }
 
     async fn bound(&self, walk: &Walk) -> Result<Bound, ProbeError> {

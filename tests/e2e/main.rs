@@ -12,6 +12,7 @@ mod check_once;
 mod compare;
 mod demo;
 mod drivers;
+mod dry_run;
 mod endings;
 mod faults;
 mod histories;
