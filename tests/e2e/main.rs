@@ -20,6 +20,7 @@ mod memory;
 mod mirror;
 mod outage;
 mod planted;
+mod planted_types;
 mod reads;
 mod refusal;
 mod relay;
