@@ -7,6 +7,7 @@ mod bulk;
 mod cancel;
 mod check;
 mod check_cost;
+mod check_encodings;
 mod check_lanes;
 mod check_once;
 mod compare;
