@@ -17,6 +17,7 @@ mod sample;
 mod state;
 mod table;
 mod tally;
+mod turn;
 mod walk;
 
 pub use checker::{CheckError, Checker};

@@ -158,6 +158,7 @@ pub struct Job {
 
 impl Job {
     /// Without the values of rows.
+    #[must_use]
     pub fn without_values(mut self) -> Self {
         for table in &mut self.dry_run {
             table.statements.clear();

@@ -55,10 +55,16 @@ async fn differences_without_number_are_counted_one_by_one_in_bounded_memory() {
     pair.work("check").await;
     let report = pair.report().await;
     let [alike, keyed] = &report.tables[..] else { panic!("{:#?}", report.tables) };
-    assert_eq!((keyed.missing, keyed.extra, keyed.different), (rows / 3, rows / 3, rows / 3), "{:?}", keyed.reason);
+    assert_eq!(
+        (keyed.missing, keyed.extra, keyed.different),
+        (rows / 3, rows / 3, rows.div_ceil(3)),
+        "{:?}",
+        keyed.reason
+    );
     assert_eq!((alike.missing, alike.extra, alike.different), (twins, twins, 0), "{:?}", alike.reason);
     assert_eq!(keyed.samples.len(), 20, "check.samples");
     let more = pair.most_memory().saturating_sub(before) >> 20;
+    println!("{more} MiB more for {rows} differences");
     assert!(more < 64, "{more} MiB more for {rows} differences");
 }
 
