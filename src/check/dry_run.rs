@@ -1,11 +1,12 @@
 //! What a repair would come down to: the statements that bring the shadow in line, from rows read on the primary in that
 //! moment. Reads only; nothing here is ever sent to the shadow.
 
+pub(super) mod keyless;
+
 use std::collections::{HashMap, HashSet};
 
 use crate::catalog::{Chunk, KeyKind, ProbeError, Side, Sides, key, key_texts, predicate, record_text};
 use crate::effect::{Column, Key, Shape, fields, quote_ident};
-use crate::report::job::DryRun;
 
 /// Statements of one dry run, over all its tables.
 const STATEMENTS: usize = 1000;
@@ -43,12 +44,6 @@ impl Room {
         self.bytes -= statement.len();
         true
     }
-}
-
-/// Of a table whose rows cannot be named.
-pub(super) fn without_statements(table: &str, rows: u64, why: &str) -> DryRun {
-    let (statements, note) = (Vec::new(), Some(why.to_owned()));
-    DryRun { table: table.to_owned(), rows, statements, left_out: rows, note }
 }
 
 /// A statement for each of these rows, deletions first, and for how many there is none.

@@ -352,8 +352,7 @@ impl Round {
         let keys = last.tally.keys();
         let unheld = last.tally.total() - keys.len() as u64;
         if pair.key_kind == KeyKind::None {
-            let why = "no key that both sides share tells its rows apart: a repair reads the table back whole";
-            return Ok(dry_run::without_statements(&pair.name, last.tally.total(), why));
+            return self.show_keyless(pair, room).await;
         }
         let Probed { differing, unsure, .. } = self.compare_keys(pair, keys).await?;
         let both = self.connect().await?;
@@ -371,6 +370,19 @@ impl Round {
         ];
         let note = notes.into_iter().flatten().reduce(|one, other: String| format!("{one}; {other}"));
         Ok(DryRun { table: pair.name.clone(), rows, statements, left_out: left_out + unheld, note })
+    }
+
+    async fn show_keyless(&mut self, pair: &Pair, room: &mut Room) -> Result<DryRun, String> {
+        let both = self.connect().await?;
+        let rows = pair.primary.as_ref().map_or(0, |table| table.rows_estimate);
+        let written = async {
+            let (comparer, ..) = self.comparer(Sides::new(pair, &both.primary, &both.shadow)?, 1);
+            dry_run::keyless::write(&comparer, rows, room).await
+        };
+        let written = written.await;
+        self.both = Some(both);
+        let (statements, left_out, rows) = written.map_err(|error| error.to_string())?;
+        Ok(DryRun { table: pair.name.clone(), rows, statements, left_out, note: None })
     }
 
     /// Where a check that let others pass stands, if that still says something.

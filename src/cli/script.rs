@@ -36,7 +36,7 @@ pub(super) fn script(tables: &[DryRun]) -> String {
             let _ = writeln!(text, "{statement}");
         }
         if *left_out > 0 {
-            let _ = writeln!(text, "-- {left_out} of them are left out here");
+            let _ = writeln!(text, "-- left out here: {left_out}");
         }
     }
     if told.iter().any(|table| !table.statements.is_empty()) {
@@ -67,7 +67,7 @@ mod tests {
         let text = script(&[table("public.same", 0, &[]), table("public.t\nDROP", 3, &["DELETE 1;", "INSERT 2;"])]);
         let (head, rest) = text.split_once("-- public.").unwrap();
         assert_eq!(head, HEAD);
-        assert_eq!(rest, "t DROP: 3 rows differ\nDELETE 1;\nINSERT 2;\n-- 1 of them are left out here\nCOMMIT;\n");
+        assert_eq!(rest, "t DROP: 3 rows differ\nDELETE 1;\nINSERT 2;\n-- left out here: 1\nCOMMIT;\n");
     }
 
     #[test]
