@@ -5,10 +5,10 @@ use std::pin::Pin;
 use thiserror::Error;
 
 use crate::config::{Problems, ReloadOutcome};
-use crate::report::job::{Job, JobKind, Schema};
+use crate::report::job::{Job, Order};
 use crate::report::{Report, Status};
 
-/// Whether samples show the values of rows.
+/// Whether samples and statements show the values of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Values {
     /// Keys and column names alone.
@@ -61,11 +61,11 @@ pub trait Control: Send + Sync + 'static {
     /// Reads the configuration again. May read files.
     fn reload(&self) -> Result<ReloadOutcome, Problems>;
 
-    /// Starts work on these tables, or on all; only a backfill creates a schema.
-    fn start_job(&self, kind: JobKind, tables: Option<Vec<String>>, schema: Schema) -> Result<Job, ControlError>;
+    /// Starts work on these tables, or on all.
+    fn start_job(&self, order: Order, tables: Option<Vec<String>>) -> Result<Job, ControlError>;
 
     /// How a job stands.
-    fn job(&self, id: u64) -> Result<Job, ControlError>;
+    fn job(&self, id: u64, values: Values) -> Result<Job, ControlError>;
 
     /// Asks a job to end.
     fn cancel(&self, id: u64) -> Result<Job, ControlError>;

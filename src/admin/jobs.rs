@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use super::ControlError;
+use super::{ControlError, Values};
 use crate::report::job::{Job, JobKind, JobState, Progress};
 
 /// Ended jobs that are remembered.
@@ -31,6 +31,8 @@ impl Jobs {
             return Err(ControlError::Conflict(detail));
         }
         inner.last += 1;
+        // What was shown bears row values: one such job's are held, no more.
+        inner.jobs.values().filter(|_| kind == JobKind::Repair).for_each(Progress::forget_shown);
         let progress = Progress::begin(inner.last, kind);
         inner.jobs.insert(progress.job().id, progress.clone());
         let ended: Vec<u64> = inner.jobs.values().map(Progress::job).filter(|j| !is_running(j)).map(|j| j.id).collect();
@@ -41,15 +43,16 @@ impl Jobs {
     }
 
     /// How a job stands.
-    pub fn job(&self, id: u64) -> Result<Job, ControlError> {
-        self.find(id).map(|progress| progress.job())
+    pub fn job(&self, id: u64, values: Values) -> Result<Job, ControlError> {
+        let job = self.find(id)?.job();
+        Ok(if values == Values::Shown { job } else { job.without_values() })
     }
 
     /// Asks a job to end; one that has ended stays as it ended.
     pub fn cancel(&self, id: u64) -> Result<Job, ControlError> {
         let progress = self.find(id)?;
         progress.cancel();
-        Ok(progress.job())
+        Ok(progress.job().without_values())
     }
 
     /// Asks every job to end.
@@ -90,8 +93,8 @@ mod tests {
         for _ in 0..2 * REMEMBERED {
             jobs.begin(JobKind::Check).unwrap().end(Ok(()));
         }
-        assert_eq!(jobs.job(1).unwrap().state, JobState::Running);
-        assert_eq!(jobs.job(2), Err(ControlError::UnknownJob(2)));
+        assert_eq!(jobs.job(1, Values::Hidden).unwrap().state, JobState::Running);
+        assert_eq!(jobs.job(2, Values::Hidden), Err(ControlError::UnknownJob(2)));
         assert!(jobs.0.lock().jobs.len() <= REMEMBERED + 2);
     }
 

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::answer::Failure;
 use super::{Control, Token, Values};
 use crate::config::ReloadOutcome;
-use crate::report::job::{Job, JobKind, Schema};
+use crate::report::job::{Job, JobKind, Order, Repairs, Schema};
 use crate::report::{Report, Status};
 
 /// More than a list of every table's name needs.
@@ -101,12 +101,16 @@ struct ReportQuery {
 
 async fn report(State(proxy): Proxy, uri: Uri) -> Answer<Json<Report>> {
     let query = Query::<ReportQuery>::try_from_uri(&uri).map_err(|error| Failure::bad_request(error.body_text()))?;
-    let values = match query.values.as_deref() {
-        None | Some("0") => Values::Hidden,
-        Some("1") => Values::Shown,
-        Some(_) => return Err(Failure::bad_request("values: allowed are 0 and 1")),
-    };
+    let values = values(query.values.as_deref())?;
     Ok(Json(proxy.report(query.table.as_deref(), values).await?))
+}
+
+fn values(asked: Option<&str>) -> Answer<Values> {
+    match asked {
+        None | Some("0") => Ok(Values::Hidden),
+        Some("1") => Ok(Values::Shown),
+        Some(_) => Err(Failure::bad_request("values: allowed are 0 and 1")),
+    }
 }
 
 async fn metrics(State(proxy): Proxy) -> Response {
@@ -133,26 +137,41 @@ async fn ramp(State(proxy): Proxy, body: Body) -> Answer<Json<Status>> {
 struct TablesBody {
     tables: Option<Vec<String>>,
     create_schema: Option<bool>,
+    dry_run: Option<bool>,
 }
 
 fn start(State(proxy): Proxy, kind: JobKind, body: Body) -> Answer<(StatusCode, Json<Job>)> {
     let body = body?;
-    let TablesBody { tables, create_schema } = if body.is_empty() { TablesBody::default() } else { parse(&body)? };
+    let TablesBody { tables, create_schema, dry_run } =
+        if body.is_empty() { TablesBody::default() } else { parse(&body)? };
     if tables.as_ref().is_some_and(Vec::is_empty) {
         return Err(Failure::bad_request("tables: the list is empty; leave it out to mean all tables"));
     }
-    let schema = match create_schema {
-        Some(_) if kind != JobKind::Backfill => {
-            return Err(Failure::bad_request("create_schema: only a backfill creates a schema"));
+    if create_schema.is_some() && kind != JobKind::Backfill {
+        return Err(Failure::bad_request("create_schema: only a backfill creates a schema"));
+    }
+    if dry_run.is_some() && kind != JobKind::Repair {
+        return Err(Failure::bad_request("dry_run: only a repair can be shown instead of done"));
+    }
+    let order = match kind {
+        JobKind::Check => Order::Check,
+        JobKind::Backfill => {
+            Order::Backfill(if create_schema == Some(true) { Schema::Created } else { Schema::Present })
         }
-        Some(true) => Schema::Created,
-        Some(false) | None => Schema::Present,
+        JobKind::Repair => Order::Repair(if dry_run == Some(true) { Repairs::Shown } else { Repairs::Made }),
     };
-    Ok((StatusCode::ACCEPTED, Json(proxy.start_job(kind, tables, schema)?)))
+    Ok((StatusCode::ACCEPTED, Json(proxy.start_job(order, tables)?)))
 }
 
-async fn job(State(proxy): Proxy, id: JobId) -> Answer<Json<Job>> {
-    Ok(Json(proxy.job(job_id(id)?)?))
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobQuery {
+    values: Option<String>,
+}
+
+async fn job(State(proxy): Proxy, id: JobId, uri: Uri) -> Answer<Json<Job>> {
+    let query = Query::<JobQuery>::try_from_uri(&uri).map_err(|error| Failure::bad_request(error.body_text()))?;
+    Ok(Json(proxy.job(job_id(id)?, values(query.values.as_deref())?)?))
 }
 
 async fn cancel(State(proxy): Proxy, id: JobId) -> Answer<Json<Job>> {

@@ -10,7 +10,7 @@ use super::functions::Functions;
 use super::keys::{Keys, choose};
 use super::relations::Relations;
 use super::types::Types;
-use super::{Catalog, KeyKind, LoadOptions, Resolved, Table, names};
+use super::{Catalog, KeyKind, LoadOptions, Resolved, Table, TextSample, names};
 use crate::effect::{Reason, Shape, TableId, Touched};
 
 /// What follows from the facts.
@@ -60,7 +60,7 @@ struct Tables<'a> {
     columns: RapidHashMap<u32, Vec<&'a ColumnFact>>,
     indexes: RapidHashMap<u32, Vec<&'a IndexFact>>,
     rows: HashMap<u32, f64>,
-    text_sample: Arc<str>,
+    text_sample: Arc<TextSample>,
 }
 
 impl<'a> Tables<'a> {
@@ -74,7 +74,7 @@ impl<'a> Tables<'a> {
             indexes.entry(fact.relation).or_default().push(fact);
         }
         let types = Types::new(&facts.types, &facts.collations, &facts.samples);
-        let text_sample = facts.samples.text.as_str().into();
+        let text_sample = Arc::new(facts.samples.text.clone());
         Self { facts, relations, options, types, columns, indexes, rows: relations.rows_estimates(), text_sample }
     }
 

@@ -4,7 +4,7 @@
 //! settings are pinned. One text serves both sides: it names the primary's columns, which the shadow shares.
 
 use super::share::{Share, share_number, whole_text};
-use super::{Canonical, Hashing, Pair, Table};
+use super::{Canonical, Method, Pair, Table};
 use crate::effect::{Column, Key, Shape, quote_ident};
 
 /// An end of a range.
@@ -86,25 +86,25 @@ pub fn record_text(shape: &Shape) -> String {
     row_text(shape.columns.iter())
 }
 
-/// One of two hashes of a row, of the columns both sides have.
+/// One of two hashes of a row, of the columns both sides have, where servers hash.
 ///
 /// A record's hash is a sum over its fields, and so would be the sum of such hashes: what is swapped between two rows would
 /// not show. Hence it is hashed once more, to 32 bits.
-pub fn hash_row(pair: &Pair, seed: Seed) -> String {
+pub fn hash_row(pair: &Pair, method: Method, seed: Seed) -> String {
     let columns = pair.common_columns();
-    let all_texts = || row_text(columns.iter().map(|(column, _)| *column));
+    let all_texts = || common_text(pair);
     let (texts, native): (Vec<_>, Vec<_>) =
         columns.iter().copied().partition(|(_, canonical)| *canonical == Canonical::Text);
     let number = seed as u8;
-    match pair.hashing {
-        Hashing::Md5 => {
+    match method {
+        Method::Md5 => {
             let (utf8, half) = (format!("pg_catalog.convert_to({}, 'UTF8')", all_texts()), number * 16 - 15);
             format!(
                 "('x' || pg_catalog.substr(pg_catalog.md5({utf8}), {half}, 16))::pg_catalog.bit(64)::pg_catalog.int8"
             )
         }
-        Hashing::Server if native.is_empty() => format!("pg_catalog.hashtextextended({}, {number})", all_texts()),
-        Hashing::Server => {
+        Method::Native if native.is_empty() => format!("pg_catalog.hashtextextended({}, {number})", all_texts()),
+        Method::Native => {
             let mut fields: Vec<_> = native.into_iter().map(|(column, _)| reference(column)).collect();
             if !texts.is_empty() {
                 fields.push(row_text(texts.into_iter().map(|(column, _)| column)));
@@ -113,6 +113,11 @@ pub fn hash_row(pair: &Pair, seed: Seed) -> String {
             format!("pg_catalog.hashint8extended({record}, {number})")
         }
     }
+}
+
+/// The text of a record of the columns both sides have.
+pub(super) fn common_text(pair: &Pair) -> String {
+    row_text(pair.common_columns().into_iter().map(|(column, _)| column))
 }
 
 /// Which of the two hashes of a row.
@@ -126,8 +131,8 @@ pub enum Seed {
 
 /// `count(*)` and two sums of row hashes as text: equal on both sides when the rows are, as multisets. Sums, because
 /// exclusive-or would lose rows that stand there twice.
-pub fn hash_sums(pair: &Pair) -> String {
-    let sum = |seed| format!("COALESCE(pg_catalog.sum({}), 0)::pg_catalog.text", hash_row(pair, seed));
+pub fn hash_sums(pair: &Pair, method: Method) -> String {
+    let sum = |seed| format!("COALESCE(pg_catalog.sum({}), 0)::pg_catalog.text", hash_row(pair, method, seed));
     format!("pg_catalog.count(*), {}, {}", sum(Seed::First), sum(Seed::Second))
 }
 

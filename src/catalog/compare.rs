@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Canonical, Catalog, ColumnFacts, Hashing, KeyKind, Table};
+use super::{Canonical, Catalog, ColumnFacts, Hashing, KeyKind, Method, Table};
 use crate::effect::{Column, TableId};
 
 /// A table of the primary and its namesake on the shadow, or one of them alone.
@@ -57,7 +57,7 @@ impl Pair {
     /// Compares the two definitions.
     pub fn new(name: String, primary: Option<Arc<Table>>, shadow: Option<Arc<Table>>) -> Self {
         let (key_kind, ranges) = (KeyKind::None, false);
-        let hashing = Hashing::Server;
+        let hashing = Hashing::There(Method::Native);
         let mut pair = Self { name, primary, shadow, differences: Vec::new(), key_kind, ranges, hashing };
         let (Some(primary), Some(shadow)) = (&pair.primary, &pair.shadow) else {
             let side = if pair.primary.is_some() { "shadow" } else { "primary" };
@@ -66,7 +66,7 @@ impl Pair {
         };
         let differences = differences(primary, shadow);
         let key = if primary.shares_key_with(shadow) { shared_key(primary, shadow) } else { Vec::new() };
-        let hashing = if primary.text_sample == shadow.text_sample { Hashing::Server } else { Hashing::Md5 };
+        let hashing = Hashing::between(&primary.text_sample, &shadow.text_sample);
         (pair.key_kind, pair.ranges) = judge(&key, hashing);
         pair.hashing = hashing;
         pair.differences = differences;
@@ -108,7 +108,8 @@ fn judge(key: &[KeyColumn<'_>], hashing: Hashing) -> (KeyKind, bool) {
     let ordered_alike = |[(a, a_facts), (b, b_facts)]: &KeyColumn<'_>| {
         a_facts.order == b_facts.order && (a.type_name == b.type_name || (is_integer(a) && is_integer(b)))
     };
-    let highest = if hashing == Hashing::Server { KeyKind::Collated } else { KeyKind::Plain };
+    let alike = hashing == Hashing::There(Method::Native);
+    let highest = if alike { KeyKind::Collated } else { KeyKind::Plain };
     (kind, kind <= highest && key.iter().all(ordered_alike))
 }
 

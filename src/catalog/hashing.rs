@@ -4,27 +4,78 @@ use std::collections::HashMap;
 
 use tokio_postgres::{Client, Error};
 
-/// How the rows of a pair are hashed, so that equal rows hash alike on both sides.
+/// Where the rows of a pair are hashed, so that equal rows hash alike on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hashing {
-    /// By the servers' own functions: of a type's values where both make the same of its sample, else of texts.
-    Server,
+    /// By each server.
+    There(Method),
+    /// Their texts are streamed and hashed here: the servers do not hash alike, and one has no MD5 (FIPS), or does not know
+    /// the encoding of its texts (`SQL_ASCII`) and would refuse to convert them.
+    Here,
+}
+
+/// How servers hash rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// By their own functions: of a type's values where both make the same of its sample, else of texts.
+    Native,
     /// By MD5 of the text in UTF-8, which is the same everywhere: the servers' functions or encodings differ.
     Md5,
+}
+
+impl Hashing {
+    /// On servers that make this of texts.
+    pub(super) fn between(primary: &TextSample, shadow: &TextSample) -> Self {
+        let sides = [primary, shadow];
+        match primary.encoding == shadow.encoding && primary.hash == shadow.hash {
+            true => Self::There(Method::Native),
+            false if sides.iter().all(|side| side.md5 == Md5::Works && !side.is_unconverted()) => {
+                Self::There(Method::Md5)
+            }
+            false => Self::Here,
+        }
+    }
+}
+
+/// What one server makes of texts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TextSample {
+    /// Of the database.
+    pub encoding: String,
+    /// Of a sample.
+    pub hash: i64,
+    /// Whether there is MD5.
+    pub md5: Md5,
+}
+
+impl TextSample {
+    /// Its texts are bytes that nobody can convert.
+    pub fn is_unconverted(&self) -> bool {
+        self.encoding == "SQL_ASCII"
+    }
+}
+
+/// Whether a server computes MD5 hashes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Md5 {
+    /// As most do.
+    #[default]
+    Works,
+    /// It is forbidden there.
+    Fails,
 }
 
 /// What one server makes of samples.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Samples {
-    /// The encoding, and the hash of a text.
-    pub(super) text: String,
+    pub(super) text: TextSample,
     /// By type of `pg_catalog`; empty where records have no hash.
     pub(super) types: HashMap<String, i64>,
 }
 
 /// Long enough for every part of the hash function, in characters that every encoding has.
-const TEXT: &str = "SELECT pg_catalog.concat_ws(':', pg_catalog.current_setting('server_encoding'),
-        pg_catalog.hashtextextended('The quick brown fox jumps over the lazy dog, 0123456789 times.', 1)),
+const TEXT: &str = "SELECT pg_catalog.current_setting('server_encoding'),
+    pg_catalog.hashtextextended('The quick brown fox jumps over the lazy dog, 0123456789 times.', 1),
     pg_catalog.to_regprocedure('pg_catalog.hash_record_extended(record,bigint)') IS NOT NULL";
 
 const TYPES: &str = "SELECT name, hash_record_extended(sample, 1) FROM (VALUES
@@ -53,14 +104,44 @@ const TYPES: &str = "SELECT name, hash_record_extended(sample, 1) FROM (VALUES
     ) AS samples (name, sample)";
 
 impl Samples {
+    /// In a transaction of the caller's.
     pub(super) async fn read(client: &Client) -> Result<Self, Error> {
         let row = client.query_one(TEXT, &[]).await?;
-        let mut samples = Self { text: row.try_get(0)?, types: HashMap::new() };
-        if row.try_get(1)? {
+        let text = TextSample { encoding: row.try_get(0)?, hash: row.try_get(1)?, md5: md5(client).await? };
+        let mut samples = Self { text, types: HashMap::new() };
+        if row.try_get(2)? {
             for row in client.query(TYPES, &[]).await? {
                 samples.types.insert(row.try_get(0)?, row.try_get(1)?);
             }
         }
         Ok(samples)
+    }
+}
+
+async fn md5(client: &Client) -> Result<Md5, Error> {
+    client.batch_execute("SAVEPOINT md5").await?;
+    let asked = client.batch_execute("SELECT pg_catalog.md5('x'::pg_catalog.bytea)").await;
+    client.batch_execute("ROLLBACK TO SAVEPOINT md5; RELEASE SAVEPOINT md5").await?;
+    Ok(if asked.is_ok() { Md5::Works } else { Md5::Fails })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_hashed_here_only_where_the_servers_cannot_hash_alike() {
+        let sample = |encoding: &str, md5| TextSample { encoding: encoding.into(), hash: 7, md5 };
+        let utf8 = sample("UTF8", Md5::Works);
+        let between = |shadow| Hashing::between(&utf8, &shadow);
+        assert_eq!(between(utf8.clone()), Hashing::There(Method::Native));
+        assert_eq!(between(sample("UTF8", Md5::Fails)), Hashing::There(Method::Native));
+        assert_eq!(between(TextSample { hash: 8, ..utf8.clone() }), Hashing::There(Method::Md5));
+        assert_eq!(between(TextSample { hash: 8, ..sample("UTF8", Md5::Fails) }), Hashing::Here);
+        assert_eq!(between(sample("LATIN1", Md5::Works)), Hashing::There(Method::Md5));
+        assert_eq!(between(sample("LATIN1", Md5::Fails)), Hashing::Here);
+        let ascii = sample("SQL_ASCII", Md5::Works);
+        assert_eq!(Hashing::between(&ascii, &utf8), Hashing::Here);
+        assert_eq!(Hashing::between(&ascii, &ascii), Hashing::There(Method::Native));
     }
 }

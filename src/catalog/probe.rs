@@ -8,7 +8,9 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio_postgres::{Client, CopyOutStream, SimpleQueryMessage, SimpleQueryRow};
 
-use super::{Bound, Chunk, KeyKind, Pair, Table, hash_row, hash_sums, key_after, key_texts, predicate};
+use super::{
+    Bound, Chunk, Hashing, KeyKind, Method, Pair, Table, hash_row, hash_sums, key_after, key_texts, predicate,
+};
 use super::{Seed, share_number, whole_text};
 use crate::effect::{Key, Shape, Snapshot};
 use crate::telemetry::without_value;
@@ -53,7 +55,7 @@ impl From<tokio_postgres::Error> for ProbeError {
 pub struct Sums {
     /// How many.
     pub rows: u64,
-    hashes: (String, String),
+    pub(super) hashes: (String, String),
 }
 
 /// What a scan of the whole table tells of one share.
@@ -102,9 +104,9 @@ impl Way {
 #[derive(Debug)]
 pub struct Side<'a> {
     client: &'a Client,
-    pair: &'a Pair,
+    pub(super) pair: &'a Pair,
     /// This side's table under the primary's shape, whose names and key serve on both.
-    table: Table,
+    pub(super) table: Table,
 }
 
 /// Both sides of a pair.
@@ -151,9 +153,16 @@ impl Side<'_> {
 
     /// The sums of a chunk.
     pub async fn sums(&self, chunk: &Chunk) -> Result<(Snapshot, Sums), ProbeError> {
+        match self.pair.hashing {
+            Hashing::There(method) => self.sums_there(method, chunk).await,
+            Hashing::Here => self.sums_here(chunk).await,
+        }
+    }
+
+    async fn sums_there(&self, method: Method, chunk: &Chunk) -> Result<(Snapshot, Sums), ProbeError> {
         let sql = format!(
             "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text, {} FROM {} AS t WHERE {}",
-            hash_sums(self.pair),
+            hash_sums(self.pair, method),
             self.source(),
             predicate(self.shape(), chunk)
         );
@@ -164,12 +173,13 @@ impl Side<'_> {
 
     /// The sums of each of `of` shares that has rows, by its number, in one scan.
     pub async fn share_sums(&self, of: u32) -> Result<HashMap<u32, ShareSums>, ProbeError> {
+        let Hashing::There(method) = self.pair.hashing else { return self.share_sums_here(of).await };
         // OFFSET 0: the text is made once.
         let sql = format!(
             "SELECT {}, {}, pg_catalog.sum(pg_catalog.octet_length(w.text)) FROM {} AS t, \
              LATERAL (SELECT {} AS text OFFSET 0) AS w GROUP BY 1",
             share_number("w.text", of),
-            hash_sums(self.pair),
+            hash_sums(self.pair, method),
             self.source(),
             whole_text(self.shape()),
         );
@@ -180,14 +190,15 @@ impl Side<'_> {
 
     /// Key and hash of each row of a chunk. Rows without key that are alike come as one: there may be millions of them.
     pub async fn row_hashes(&self, chunk: &Chunk) -> Result<(Snapshot, Vec<RowHash>), ProbeError> {
+        let Hashing::There(method) = self.pair.hashing else { return self.row_hashes_here(chunk).await };
         let shape = self.shape();
         let keyless = shape.key.is_empty();
         let (rest, group) =
             if keyless { ("pg_catalog.count(*)".to_owned(), " GROUP BY 1, 2") } else { (key_texts(shape), "") };
         let inner = format!(
             "SELECT {}, {}, {rest} FROM {} AS t WHERE {}{group}",
-            hash_row(self.pair, Seed::First),
-            hash_row(self.pair, Seed::Second),
+            hash_row(self.pair, method, Seed::First),
+            hash_row(self.pair, method, Seed::Second),
             self.source(),
             predicate(shape, chunk)
         );

@@ -33,7 +33,20 @@ pub fn whole_text(shape: &Shape) -> String {
 
 /// The number of the share of `of` to which a text belongs: on every server the same, whatever its encoding.
 pub fn share_number(text: &str, of: impl Display) -> String {
-    let md5 = format!("pg_catalog.md5(pg_catalog.convert_to({text}, 'UTF8'))");
+    let digest = digest(text);
     // Fifteen digits are no negative number, of which the remainder would be negative.
-    format!("(('x' || pg_catalog.left({md5}, 15))::pg_catalog.bit(60)::pg_catalog.int8 % {of})")
+    format!("(('x' || pg_catalog.left({digest}, 15))::pg_catalog.bit(60)::pg_catalog.int8 % {of})")
+}
+
+/// SHA-256 of a text, in hex: on every server the same, whatever its encoding. (MD5 is forbidden on some.)
+pub fn digest(text: &str) -> String {
+    format!("pg_catalog.encode(pg_catalog.sha256({}), 'hex')", portable(text))
+}
+
+/// The bytes of a text in UTF-8; as they are where the database does not know their encoding, and would refuse those that
+/// happen to be none.
+pub(super) fn portable(text: &str) -> String {
+    format!(
+        "pg_catalog.convert_to({text}, CASE pg_catalog.getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)"
+    )
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::TextSample;
 use crate::effect::{Column, Reason, Shape, TableId, Touched};
 
 /// Whether a key's text is its identity, and its order the same on both sides (rule 17). The worst column decides.
@@ -80,8 +81,8 @@ pub struct Table {
     pub entangled: bool,
     /// `pg_class.reltuples`, 0 if unknown.
     pub rows_estimate: u64,
-    /// The server's encoding and what it makes of a sample text: where both sides' are the same, they hash texts alike.
-    pub text_sample: Arc<str>,
+    /// What its server makes of texts.
+    pub text_sample: Arc<TextSample>,
     /// A partitioned root: its rows are its partitions'.
     pub partitioned: bool,
     /// Mirrored tables that inherit from it (no partitions): a read or write that names it includes their rows.

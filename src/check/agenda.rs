@@ -65,6 +65,10 @@ pub(super) struct Agenda {
     dirty: BTreeMap<String, Dirty>,
     /// Of the last step: the sweep gets every second one.
     last: Option<Lane>,
+    /// The table at the head of the sweep let others pass.
+    midst: bool,
+    /// What goes on before anything else that is urgent.
+    paused: Option<(String, Lane)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +103,10 @@ enum How {
 impl Agenda {
     /// Every table that can be compared, as it stands. What is not among them is forgotten.
     pub(super) fn look(&mut self, now: Instant, tables: &BTreeMap<String, Standing>) {
+        if self.midst && !self.sweep.front().is_some_and(|table| tables.contains_key(table)) {
+            self.midst = false;
+        }
+        self.paused = self.paused.take().filter(|(table, _)| tables.contains_key(table));
         self.sweep.retain(|table| tables.contains_key(table));
         self.again.retain(|table, _| tables.contains_key(table));
         self.past.retain(|table, _| tables.contains_key(table));
@@ -123,16 +131,21 @@ impl Agenda {
         if !interval.is_zero() && self.sweep.is_empty() && self.round.is_none_or(|last| now >= last + interval) {
             return Some(Step::Round);
         }
-        let again = self.again.iter().filter(|(_, again)| again.at <= now).min_by_key(|(_, again)| again.at);
+        let due = self.again.iter().filter(|(table, again)| again.at <= now && !self.is_swept(table));
+        let again = due.min_by_key(|(_, again)| again.at);
         let again = again.map(|(table, _)| (table.clone(), Lane::Again));
         let dirty = || self.most_dirty(now).filter(|_| !interval.is_zero()).map(|table| (table, Lane::Dirty));
-        let urgent = again.or_else(dirty);
+        let urgent = self.paused.clone().or(again).or_else(dirty);
         let waits = !interval.is_zero() && !self.sweep.is_empty();
         let (table, lane) = match urgent {
             Some(urgent) if !waits || self.last == Some(Lane::Sweep) => urgent,
-            _ if waits => (self.sweep.pop_front()?, Lane::Sweep),
+            _ if waits => {
+                self.midst = false;
+                (self.sweep.pop_front()?, Lane::Sweep)
+            }
             _ => return None,
         };
+        self.paused = self.paused.take().filter(|(paused, _)| *paused != table);
         self.last = Some(lane);
         Some(Step::Check(table, lane))
     }
@@ -161,6 +174,26 @@ impl Agenda {
         self.sweep.iter()
     }
 
+    /// The check of `table` let others pass.
+    pub(super) fn paused(&mut self, table: String, lane: Lane) {
+        match lane {
+            Lane::Sweep => {
+                self.sweep.push_front(table);
+                self.midst = true;
+            }
+            Lane::Again | Lane::Dirty => self.paused = Some((table, lane)),
+        }
+    }
+
+    /// Whether the check of `table` let others pass and is to go on.
+    pub(super) fn is_paused(&self, table: &str) -> bool {
+        self.is_swept(table) || self.paused.as_ref().is_some_and(|(paused, _)| paused == table)
+    }
+
+    fn is_swept(&self, table: &str) -> bool {
+        self.midst && self.sweep.front().is_some_and(|front| front == table)
+    }
+
     /// The check of `table` ended. If it came to no end it is asked again, each time later.
     pub(super) fn checked(&mut self, table: &str, ended: Ended) {
         let Ended { at, took, writes, complete } = ended;
@@ -169,6 +202,10 @@ impl Agenda {
         self.dirty.remove(table);
         if complete {
             self.again.remove(table);
+            if self.is_paused(table) {
+                self.midst = self.midst && !self.is_swept(table);
+                self.paused = self.paused.take().filter(|(paused, _)| paused != table);
+            }
             self.sweep.retain(|left| left != table);
             return;
         }
@@ -181,7 +218,7 @@ impl Agenda {
         let is_due = |(table, dirty): &(&String, &Dirty)| {
             let soon = if dirty.how == How::Written { SOON } else { Duration::ZERO };
             let rests = self.past.get(*table).is_some_and(|past| now < past.rests_until);
-            dirty.how != How::Suspect && now >= dirty.since + soon && !rests
+            dirty.how != How::Suspect && now >= dirty.since + soon && !rests && !self.is_swept(table)
         };
         let due = self.dirty.iter().filter(is_due);
         due.min_by_key(|(_, dirty)| (dirty.how, dirty.since)).map(|(table, _)| table.clone())
@@ -298,6 +335,31 @@ mod tests {
             })
             .collect();
         assert_eq!(lanes, [Lane::Sweep, Lane::Dirty, Lane::Sweep, Lane::Dirty]);
+    }
+
+    #[test]
+    fn what_is_urgent_comes_between_the_turns_of_one_table() {
+        let now = Instant::now();
+        let mut agenda = after_a_round(now, &["d", "huge"]);
+        let then = now + MINUTE + SOON;
+        agenda.begin_round(then, vec!["huge".into(), "rest".into()]);
+        assert_eq!(agenda.next(then, MINUTE), Some(check("huge", Lane::Sweep)));
+        agenda.paused("huge".into(), Lane::Sweep);
+        let tables = standing(&[("d", 1, false), ("huge", 1, false), ("rest", 0, false)]);
+        agenda.look(now + MINUTE, &tables);
+        assert_eq!(agenda.next(then, MINUTE), Some(check("d", Lane::Dirty)), "not the one that is being compared");
+        agenda.paused("d".into(), Lane::Dirty);
+        assert!(!agenda.round_ended() && agenda.is_paused("d") && agenda.is_paused("huge"));
+        assert_eq!(agenda.next(then, MINUTE), Some(check("huge", Lane::Sweep)));
+        agenda.paused("huge".into(), Lane::Sweep);
+        assert_eq!(agenda.next(then, MINUTE), Some(check("d", Lane::Dirty)), "it goes on");
+        agenda.checked("d", Ended { writes: 1, ..ended(then) });
+        assert_eq!(agenda.next(then, MINUTE), Some(check("huge", Lane::Sweep)));
+        agenda.checked("huge", ended(then));
+        assert_eq!(agenda.next(then, MINUTE), Some(check("rest", Lane::Sweep)), "huge, which was written, rests");
+        agenda.paused("rest".into(), Lane::Sweep);
+        agenda.checked("rest", ended(then));
+        assert!(!agenda.is_paused("rest") && agenda.round_ended(), "asked for and done meanwhile");
     }
 
     #[test]

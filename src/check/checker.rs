@@ -9,10 +9,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::agenda::{Agenda, Ended, Lane, Standing, Step};
+use super::dry_run::Room;
 use super::memory::Rounds;
 use super::results::Results;
-use super::round::Round;
+use super::round::{self, Round};
 use super::state::definition;
+use super::turn::Turn;
 use crate::catalog::{Handle, Pair};
 use crate::config::{Live, Repair};
 use crate::effect::TableId;
@@ -74,10 +76,12 @@ pub struct Checker {
 enum Task {
     Check,
     Repair,
+    DryRun,
 }
 
+/// With its way back.
 #[derive(Debug)]
-struct Request {
+pub(super) struct Request {
     task: Task,
     tables: Option<Vec<String>>,
     progress: Progress,
@@ -103,6 +107,11 @@ impl Checker {
     /// Heals the confirmed differences of tables and returns when their rows have been compared again.
     pub async fn repair(&self, tables: Option<Vec<String>>, progress: Progress) -> Result<(), CheckError> {
         self.ask(Task::Repair, tables, progress).await
+    }
+
+    /// Tells in `progress` by which statements the confirmed differences of tables that are still there would be healed.
+    pub async fn dry_run(&self, tables: Option<Vec<String>>, progress: Progress) -> Result<(), CheckError> {
+        self.ask(Task::DryRun, tables, progress).await
     }
 
     /// What the checks said so far, to be shared.
@@ -157,6 +166,8 @@ struct Driver {
     pairs: BTreeMap<String, Pair>,
     standings: BTreeMap<String, Standing>,
     looked: Option<Instant>,
+    /// When checks that let others pass began: the transactions that had written to their tables.
+    writes: HashMap<String, u64>,
     /// When what is known may be kept again.
     keep_from: Instant,
 }
@@ -172,7 +183,8 @@ impl Driver {
     fn new(round: Round, incoming: mpsc::Receiver<Request>) -> Self {
         let (agenda, stage, began) = (Agenda::default(), Stage::Fresh, SystemTime::now());
         let (pairs, standings) = (BTreeMap::new(), BTreeMap::new());
-        Self { round, agenda, incoming, stage, began, pairs, standings, looked: None, keep_from: Instant::now() }
+        let (writes, keep_from) = (HashMap::new(), Instant::now());
+        Self { round, agenda, incoming, stage, began, pairs, standings, looked: None, writes, keep_from }
     }
 
     async fn run(mut self) {
@@ -201,9 +213,12 @@ impl Driver {
             self.end_round();
             let interval = self.round.live.get().check.interval;
             match self.agenda.next(Instant::now(), interval) {
-                None => return,
+                None => {
+                    self.round.results.running(false);
+                    return;
+                }
                 Some(Step::Round) => self.begin_round(),
-                Some(Step::Check(table, lane)) => self.step(&table, lane).await,
+                Some(Step::Check(table, lane)) => self.step(table, lane).await,
             }
         }
     }
@@ -240,11 +255,14 @@ impl Driver {
         self.keep();
     }
 
-    async fn step(&mut self, table: &str, lane: Lane) {
-        let Some(pair) = self.pairs.get(table).cloned() else { return };
+    /// One turn of one table.
+    async fn step(&mut self, table: String, lane: Lane) {
+        let Some(pair) = self.pairs.get(&table).cloned() else { return };
         self.round.results.running(true);
-        self.check(&pair, Some(lane), None).await;
-        self.round.results.running(false);
+        match self.check(&pair, Some(lane), None).await {
+            round::Ended::Paused => self.agenda.paused(table, lane),
+            round::Ended::Complete(_) | round::Ended::Unfinished(_) => self.round.results.running(false),
+        }
         if Instant::now() >= self.keep_from {
             self.keep();
         }
@@ -272,8 +290,16 @@ impl Driver {
             self.pairs = self.round.pairs().into_iter().map(|pair| (pair.name.clone(), pair)).collect();
             self.standings = self.round.standings(self.pairs.values());
             self.agenda.look(Instant::now(), &self.standings);
+            self.give_up();
             self.looked = Some(Instant::now());
         }
+    }
+
+    /// Checks that are not to go on.
+    fn give_up(&mut self) {
+        let Self { round, agenda, writes, .. } = self;
+        round.give_up_but(|table| agenda.is_paused(table));
+        writes.retain(|table, _| agenda.is_paused(table));
     }
 
     async fn answer(&mut self, request: Request) {
@@ -294,10 +320,12 @@ impl Driver {
         for pair in &pairs {
             progress.begin_table(&pair.name, pair.primary.as_ref().map_or(0, |table| table.rows_estimate));
         }
+        let mut room = Room::default();
         for pair in &pairs {
             match task {
-                Task::Check => self.check(pair, None, Some(progress)).await,
-                Task::Repair => self.round.repair(pair, Some(progress)).await?,
+                Task::Check => drop(self.check(pair, None, Some(progress)).await),
+                Task::Repair => self.round.repair(pair, Some(progress), &Turn::Asked).await?,
+                Task::DryRun => progress.shown(self.round.dry_run(pair, &mut room).await),
             }
         }
         Ok(())
@@ -312,18 +340,30 @@ impl Driver {
         tokio::time::timeout(UNTIL_READY, ready).await.map_err(|_| CheckError::NotReady)
     }
 
-    async fn check(&mut self, pair: &Pair, lane: Option<Lane>, progress: Option<&Progress>) {
+    /// Where nobody waits for its end, for one turn.
+    async fn check(&mut self, pair: &Pair, lane: Option<Lane>, progress: Option<&Progress>) -> round::Ended {
         // As they were at the last look, so before it began: what came since makes it dirty.
-        let writes = self.standings.get(&pair.name).map_or(0, |standing| standing.writes);
-        let began = Instant::now();
-        let complete = self.round.check(pair, lane, progress).await;
-        let at = Instant::now();
-        self.agenda.checked(&pair.name, Ended { at, took: at - began, writes, complete });
+        let now = self.standings.get(&pair.name).map_or(0, |standing| standing.writes);
+        let writes = lane.and_then(|_| self.writes.remove(&pair.name)).unwrap_or(now);
+        let turn = if lane.is_some() { Turn::begin(&self.incoming) } else { Turn::Asked };
+        let ended = self.round.check(pair, lane, progress, &turn).await;
+        let (took, complete) = match ended {
+            round::Ended::Paused => {
+                self.writes.insert(pair.name.clone(), writes);
+                return ended;
+            }
+            round::Ended::Complete(took) => (took, true),
+            round::Ended::Unfinished(took) => (took, false),
+        };
+        self.agenda.checked(&pair.name, Ended { at: Instant::now(), took, writes, complete });
+        self.give_up();
+        let turn = if lane.is_some() { Turn::UntilAsked(&self.incoming) } else { Turn::Asked };
         if self.round.live.get().check.repair == Repair::All
-            && let Err(error) = self.round.repair(pair, None).await
+            && let Err(error) = self.round.repair(pair, None, &turn).await
         {
             tracing::warn!("after the check: {error}");
         }
+        ended
     }
 }
 

@@ -113,7 +113,7 @@ impl Comparer<'_> {
     }
 
     /// Waits until all that a snapshot taken before the call saw is on the shadow; false if that takes too long.
-    async fn catch_up(&self) -> bool {
+    pub(super) async fn catch_up(&self) -> bool {
         let caught_up = async {
             let seq = self.mirror.fence(self.table()).await;
             self.mirror.wait_applied(seq).await;

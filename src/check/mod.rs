@@ -9,6 +9,7 @@ mod checker;
 mod compare;
 mod cost;
 mod diff;
+mod dry_run;
 mod memory;
 mod results;
 mod round;
@@ -16,6 +17,7 @@ mod sample;
 mod state;
 mod table;
 mod tally;
+mod turn;
 mod walk;
 
 pub use checker::{CheckError, Checker};

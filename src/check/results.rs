@@ -31,13 +31,13 @@ pub struct Results {
     round: AtomicU64,
     /// Oldest first.
     history: Mutex<VecDeque<RoundReport>>,
-    under_way: Mutex<Option<UnderWay>>,
+    /// By table; of those whose turn it is not, too.
+    under_way: Mutex<BTreeMap<String, UnderWay>>,
 }
 
-/// The table that is being compared.
+/// A table that is being compared.
 #[derive(Debug)]
 struct UnderWay {
-    table: String,
     rows: u64,
     began: Instant,
 }
@@ -48,24 +48,37 @@ pub(super) struct Watch<'a> {
     results: &'a Results,
     table: &'a str,
     progress: Option<&'a Progress>,
+    ends: Ends,
+}
+
+/// What becomes of a check that is not watched any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Now,
+    Later,
 }
 
 impl Watch<'_> {
     /// The check goes on where it was: so many rows were compared in the time that it took so far.
     pub(super) fn resumed(&self, rows: u64, took: Duration) {
-        if let Some(under_way) = &mut *self.results.under_way.lock() {
+        if let Some(under_way) = self.results.under_way.lock().get_mut(self.table) {
             under_way.began = under_way.began.checked_sub(took).unwrap_or(under_way.began);
         }
         self.compared(rows);
     }
 
     pub(super) fn compared(&self, rows: u64) {
-        if let Some(under_way) = &mut *self.results.under_way.lock() {
+        if let Some(under_way) = self.results.under_way.lock().get_mut(self.table) {
             under_way.rows += rows;
         }
         if let Some(progress) = self.progress {
             progress.add_rows(self.table, rows);
         }
+    }
+
+    /// Others pass; it goes on later.
+    pub(super) fn paused(mut self) {
+        self.ends = Ends::Later;
     }
 
     /// It was found to differ: reads are not to wait for the end of its check.
@@ -76,7 +89,9 @@ impl Watch<'_> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        *self.results.under_way.lock() = None;
+        if self.ends == Ends::Now {
+            self.results.given_up(self.table);
+        }
     }
 }
 
@@ -126,7 +141,7 @@ impl Results {
         let suspects = self.suspects(troubles);
         let under_way = self.under_way.lock();
         let running = |name: &str| {
-            let UnderWay { rows, began, .. } = under_way.as_ref().filter(|under_way| under_way.table == name)?;
+            let UnderWay { rows, began } = under_way.get(name)?;
             Some(Running { rows: *rows, took: began.elapsed() })
         };
         let tables = self.tables.lock();
@@ -178,8 +193,13 @@ impl Results {
 
     /// The check of `table` begins.
     pub(super) fn watch<'a>(&'a self, table: &'a str, progress: Option<&'a Progress>) -> Watch<'a> {
-        *self.under_way.lock() = Some(UnderWay { table: table.to_owned(), rows: 0, began: Instant::now() });
-        Watch { results: self, table, progress }
+        self.under_way.lock().insert(table.to_owned(), UnderWay { rows: 0, began: Instant::now() });
+        Watch { results: self, table, progress, ends: Ends::Now }
+    }
+
+    /// The check of `table` does not go on.
+    pub(super) fn given_up(&self, table: &str) {
+        self.under_way.lock().remove(table);
     }
 
     pub(super) fn round(&self) -> u64 {

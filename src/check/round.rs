@@ -8,17 +8,19 @@ use super::agenda::{Lane, Standing};
 use super::checker::CheckError;
 use super::compare::Comparer;
 use super::cost::Cost;
+use super::dry_run::{self, Room};
 use super::memory::{Lives, Memory, UnderWay};
 use super::results::Results;
 use super::sample::describe;
 use super::state::{Checked, Outcome, definition, has_keys, incomparable};
-use super::table::{Finding, Stand, TableCheck};
+use super::table::{Finding, Probed, Ran, Stand, TableCheck};
+use super::turn::Turn;
 use super::walk::Walk;
-use crate::catalog::{Handle, Pace, Pair, Pairs, ProbeError, Sides, Way};
+use crate::catalog::{Handle, KeyKind, Pace, Pair, Pairs, ProbeError, Sides, Way};
 use crate::config::Live;
 use crate::effect::{Key, Mark, Reason, Shape, TableId, Touched};
 use crate::mirror::Mirror;
-use crate::report::job::Progress;
+use crate::report::job::{DryRun, Progress};
 use crate::report::{Chunks, Difference};
 use crate::server::{Both, Purpose};
 
@@ -26,11 +28,13 @@ use crate::server::{Both, Purpose};
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// Connections lost during the check of one table before it is given up.
 const LOSSES: u32 = 3;
-const FIRST_CHUNK: u64 = 5000;
 const LARGEST_CHUNK: u64 = 200_000;
 /// Longest wait for marks of a repair to be answered.
 const HEALING: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(50);
+
+/// What a check found, and a description of some of it.
+type Found = (Finding, Vec<(Key, Difference)>);
 
 /// What rounds and requests share.
 #[derive(Debug)]
@@ -43,6 +47,27 @@ pub(super) struct Round {
     both: Option<Both>,
     cost: Cost,
     pub(super) memory: Memory,
+    /// Checks that let others pass, by table.
+    paused: HashMap<String, Paused>,
+}
+
+/// A check that let others pass. It says nothing of another life, or of other columns.
+#[derive(Debug)]
+struct Paused {
+    lives: Lives,
+    definition: u32,
+    stand: Stand,
+}
+
+/// How a turn of a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Said all there is to say, after so much work.
+    Complete(Duration),
+    /// It is worth asking again.
+    Unfinished(Duration),
+    /// Others pass.
+    Paused,
 }
 
 impl Round {
@@ -55,7 +80,7 @@ impl Round {
     ) -> Self {
         let cost = Cost::new(Arc::clone(&live));
         let memory = Memory::new(live.get().mirror.journal.clone());
-        Self { live, results, mirror, primary, shadow, both: None, cost, memory }
+        Self { live, results, mirror, primary, shadow, both: None, cost, memory, paused: HashMap::new() }
     }
 
     /// Whether the catalogs of both sides have been read.
@@ -97,15 +122,22 @@ impl Round {
         writes
     }
 
-    /// Checks one table and records what it found; false if it came to no end and is worth asking again. In the sweep it
-    /// goes on where it stood at a restart.
-    pub(super) async fn check(&mut self, pair: &Pair, lane: Option<Lane>, progress: Option<&Progress>) -> bool {
+    /// Checks one table, until its turn is over, and records what it found at the end. In the sweep it goes on where it
+    /// stood at a restart.
+    pub(super) async fn check(
+        &mut self,
+        pair: &Pair,
+        lane: Option<Lane>,
+        progress: Option<&Progress>,
+        turn: &Turn<'_>,
+    ) -> Ended {
         if comparable(pair).is_none() {
-            return true;
+            return Ended::Complete(Duration::ZERO);
         }
-        let epoch = self.primary.get().epoch.clone();
-        let (mut finding, samples, outcome) = match self.find(pair, lane, progress).await {
-            Ok((finding, samples)) => {
+        let (epoch, began) = (self.primary.get().epoch.clone(), Instant::now());
+        let (mut finding, samples, outcome) = match self.find(pair, lane, progress, turn).await {
+            Ok(None) => return Ended::Paused,
+            Ok(Some((finding, samples))) => {
                 let outcome = finding.unfinished.clone().map_or(Outcome::Complete, Outcome::Unfinished);
                 (finding, samples, outcome)
             }
@@ -117,27 +149,48 @@ impl Round {
         if matches!(outcome, Outcome::Failed(_)) {
             finding.chunks = Chunks { unverifiable: 1, ..Chunks::default() };
         }
+        let worked = finding.took.max(began.elapsed());
         if self.primary.get().epoch != epoch {
-            return false;
+            return Ended::Unfinished(worked);
         }
-        let complete = outcome == Outcome::Complete;
+        let ended = if outcome == Outcome::Complete { Ended::Complete(worked) } else { Ended::Unfinished(worked) };
         let Finding { since, took, rows, chunks, tally, .. } = finding;
         let (definition, at) = (definition(pair), SystemTime::now());
         let checked =
             Checked { epoch, definition, since, at, took, rows, chunks, outcome, tally, repaired: 0, samples };
         self.results.record(&pair.name, checked);
-        complete
+        ended
+    }
+
+    /// Checks that let others pass go on only for these tables.
+    pub(super) fn give_up_but(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        let unwanted: Vec<String> = self.paused.keys().filter(|table| !is_wanted(table)).cloned().collect();
+        for table in unwanted {
+            self.paused.remove(&table);
+            self.results.given_up(&table);
+            self.memory.ended(&self.lives(), &table);
+        }
     }
 
     /// Heals the confirmed differences of one table, and compares those rows again.
-    pub(super) async fn repair(&mut self, pair: &Pair, progress: Option<&Progress>) -> Result<(), CheckError> {
+    ///
+    /// Somebody else's turn ends the waiting; what was marked is healed and compared all the same, as all that is.
+    pub(super) async fn repair(
+        &mut self,
+        pair: &Pair,
+        progress: Option<&Progress>,
+        turn: &Turn<'_>,
+    ) -> Result<(), CheckError> {
         let (Some(shape), Some(last)) = (comparable(pair), self.results.last(&pair.name)) else { return Ok(()) };
         if last.tally.total() == 0 {
             return Ok(());
         }
-        match last.tally.all_keys().filter(|_| has_keys(pair)) {
-            Some(keys) => self.repair_keys(pair, shape.table, keys).await?,
-            None => self.repair_table(pair, shape.table, &last, progress).await?,
+        let compared = match last.tally.all_keys().filter(|_| has_keys(pair)) {
+            Some(keys) => self.repair_keys(pair, shape.table, keys, turn).await?,
+            None => self.repair_table(pair, shape.table, &last, progress, turn).await?,
+        };
+        if !compared {
+            return Ok(());
         }
         match self.results.last(&pair.name).map(|checked| checked.tally.total()) {
             None | Some(0) => Ok(()),
@@ -148,20 +201,29 @@ impl Round {
         }
     }
 
-    async fn repair_keys(&mut self, pair: &Pair, table: TableId, keys: Vec<Key>) -> Result<(), CheckError> {
+    /// False: somebody is to be answered first, before the rows were compared again.
+    async fn repair_keys(
+        &mut self,
+        pair: &Pair,
+        table: TableId,
+        keys: Vec<Key>,
+        turn: &Turn<'_>,
+    ) -> Result<bool, CheckError> {
         let marked: HashSet<&Key> = keys.iter().collect();
         self.mirror.mark(&Mark::Keys { table, keys: keys.clone(), reason: Reason::Repair });
-        self.healed(pair, |mirror| {
+        let healed = self.healed(pair, turn, |mirror| {
             let mut suspects = mirror.suspect_keys();
             suspects.retain(|suspect| suspect.table == table);
             !is_marked(mirror, table)
                 && !suspects.iter().flat_map(|suspect| &suspect.keys).any(|key| marked.contains(key))
-        })
-        .await?;
-        let equal = self.compare_keys(pair, keys.clone()).await;
-        let equal = equal.map_err(|why| CheckError::NotRepaired { table: pair.name.clone(), why })?;
+        });
+        if !healed.await? {
+            return Ok(false);
+        }
+        let probed = self.compare_keys(pair, keys.clone()).await;
+        let equal = probed.map_err(|why| CheckError::NotRepaired { table: pair.name.clone(), why })?.equal;
         self.results.amend(&pair.name, |checked| checked.repair(&equal));
-        Ok(())
+        Ok(true)
     }
 
     /// Without keys, or with too many: the whole table is read back and checked again.
@@ -171,53 +233,80 @@ impl Round {
         table: TableId,
         last: &Checked,
         progress: Option<&Progress>,
-    ) -> Result<(), CheckError> {
+        turn: &Turn<'_>,
+    ) -> Result<bool, CheckError> {
         self.mirror.mark(&Mark::Tables { touched: Touched::Tables(vec![table]), reason: Reason::Repair });
-        self.healed(pair, |mirror| !is_marked(mirror, table)).await?;
-        self.check(pair, None, progress).await;
+        let healed = self.healed(pair, turn, |mirror| !is_marked(mirror, table));
+        if !healed.await? {
+            return Ok(false);
+        }
+        if self.check(pair, None, progress, turn).await == Ended::Paused {
+            self.paused.remove(&pair.name);
+            self.results.given_up(&pair.name);
+            return Ok(false);
+        }
         self.results.amend(&pair.name, |checked| {
             checked.repaired = last.repaired + last.tally.total().saturating_sub(checked.tally.total());
         });
-        Ok(())
+        Ok(true)
     }
 
-    async fn healed(&self, pair: &Pair, is_healed: impl Fn(&Mirror) -> bool) -> Result<(), CheckError> {
+    /// False: somebody is to be answered first.
+    async fn healed(
+        &self,
+        pair: &Pair,
+        turn: &Turn<'_>,
+        is_healed: impl Fn(&Mirror) -> bool,
+    ) -> Result<bool, CheckError> {
         let until = Instant::now() + HEALING;
         while !is_healed(&self.mirror) {
+            if turn.is_over() {
+                return Ok(false);
+            }
             if Instant::now() > until {
                 return Err(CheckError::NotHealed(pair.name.clone()));
             }
             tokio::time::sleep(POLL).await;
         }
-        Ok(())
+        Ok(true)
     }
 
+    /// `None`: it let others pass.
     async fn find(
         &mut self,
         pair: &Pair,
         lane: Option<Lane>,
         progress: Option<&Progress>,
-    ) -> Result<(Finding, Vec<(Key, Difference)>), String> {
+        turn: &Turn<'_>,
+    ) -> Result<Option<Found>, String> {
         let (lives, definition) = (self.lives(), definition(pair));
         let samples = self.live.get().check.samples;
-        let mut losses = 0;
+        let (mut losses, mut paused) = (0, lane.and_then(|_| self.resumable(pair)));
         loop {
             let both = self.connect().await?;
             let found = async {
                 let sides = || Sides::new(pair, &both.primary, &both.shadow);
-                let stand = self.stand(pair, lane, &lives);
-                let (comparer, results, memory) = self.comparer(sides()?);
-                let check = TableCheck::new(comparer, Some(results.watch(&pair.name, progress)));
-                let keep = |stand| {
+                let stand = paused.take().unwrap_or_else(|| self.stand(pair, lane, &lives));
+                let (comparer, results, memory) = self.comparer(sides()?, stand.rows_at_once());
+                let check = TableCheck::new(comparer, Some(results.watch(&pair.name, progress)), stand);
+                let keep = |stand: &Stand| {
                     if lane == Some(Lane::Sweep) {
-                        memory.keep_under_way(&lives, &UnderWay { table: pair.name.clone(), definition, stand });
+                        let (table, stand) = (pair.name.clone(), stand.clone());
+                        memory.keep_under_way(&lives, &UnderWay { table, definition, stand });
                     }
                 };
-                let finding = check.run(stand, keep).await?;
+                let finding = match check.run(turn, keep).await? {
+                    Ran::Ended(finding) => finding,
+                    Ran::Paused(stand) => {
+                        let paused = Paused { lives: lives.clone(), definition, stand };
+                        self.paused.insert(pair.name.clone(), paused);
+                        return Ok(None);
+                    }
+                };
                 let examples = finding.tally.examples(samples);
                 let described = describe(&sides()?, &examples).await?;
                 let keys = examples.into_iter().map(|row| row.key);
-                Ok((finding, keys.zip(described).collect()))
+                Ok(Some((finding, keys.zip(described).collect())))
             }
             .await;
             self.both = Some(both);
@@ -229,15 +318,77 @@ impl Round {
         }
     }
 
-    async fn compare_keys(&mut self, pair: &Pair, keys: Vec<Key>) -> Result<Vec<Key>, String> {
+    async fn compare_keys(&mut self, pair: &Pair, keys: Vec<Key>) -> Result<Probed, String> {
         let both = self.connect().await?;
-        let equal = async {
-            let (comparer, ..) = self.comparer(Sides::new(pair, &both.primary, &both.shadow)?);
-            TableCheck::new(comparer, None).equal_keys(keys).await
+        let probed = async {
+            let stand = Stand::beginning(Walk::Done);
+            let sides = Sides::new(pair, &both.primary, &both.shadow)?;
+            let (comparer, ..) = self.comparer(sides, stand.rows_at_once());
+            TableCheck::new(comparer, None, stand).keys(keys).await
         };
-        let equal = equal.await;
+        let probed = probed.await;
         self.both = Some(both);
-        equal.map_err(|error| error.to_string())
+        probed.map_err(|error| error.to_string())
+    }
+
+    /// By which statements the confirmed differences of one table that are still there would be healed. Reads only.
+    pub(super) async fn dry_run(&mut self, pair: &Pair, room: &mut Room) -> DryRun {
+        let nothing =
+            |note: &str| DryRun { table: pair.name.clone(), note: Some(note.to_owned()), ..DryRun::default() };
+        if let Some(why) = incomparable(pair) {
+            return nothing(&why);
+        }
+        if comparable(pair).is_none() {
+            return nothing("only one side has it");
+        }
+        match self.results.last(&pair.name) {
+            None => nothing("not compared yet: see crossfade check"),
+            Some(last) if last.tally.total() == 0 => DryRun { table: pair.name.clone(), ..DryRun::default() },
+            Some(last) => self.show(pair, &last, room).await.unwrap_or_else(|why| nothing(&why)),
+        }
+    }
+
+    async fn show(&mut self, pair: &Pair, last: &Checked, room: &mut Room) -> Result<DryRun, String> {
+        let keys = last.tally.keys();
+        let unheld = last.tally.total() - keys.len() as u64;
+        if pair.key_kind == KeyKind::None {
+            return self.show_keyless(pair, room).await;
+        }
+        let Probed { differing, unsure, .. } = self.compare_keys(pair, keys).await?;
+        let both = self.connect().await?;
+        let written = match Sides::new(pair, &both.primary, &both.shadow) {
+            Ok(sides) => dry_run::write(&sides, &differing, room).await,
+            Err(error) => Err(error),
+        };
+        self.both = Some(both);
+        let (statements, left_out) = written.map_err(|error| error.to_string())?;
+        let rows = differing.len() as u64 + unheld;
+        let notes = [
+            (unsure > 0).then(|| format!("{unsure} more were written each time they were compared")),
+            (unheld > 0)
+                .then(|| "more rows differed than their keys are held: a repair reads the table back whole".into()),
+        ];
+        let note = notes.into_iter().flatten().reduce(|one, other: String| format!("{one}; {other}"));
+        Ok(DryRun { table: pair.name.clone(), rows, statements, left_out: left_out + unheld, note })
+    }
+
+    async fn show_keyless(&mut self, pair: &Pair, room: &mut Room) -> Result<DryRun, String> {
+        let both = self.connect().await?;
+        let rows = pair.primary.as_ref().map_or(0, |table| table.rows_estimate);
+        let written = async {
+            let (comparer, ..) = self.comparer(Sides::new(pair, &both.primary, &both.shadow)?, 1);
+            dry_run::keyless::write(&comparer, rows, room).await
+        };
+        let written = written.await;
+        self.both = Some(both);
+        let (statements, left_out, rows) = written.map_err(|error| error.to_string())?;
+        Ok(DryRun { table: pair.name.clone(), rows, statements, left_out, note: None })
+    }
+
+    /// Where a check that let others pass stands, if that still says something.
+    fn resumable(&mut self, pair: &Pair) -> Option<Stand> {
+        let Paused { lives, definition: of, stand } = self.paused.remove(&pair.name)?;
+        (lives == self.lives() && of == definition(pair)).then_some(stand)
     }
 
     /// Where the check of a table begins.
@@ -248,8 +399,8 @@ impl Round {
         kept.map_or_else(|| Stand::beginning(Walk::new(Way::of(pair), rows)), |kept| kept.stand)
     }
 
-    fn comparer<'a>(&'a mut self, sides: Sides<'a>) -> (Comparer<'a>, &'a Results, &'a Memory) {
-        let pace = Pace::new(FIRST_CHUNK, LARGEST_CHUNK, self.live.get().check.chunk_time);
+    fn comparer<'a>(&'a mut self, sides: Sides<'a>, rows: u64) -> (Comparer<'a>, &'a Results, &'a Memory) {
+        let pace = Pace::new(rows, LARGEST_CHUNK, self.live.get().check.chunk_time);
         let comparer = Comparer { mirror: &self.mirror, sides, cost: &mut self.cost, pace };
         (comparer, &self.results, &self.memory)
     }

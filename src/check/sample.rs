@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::diff::{Differing, Kind};
-use crate::catalog::{Chunk, ProbeError, Side, Sides, key, key_texts, predicate, record_text};
+use crate::catalog::{Chunk, Hashing, Method, ProbeError, Side, Sides, digest, key, key_texts, predicate, record_text};
 use crate::effect::{Column, Key, Shape, fields, quote_ident};
 use crate::report::Difference;
 
 /// Rows whose text is longer are described without values.
 const LONGEST_ROW: usize = 16 << 10;
+
+/// What a server says of bytes that are no text in UTF-8, or have none.
+const INCONVERTIBLE: [&str; 2] = ["22021", "22P05"];
 
 /// A row of one side: a hash of each column's text, and its values unless they are too long.
 struct Row {
@@ -25,8 +28,9 @@ pub(super) async fn describe(sides: &Sides<'_>, found: &[Differing]) -> Result<V
         return Ok(found.iter().map(|row| difference(shape, row, None, None)).collect());
     }
     let keys: Vec<Key> = found.iter().map(|row| row.key.clone()).collect();
-    let mut ours = rows(&sides.primary, &keys).await?;
-    let mut theirs = rows(&sides.shadow, &keys).await?;
+    let hashing = sides.pair().hashing;
+    let mut ours = rows(&sides.primary, &keys, hashing).await?;
+    let mut theirs = rows(&sides.shadow, &keys, hashing).await?;
     Ok(found.iter().map(|row| difference(shape, row, ours.remove(&row.key), theirs.remove(&row.key))).collect())
 }
 
@@ -59,16 +63,34 @@ fn json(column: &Column, part: &str) -> Value {
     }
 }
 
-async fn rows(side: &Side<'_>, keys: &[Key]) -> Result<HashMap<Key, Row>, ProbeError> {
+async fn rows(side: &Side<'_>, keys: &[Key], hashing: Hashing) -> Result<HashMap<Key, Row>, ProbeError> {
+    let image = record_text(side.shape());
+    let shown = format!("CASE WHEN pg_catalog.octet_length({image}) <= {LONGEST_ROW} THEN {image} END");
+    match rows_with(side, keys, hashing, &shown).await {
+        // Some are of bytes that cannot be shown.
+        Err(ProbeError::Refused { sqlstate, .. }) if INCONVERTIBLE.contains(&sqlstate.as_str()) => {
+            rows_with(side, keys, hashing, "NULL").await
+        }
+        rows => rows,
+    }
+}
+
+async fn rows_with(
+    side: &Side<'_>,
+    keys: &[Key],
+    hashing: Hashing,
+    image: &str,
+) -> Result<HashMap<Key, Row>, ProbeError> {
     let shape = side.shape();
     let hash = |column: &Column| {
         let text = format!("pg_catalog.textin(pg_catalog.record_out(ROW(t.{})))", quote_ident(&column.name));
-        format!("pg_catalog.hashtextextended({text}, 0)")
+        match hashing {
+            Hashing::There(Method::Native) => format!("pg_catalog.hashtextextended({text}, 0)"),
+            Hashing::There(Method::Md5) | Hashing::Here => digest(&text),
+        }
     };
-    let image = record_text(shape);
     let sql = format!(
-        "SELECT CASE WHEN pg_catalog.octet_length({image}) <= {LONGEST_ROW} THEN {image} END, {}, {} \
-         FROM {} AS t WHERE {}",
+        "SELECT {image}, {}, {} FROM {} AS t WHERE {}",
         shape.columns.iter().map(hash).collect::<Vec<_>>().join(", "),
         key_texts(shape),
         side.source(),

@@ -236,7 +236,7 @@ mod tests {
             reach: Touched::NONE,
             cascades: Touched::NONE,
             entangled: false,
-            text_sample: "UTF8:1".into(),
+            text_sample: Arc::default(),
             rows_estimate: 0,
             partitioned: false,
             descendants: Vec::new(),

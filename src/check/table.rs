@@ -1,5 +1,6 @@
 //! Checking one table: chunk by chunk, down to the rows where sums differ, and again where writes were in the way.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -8,11 +9,13 @@ use super::compare::{Busy, ChunkVerdict, Comparer, RowsVerdict};
 use super::diff::Differing;
 use super::results::Watch;
 use super::tally::Tally;
+use super::turn::Turn;
 use super::walk::{Walk, buckets, split};
-use crate::catalog::{Bound, Chunk, ProbeError, Share, Way};
+use crate::catalog::{Chunk, ProbeError, Share, Way};
 use crate::effect::Key;
 use crate::report::Chunks;
 
+const FIRST_CHUNK: u64 = 5000;
 /// Rows listed at once; larger chunks are cut first.
 const LISTED: u64 = 10_000;
 /// Cuts of a chunk, one inside the other.
@@ -53,93 +56,161 @@ impl Default for Finding {
 /// Where a check stands: all that it takes to go on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Stand {
-    pub(super) walk: Walk,
-    pub(super) finding: Finding,
+    walk: Walk,
+    finding: Finding,
     retry: Vec<Key>,
+    /// What it is in the midst of; that is not kept over a restart.
+    #[serde(skip)]
+    midst: Midst,
+}
+
+/// Of a chunk, or of what was busy.
+#[derive(Debug, Clone, Default)]
+struct Midst {
+    /// To be compared before the walk goes on, the last first, and how often they were cut already.
+    parts: Vec<(Chunk, u32)>,
+    busy: Vec<(Chunk, Busy)>,
+    /// How often what was busy was asked again.
+    rounds: u32,
+    /// Whether the keys are still to be asked in this round.
+    keys_due: bool,
+    /// Rows that a chunk had.
+    rows_at_once: Option<u64>,
 }
 
 impl Stand {
     pub(super) fn beginning(walk: Walk) -> Self {
-        Self { walk, finding: Finding::default(), retry: Vec::new() }
+        Self { walk, finding: Finding::default(), retry: Vec::new(), midst: Midst::default() }
     }
+
+    /// Rows that the next chunk should have.
+    pub(super) fn rows_at_once(&self) -> u64 {
+        self.midst.rows_at_once.unwrap_or(FIRST_CHUNK)
+    }
+}
+
+/// How a turn of a check ended.
+pub(super) enum Ran {
+    /// All that could be compared was.
+    Ended(Finding),
+    /// Others pass; it goes on from here.
+    Paused(Stand),
+}
+
+/// How keys stand that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Probed {
+    /// The same on both sides now.
+    pub(super) equal: Vec<Key>,
+    pub(super) differing: Vec<Key>,
+    /// So many were written each time they were compared.
+    pub(super) unsure: u64,
+}
+
+/// Whether there was something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Done,
+    None,
 }
 
 /// The check of one table under way.
 pub(super) struct TableCheck<'a> {
     comparer: Comparer<'a>,
     watch: Option<Watch<'a>>,
-    finding: Finding,
-    busy: Vec<(Chunk, Busy)>,
-    retry: Vec<Key>,
+    stand: Stand,
 }
 
 impl<'a> TableCheck<'a> {
-    pub(super) fn new(comparer: Comparer<'a>, watch: Option<Watch<'a>>) -> Self {
-        Self { comparer, watch, finding: Finding::default(), busy: Vec::new(), retry: Vec::new() }
+    /// Over the whole table, or what `stand` leaves of it.
+    pub(super) fn new(comparer: Comparer<'a>, watch: Option<Watch<'a>>, stand: Stand) -> Self {
+        Self { comparer, watch, stand }
     }
 
-    /// Over the whole table, or what `stand` leaves of it; `keep` is told now and then how far it is.
-    pub(super) async fn run(mut self, stand: Stand, mut keep: impl FnMut(Stand)) -> Result<Finding, ProbeError> {
-        let Stand { mut walk, finding, retry } = stand;
+    /// Until it ends or its turn is over; `keep` is told now and then how far it is.
+    pub(super) async fn run(mut self, turn: &Turn<'_>, mut keep: impl FnMut(&Stand)) -> Result<Ran, ProbeError> {
         if let Some(watch) = &self.watch {
-            watch.resumed(finding.rows, finding.took);
+            watch.resumed(self.stand.finding.rows, self.stand.finding.took);
         }
-        let (before, began, mut kept) = (finding.took, Instant::now(), Instant::now());
-        (self.finding, self.retry) = (finding, retry);
-        loop {
-            let bound = self.bound(&walk).await?;
-            let Some(chunk) = walk.next(bound) else { break };
-            self.chunk(chunk).await?;
-            if self.is_hopeless() {
-                break;
-            }
-            self.finding.took = before + began.elapsed();
-            if self.busy.is_empty() && kept.elapsed() >= KEEP {
-                keep(Stand { walk: walk.clone(), finding: self.finding.clone(), retry: self.retry.clone() });
+        let (before, began, mut kept) = (self.stand.finding.took, Instant::now(), Instant::now());
+        while self.step(turn).await? == Step::Done {
+            self.stand.finding.took = before + began.elapsed();
+            let Midst { parts, busy, .. } = &self.stand.midst;
+            if parts.is_empty() && busy.is_empty() && kept.elapsed() >= KEEP {
+                keep(&self.stand);
                 kept = Instant::now();
             }
+            if turn.is_over() {
+                if let Some(watch) = self.watch {
+                    watch.paused();
+                }
+                self.stand.midst.rows_at_once = Some(self.comparer.pace.rows());
+                return Ok(Ran::Paused(self.stand));
+            }
         }
-        self.again().await?;
-        self.finding.took = before + began.elapsed();
-        self.finding.chunks.busy = self.busy.len() as u64;
-        self.finding.unfinished = self.left();
-        Ok(self.finding)
+        self.stand.finding.took = before + began.elapsed();
+        self.stand.finding.chunks.busy = self.stand.midst.busy.len() as u64;
+        self.stand.finding.unfinished = self.left();
+        Ok(Ran::Ended(self.stand.finding))
     }
 
-    /// Over these keys alone. The keys that are the same on both sides now are the answer.
-    pub(super) async fn equal_keys(mut self, keys: Vec<Key>) -> Result<Vec<Key>, ProbeError> {
-        self.retry.clone_from(&keys);
-        self.again().await?;
-        let unsure = &self.retry;
-        let mut finding = self.finding.tally;
-        Ok(keys.into_iter().filter(|key| !unsure.contains(key) && !finding.resolve(key)).collect())
+    /// Over these keys alone.
+    pub(super) async fn keys(mut self, keys: Vec<Key>) -> Result<Probed, ProbeError> {
+        self.stand.retry.clone_from(&keys);
+        while self.step(&Turn::Asked).await? == Step::Done {}
+        let Stand { mut finding, retry, .. } = self.stand;
+        let unsure: HashSet<&Key> = retry.iter().collect();
+        let mut probed = Probed { unsure: unsure.len() as u64, ..Probed::default() };
+        for key in keys {
+            match finding.tally.resolve(&key) {
+                _ if unsure.contains(&key) => {}
+                true => probed.differing.push(key),
+                false => probed.equal.push(key),
+            }
+        }
+        Ok(probed)
     }
 
-    async fn bound(&self, walk: &Walk) -> Result<Bound, ProbeError> {
+    /// The next thing there is to do.
+    async fn step(&mut self, turn: &Turn<'_>) -> Result<Step, ProbeError> {
+        if self.is_hopeless() {
+            return Ok(Step::None);
+        }
+        if let Some((part, depth)) = self.stand.midst.parts.pop() {
+            self.part(part, depth).await?;
+        } else if let Some(chunk) = self.next_chunk().await? {
+            self.part(chunk, 0).await?;
+        } else if std::mem::take(&mut self.stand.midst.keys_due) {
+            self.retry().await?;
+        } else {
+            return Ok(self.again(turn).await);
+        }
+        Ok(Step::Done)
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Chunk>, ProbeError> {
         let Comparer { sides, pace, cost, .. } = &self.comparer;
-        match walk {
-            Walk::Ranges(after) => sides.primary.next_bound(after, pace.rows().min(cost.most())).await,
-            _ => Ok(None),
-        }
+        let bound = match &self.stand.walk {
+            Walk::Ranges(after) => sides.primary.next_bound(after, pace.rows().min(cost.most())).await?,
+            _ => None,
+        };
+        Ok(self.stand.walk.next(bound))
     }
 
-    /// Compares a chunk by its sums, and where they differ its parts.
-    async fn chunk(&mut self, chunk: Chunk) -> Result<(), ProbeError> {
-        let mut parts = vec![(chunk, 0)];
-        while let Some((part, depth)) = parts.pop() {
-            match self.comparer.chunk(&part).await? {
-                ChunkVerdict::Match { rows } => {
-                    self.finding.chunks.matched += 1;
-                    self.compared(rows);
+    /// Compares a chunk by its sums; where they differ and it is large, its parts are to be compared.
+    async fn part(&mut self, part: Chunk, depth: u32) -> Result<(), ProbeError> {
+        match self.comparer.chunk(&part).await? {
+            ChunkVerdict::Match { rows } => {
+                self.stand.finding.chunks.matched += 1;
+                self.compared(rows);
+            }
+            ChunkVerdict::Busy(why) => self.stand.midst.busy.push((part, why)),
+            ChunkVerdict::Unequal { primary, shadow } => {
+                let cut = self.cut(&part, primary, shadow, depth).await?;
+                if cut.is_empty() && self.list(part).await? {
+                    self.compared(primary);
                 }
-                ChunkVerdict::Busy(why) => self.busy.push((part, why)),
-                ChunkVerdict::Unequal { primary, shadow } => {
-                    let cut = self.cut(&part, primary, shadow, depth).await?;
-                    if cut.is_empty() && self.list(part).await? {
-                        self.compared(primary);
-                    }
-                    parts.extend(cut.into_iter().map(|part| (part, depth + 1)));
-                }
+                self.stand.midst.parts.extend(cut.into_iter().map(|part| (part, depth + 1)));
             }
         }
         Ok(())
@@ -170,14 +241,14 @@ impl<'a> TableCheck<'a> {
     async fn list(&mut self, chunk: Chunk) -> Result<bool, ProbeError> {
         match self.comparer.rows(&chunk).await? {
             RowsVerdict::Busy(why) => {
-                self.busy.push((chunk, why));
+                self.stand.midst.busy.push((chunk, why));
                 Ok(false)
             }
             RowsVerdict::Listed { confirmed, retry } => {
-                let Chunks { matched, confirmed: differing, .. } = &mut self.finding.chunks;
+                let Chunks { matched, confirmed: differing, .. } = &mut self.stand.finding.chunks;
                 *if confirmed.is_empty() { matched } else { differing } += 1;
                 self.listed(&confirmed, retry);
-                if self.retry.len() > RETRIES {
+                if self.stand.retry.len() > RETRIES {
                     self.retry().await?;
                 }
                 Ok(true)
@@ -187,40 +258,39 @@ impl<'a> TableCheck<'a> {
 
     fn listed(&mut self, confirmed: &[Differing], retry: Vec<Key>) {
         for row in confirmed {
-            self.finding.tally.confirm(row);
+            self.stand.finding.tally.confirm(row);
         }
         if let (Some(watch), false) = (&self.watch, confirmed.is_empty()) {
             watch.differs();
         }
-        self.retry.extend(retry);
+        self.stand.retry.extend(retry);
     }
 
     /// Whether to try for longer would only keep the other tables waiting.
     fn is_hopeless(&self) -> bool {
-        let behind = self.busy.iter().filter(|(_, why)| *why == Busy::Behind).count();
-        behind > 1 || self.busy.len() > BUSY_CHUNKS || self.retry.len() > RETRIES
+        let Stand { retry, midst: Midst { busy, .. }, .. } = &self.stand;
+        let behind = busy.iter().filter(|(_, why)| *why == Busy::Behind).count();
+        behind > 1 || busy.len() > BUSY_CHUNKS || retry.len() > RETRIES
     }
 
-    /// What was busy, a few times more, each time after a longer pause.
-    async fn again(&mut self) -> Result<(), ProbeError> {
-        for round in 0..ROUNDS {
-            if self.is_hopeless() || (self.busy.is_empty() && self.retry.is_empty()) {
-                break;
-            }
-            if round > 0 {
-                tokio::time::sleep(Duration::from_millis(100 << round)).await;
-            }
-            for (chunk, _) in std::mem::take(&mut self.busy) {
-                self.chunk(chunk).await?;
-            }
-            self.retry().await?;
+    /// What was busy is to be compared again, a few times, each time after a longer pause.
+    async fn again(&mut self, turn: &Turn<'_>) -> Step {
+        let Stand { retry, midst, .. } = &mut self.stand;
+        if midst.rounds >= ROUNDS || (midst.busy.is_empty() && retry.is_empty()) {
+            return Step::None;
         }
-        Ok(())
+        if midst.rounds > 0 {
+            turn.sleep(Duration::from_millis(100 << midst.rounds)).await;
+        }
+        midst.rounds += 1;
+        midst.keys_due = true;
+        midst.parts.extend(midst.busy.drain(..).map(|(chunk, _)| (chunk, 0)));
+        Step::Done
     }
 
     /// Keys that were being written, once more.
     async fn retry(&mut self) -> Result<(), ProbeError> {
-        let keys = std::mem::take(&mut self.retry);
+        let keys = std::mem::take(&mut self.stand.retry);
         for batch in keys.chunks(KEYS_AT_ONCE) {
             self.probe(batch).await?;
         }
@@ -229,7 +299,7 @@ impl<'a> TableCheck<'a> {
 
     async fn probe(&mut self, keys: &[Key]) -> Result<(), ProbeError> {
         match self.comparer.rows(&Chunk::Keys(keys.to_vec())).await? {
-            RowsVerdict::Busy(_) => self.retry.extend_from_slice(keys),
+            RowsVerdict::Busy(_) => self.stand.retry.extend_from_slice(keys),
             RowsVerdict::Listed { confirmed, retry } => self.listed(&confirmed, retry),
         }
         Ok(())
@@ -237,8 +307,8 @@ impl<'a> TableCheck<'a> {
 
     /// What is still busy, for people.
     fn left(&self) -> Option<String> {
-        let keys = self.retry.len();
-        match self.busy.first() {
+        let keys = self.stand.retry.len();
+        match self.stand.midst.busy.first() {
             Some((_, Busy::Behind)) => Some("the shadow did not catch up in time to be compared".into()),
             Some((_, Busy::Voided)) => Some("it was written all the time, not row by row".into()),
             Some((_, Busy::Suspect)) => Some("it was to be read back while it was compared".into()),
@@ -248,7 +318,7 @@ impl<'a> TableCheck<'a> {
     }
 
     fn compared(&mut self, rows: u64) {
-        self.finding.rows += rows;
+        self.stand.finding.rows += rows;
         if let Some(watch) = &self.watch {
             watch.compared(rows);
         }

@@ -45,6 +45,13 @@ impl Tally {
         self.missing + self.extra + self.different
     }
 
+    /// The keys held, in order.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        let mut keys: Vec<_> = self.keys.keys().cloned().collect();
+        keys.sort_unstable();
+        keys
+    }
+
     /// The keys, when every difference has one and all are held.
     pub(super) fn all_keys(&self) -> Option<Vec<Key>> {
         (self.keys.len() as u64 == self.total()).then(|| self.keys.keys().cloned().collect())

@@ -76,7 +76,13 @@ pub(super) enum Talk {
         work: Work,
     },
     /// Heal confirmed differences
-    Repair(Work),
+    Repair {
+        /// Change nothing: show the SQL for the rows that differ now
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        work: Work,
+    },
     /// Read the configuration again
     Reload {
         #[command(flatten)]
@@ -165,6 +171,7 @@ mod tests {
             "backfill",
             "backfill public.a --create-schema",
             "repair --token-file t",
+            "repair --dry-run public.a",
             "reload",
             "pause",
             "resume",
@@ -172,7 +179,7 @@ mod tests {
             let words = std::iter::once("crossfade").chain(line.split(' '));
             assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
         }
-        for line in ["cutover", "check --primary a", "check --once --admin 127.0.0.1:1"] {
+        for line in ["cutover", "check --primary a", "check --dry-run", "check --once --admin 127.0.0.1:1"] {
             let words = std::iter::once("crossfade").chain(line.split(' '));
             assert!(Arguments::try_parse_from(words).is_err(), "{line}");
         }

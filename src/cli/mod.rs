@@ -11,6 +11,7 @@ mod once;
 mod open_files;
 mod render;
 mod run;
+mod script;
 mod talk;
 mod work;
 

@@ -9,7 +9,7 @@ use super::client::{Answer, Client, percent_encoded};
 use super::exit::{Exit, Failure};
 use super::{once, render, work};
 use crate::config::ReloadOutcome;
-use crate::report::job::{JobKind, Schema};
+use crate::report::job::{Order, Repairs, Schema};
 use crate::report::{Report, Status, Verdict};
 
 /// Carries the command out against the running proxy.
@@ -22,12 +22,15 @@ pub(super) async fn talk(command: Talk) -> Result<Exit, Failure> {
         Talk::Report { table, values, target } => report(table.as_deref(), values, &target).await,
         Talk::Ramp { percent, target } => ramp(percent, &target).await,
         Talk::Check(args) if args.once => once::check(args).await,
-        Talk::Check(args) => work::work(JobKind::Check, args.work, Schema::Present).await,
+        Talk::Check(args) => work::work(Order::Check, args.work).await,
         Talk::Backfill { create_schema, work: args } => {
             let schema = if create_schema { Schema::Created } else { Schema::Present };
-            work::work(JobKind::Backfill, args, schema).await
+            work::work(Order::Backfill(schema), args).await
         }
-        Talk::Repair(args) => work::work(JobKind::Repair, args, Schema::Present).await,
+        Talk::Repair { dry_run, work: args } => {
+            let repairs = if dry_run { Repairs::Shown } else { Repairs::Made };
+            work::work(Order::Repair(repairs), args).await
+        }
         Talk::Reload { target } => {
             let answer = Client::new(&target)?.post("/reload", None).await?;
             show(&target, &answer, &render::reload(&answer.parse::<ReloadOutcome>()?));

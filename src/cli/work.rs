@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep};
 use super::args::Work;
 use super::client::Client;
 use super::exit::{Exit, Failure};
-use super::render;
 use super::talk::{exit_of, say};
-use crate::report::job::{Finding, Job, JobKind, JobState, JobTable, Schema, Severity};
+use super::{render, script};
+use crate::report::job::{Finding, Job, JobKind, JobState, JobTable, Order, Repairs, Schema, Severity};
 use crate::report::{Report, TableReport};
 
 /// Between two looks at the job.
@@ -21,15 +21,19 @@ pub(super) const LOOK: Duration = Duration::from_millis(250);
 const LINE: Duration = Duration::from_secs(5);
 
 /// Starts the work and stays with it. Ctrl-c ends the following, not the work.
-pub(super) async fn work(kind: JobKind, args: Work, schema: Schema) -> Result<Exit, Failure> {
+pub(super) async fn work(order: Order, args: Work) -> Result<Exit, Failure> {
+    let kind = order.kind();
     let Work { tables, target } = args;
     let client = Client::new(&target)?;
     let mut body = serde_json::Map::new();
     if !tables.is_empty() {
         body.insert("tables".into(), json!(tables));
     }
-    if schema == Schema::Created {
+    if order == Order::Backfill(Schema::Created) {
         body.insert("create_schema".into(), json!(true));
+    }
+    if order == Order::Repair(Repairs::Shown) {
+        body.insert("dry_run".into(), json!(true));
     }
     let body = (!body.is_empty()).then(|| body.into());
     let started: Job = client.post(&format!("/{kind}"), body).await?.parse()?;
@@ -52,6 +56,11 @@ pub(super) async fn work(kind: JobKind, args: Work, schema: Schema) -> Result<Ex
         let report = only(client.get("/report").await?.parse()?, &tables);
         say(&if target.json { json_line(&report) } else { render::report(&report) });
         return Ok(exit_of(&report));
+    }
+    if order == Order::Repair(Repairs::Shown) {
+        let job: Job = client.get(&format!("/jobs/{}?values=1", job.id)).await?.parse()?;
+        say(&if target.json { json_line(&job) } else { script::script(&job.dry_run) });
+        return Ok(Exit::Done);
     }
     say(&if target.json { json_line(&job) } else { summary(&job) });
     Ok(Exit::Done)
@@ -191,7 +200,8 @@ mod tests {
         let table =
             |name: &str, rows_done| JobTable { table: name.into(), rows_done, rows_estimated: 1000, rows_per_s: 10.0 };
         let tables = vec![table("public.items", 1000), table("public.orders", 40)];
-        Job { id: 3, kind: JobKind::Backfill, state: JobState::Running, tables, error: None, findings: Vec::new() }
+        let (kind, state) = (JobKind::Backfill, JobState::Running);
+        Job { id: 3, kind, state, tables, error: None, findings: Vec::new(), dry_run: Vec::new() }
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt;
 
-use crate::catalog::{Bound, Chunk, ProbeError, Share, Side, key, key_texts, predicate, record_text, whole_text};
+use crate::catalog::{
+    Bound, Chunk, ProbeError, Share, Side, key, key_texts, predicate, record_text, snapshot_line, whole_text,
+};
 use crate::effect::{Key, Snapshot, quote_ident};
 
 /// Bounds of one statement.
@@ -156,11 +158,6 @@ impl Head {
             self.extent = Extent::Cut;
         }
     }
-}
-
-fn snapshot_line(line: &[u8]) -> Result<Snapshot, ProbeError> {
-    let text = line.split(|byte| *byte == b'\t').next().and_then(|field| std::str::from_utf8(field).ok());
-    text.and_then(|text| text.trim_end().parse().ok()).ok_or(ProbeError::Malformed("a snapshot"))
 }
 
 /// One row with the snapshot in the first column, and behind it the rows, whose first column is NULL.

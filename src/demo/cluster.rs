@@ -328,13 +328,31 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), ClusterError> {
 }
 
 pub(super) fn free_port() -> Result<u16, ClusterError> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| io_error("looking for a free port", e))?;
-    listener.local_addr().map(|address| address.port()).map_err(|e| io_error("looking for a free port", e))
+    free_ports().map(|[port]| port)
+}
+
+/// Of which no two are the same: each is held until all are found.
+pub(super) fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT], ClusterError> {
+    let (mut held, mut ports) = (Vec::with_capacity(COUNT), [0; COUNT]);
+    for port in &mut ports {
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| io_error("looking for a free port", e))?;
+        *port = listener.local_addr().map_err(|e| io_error("looking for a free port", e))?.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_found_together_are_not_the_same() {
+        for _ in 0..5000 {
+            let [one, other] = free_ports().unwrap();
+            assert_ne!(one, other);
+        }
+    }
 
     #[test]
     fn a_cluster_answers_restarts_and_leaves_nothing_behind() {

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::time::sleep;
 
 use super::Admin;
-use super::cluster::{ClusterError, free_port};
+use super::cluster::{ClusterError, free_ports};
 
 /// A proxy that is not ready after it will not be.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -81,7 +81,8 @@ impl Proxy {
     pub async fn start(setup: Setup) -> Result<Self, ProcessError> {
         let mut attempt = 1;
         loop {
-            let (port, admin) = (free_port()?, Admin::new(format!("127.0.0.1:{}", free_port()?)));
+            let [port, admin] = free_ports()?;
+            let admin = Admin::new(format!("127.0.0.1:{admin}"));
             configure(&setup, port, &admin)?;
             let child = spawn(&setup)?;
             let mut proxy = Self { setup: setup.clone(), port, admin, child };

@@ -6,14 +6,14 @@ use std::time::{Instant, SystemTime};
 
 use crate::admin::{Control, ControlError, Jobs, Values};
 use crate::catalog::{Handle, Pairs};
-use crate::check::Checker;
+use crate::check::{CheckError, Checker};
 use crate::config::{Problems, ReloadOutcome, Reloader};
 use crate::copy::Healer;
 use crate::effect::TableId;
 use crate::mirror::{Appliers, Mirror};
 use crate::net::Gate;
 use crate::reads::Router;
-use crate::report::job::{Job, JobKind, Progress, Schema};
+use crate::report::job::{Job, Order, Progress, Repairs};
 use crate::report::{MirrorReport, Report, ServerState, Status, TableReport, rfc3339};
 use crate::telemetry::{Metrics, publish};
 
@@ -149,14 +149,14 @@ impl Control for Operator {
         self.reloader.reload()
     }
 
-    fn start_job(&self, kind: JobKind, tables: Option<Vec<String>>, schema: Schema) -> Result<Job, ControlError> {
+    fn start_job(&self, order: Order, tables: Option<Vec<String>>) -> Result<Job, ControlError> {
         self.known(tables.as_deref().unwrap_or_default())?;
-        let progress = self.jobs.begin(kind)?;
+        let progress = self.jobs.begin(order.kind())?;
         let (checker, healer) = (Arc::clone(&self.checker), Arc::clone(&self.healer));
         let job = progress.job();
         self.runtime.spawn(async move {
             let ended = tokio::select! {
-                ended = work(kind, tables, schema, &checker, &healer, progress.clone()) => ended,
+                ended = work(order, tables, &checker, &healer, progress.clone()) => ended,
                 () = progress.cancelled() => Ok(()),
             };
             progress.end(ended);
@@ -164,8 +164,8 @@ impl Control for Operator {
         Ok(job)
     }
 
-    fn job(&self, id: u64) -> Result<Job, ControlError> {
-        self.jobs.job(id)
+    fn job(&self, id: u64, values: Values) -> Result<Job, ControlError> {
+        self.jobs.job(id, values)
     }
 
     fn cancel(&self, id: u64) -> Result<Job, ControlError> {
@@ -186,16 +186,17 @@ impl Control for Operator {
 }
 
 async fn work(
-    kind: JobKind,
+    order: Order,
     tables: Option<Vec<String>>,
-    schema: Schema,
     checker: &Checker,
     healer: &Healer,
     progress: Progress,
 ) -> Result<(), String> {
-    match kind {
-        JobKind::Check => checker.check(tables, progress).await.map_err(|error| error.to_string()),
-        JobKind::Repair => checker.repair(tables, progress).await.map_err(|error| error.to_string()),
-        JobKind::Backfill => healer.backfill(tables, schema, progress).await.map_err(|error| error.to_string()),
+    let text = |error: CheckError| error.to_string();
+    match order {
+        Order::Check => checker.check(tables, progress).await.map_err(text),
+        Order::Repair(Repairs::Made) => checker.repair(tables, progress).await.map_err(text),
+        Order::Repair(Repairs::Shown) => checker.dry_run(tables, progress).await.map_err(text),
+        Order::Backfill(schema) => healer.backfill(tables, schema, progress).await.map_err(|error| error.to_string()),
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn table(id: TableId, schema: &str, name: &str, columns: &[&str]) -> 
         reach: Touched::NONE,
         cascades: Touched::NONE,
         entangled: false,
-        text_sample: "UTF8:1".into(),
+        text_sample: Arc::default(),
         rows_estimate: 0,
         partitioned: false,
         descendants: Vec::new(),

@@ -88,6 +88,53 @@ pub enum Schema {
     Created,
 }
 
+/// What a repair does with what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repairs {
+    /// It heals it.
+    #[default]
+    Made,
+    /// It shows the SQL that would.
+    Shown,
+}
+
+/// What is asked for, with what goes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Comparing.
+    Check,
+    /// Filling the shadow.
+    Backfill(Schema),
+    /// Healing differences.
+    Repair(Repairs),
+}
+
+impl Order {
+    /// Of the job.
+    pub fn kind(self) -> JobKind {
+        match self {
+            Self::Check => JobKind::Check,
+            Self::Backfill(_) => JobKind::Backfill,
+            Self::Repair(_) => JobKind::Repair,
+        }
+    }
+}
+
+/// What the repair of one table would come down to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DryRun {
+    /// `schema.table`.
+    pub table: String,
+    /// Rows that differ now.
+    pub rows: u64,
+    /// For the shadow, one a row. With row values: left out unless they are asked for.
+    pub statements: Vec<String>,
+    /// Rows that differ and have no statement: there are too many, or they are too long.
+    pub left_out: u64,
+    /// What else is to be known.
+    pub note: Option<String>,
+}
+
 /// A job as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -104,6 +151,20 @@ pub struct Job {
     /// What was found before it began; left out if nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// Of a repair that was to show and not to do; left out if nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_run: Vec<DryRun>,
+}
+
+impl Job {
+    /// Without the values of rows.
+    #[must_use]
+    pub fn without_values(mut self) -> Self {
+        for table in &mut self.dry_run {
+            table.statements.clear();
+        }
+        self
+    }
 }
 
 /// A job under way. Clones speak of the same one; who works updates it, who watches takes [`Progress::job`].
@@ -124,6 +185,7 @@ struct Stand {
     error: Option<String>,
     tables: Vec<Counted>,
     findings: Vec<Finding>,
+    dry_run: Vec<DryRun>,
 }
 
 #[derive(Debug)]
@@ -138,8 +200,8 @@ struct Counted {
 impl Progress {
     /// A job that begins now.
     pub fn begin(id: u64, kind: JobKind) -> Self {
-        let stand =
-            Mutex::new(Stand { state: JobState::Running, error: None, tables: Vec::new(), findings: Vec::new() });
+        let (tables, findings, dry_run) = (Vec::new(), Vec::new(), Vec::new());
+        let stand = Mutex::new(Stand { state: JobState::Running, error: None, tables, findings, dry_run });
         Self(Arc::new(Inner { id, kind, cancelled: watch::Sender::new(false), stand }))
     }
 
@@ -154,6 +216,16 @@ impl Progress {
     /// What was found before the first row.
     pub fn found(&self, findings: Vec<Finding>) {
         self.0.stand.lock().findings.extend(findings);
+    }
+
+    /// What the repair of a table would come down to.
+    pub fn shown(&self, dry_run: DryRun) {
+        self.0.stand.lock().dry_run.push(dry_run);
+    }
+
+    /// What was shown is not to be held for longer.
+    pub fn forget_shown(&self) {
+        self.0.stand.lock().dry_run = Vec::new();
     }
 
     /// So many more rows of a table that was begun.
@@ -209,8 +281,8 @@ impl Progress {
     pub fn job(&self) -> Job {
         let stand = self.0.stand.lock();
         let tables = stand.tables.iter().map(Counted::now).collect();
-        let (error, findings) = (stand.error.clone(), stand.findings.clone());
-        Job { id: self.0.id, kind: self.0.kind, state: stand.state, tables, error, findings }
+        let (error, findings, dry_run) = (stand.error.clone(), stand.findings.clone(), stand.dry_run.clone());
+        Job { id: self.0.id, kind: self.0.kind, state: stand.state, tables, error, findings, dry_run }
     }
 }
 

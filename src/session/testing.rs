@@ -129,7 +129,7 @@ fn catalog_with(columns_of_t: &[&str]) -> Catalog {
             reach: Touched::NONE,
             cascades: Touched::NONE,
             entangled: false,
-            text_sample: "UTF8:1".into(),
+            text_sample: Arc::default(),
             rows_estimate: 0,
             partitioned: false,
             descendants: Vec::new(),

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crossfade::report::{Report, TableReport, TableStatus, Verdict};
+use serde_json::{Value, json};
 
 use crate::support::{Pair, eventually, psql};
 
@@ -85,4 +86,47 @@ async fn what_was_found_of_another_shadow_says_nothing_after_a_restart() {
     let report = pair.report().await;
     assert_eq!((report.verdict, table(&report, "public.t").missing), (Verdict::Diverged, 1));
     assert_eq!(report.history.iter().map(|round| round.round).collect::<Vec<_>>(), [2, 1]);
+}
+
+/// At the speed that is set, the large table alone takes minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_and_what_was_written_come_in_the_midst_of_a_large_table() {
+    let rows = "(id int primary key, v int); insert into";
+    let schema = format!(
+        "create table a_written {rows} a_written select g, g from generate_series(1, 50) g; \
+         create table huge {rows} huge select g, g from generate_series(1, 100000) g; \
+         create table z_asked {rows} z_asked select g, g from generate_series(1, 50) g; analyze"
+    );
+    let settings = format!("{ONE_ROUND}max_rows_per_second = 500\n");
+    let pair = Pair::recipe().schema(&schema).settings(&settings).start().await;
+    let huge_began = async || table(&pair.report().await, "public.huge").coverage_percent > 0.0;
+    eventually("the large table is being compared", huge_began).await;
+
+    psql(&pair.shadow_url(), "update a_written set v = 0 where id = 7; update z_asked set v = 0 where id = 7")
+        .await
+        .must_succeed();
+    let asked = json!({"tables": ["public.z_asked"]});
+    let _: Value = pair.admin().post("/check", &asked).await.unwrap();
+    let is_answered = async || table(&pair.report().await, "public.z_asked").different == 1;
+    eventually("what is asked for is compared", is_answered).await;
+    psql(&pair.url(), "update a_written set v = 1 where id = 50").await.must_succeed();
+    let diverged = async || table(&pair.report().await, "public.a_written").status == TableStatus::Diverged;
+    eventually("what was written is compared again", diverged).await;
+    let _: Value = pair.admin().post("/repair", &asked).await.unwrap();
+    let is_repaired = async || table(&pair.report().await, "public.z_asked").repaired == 1;
+    eventually("a repair does not wait either", is_repaired).await;
+    let report = pair.report().await;
+    let huge = table(&report, "public.huge");
+    assert_eq!((huge.status, report.history.len()), (TableStatus::Unchecked, 0), "still at it: {huge:#?}");
+    assert!(huge.coverage_percent > 0.0 && huge.coverage_percent < 100.0, "{huge:#?}");
+
+    // And it goes on where it was: nothing twice, nothing left out.
+    psql(&pair.shadow_url(), "update huge set v = 0 where id = 99999").await.must_succeed();
+    let file = pair.proxy.config_file();
+    let faster = fs::read_to_string(&file).unwrap().replace("max_rows_per_second = 500", "max_rows_per_second = 0");
+    fs::write(&file, faster).unwrap();
+    eventually("the round ends", async || pair.report().await.history.len() == 1).await;
+    let report = pair.report().await;
+    let huge = table(&report, "public.huge");
+    assert_eq!((huge.rows_checked, huge.missing, huge.extra, huge.different), (100_000, 0, 0, 1), "{huge:#?}");
 }

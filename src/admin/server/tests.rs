@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::admin::{ControlError, Jobs, Values};
 use crate::config::{Place, Problem, Problems, ReloadOutcome};
-use crate::report::job::{Job, JobKind, Schema};
+use crate::report::job::{DryRun, Job, Order, Repairs, Schema};
 use crate::report::{MirrorReport, ReadsReport, Report, Status};
 
 #[derive(Default)]
@@ -86,14 +86,21 @@ impl Control for Fake {
         Ok(ReloadOutcome { changed: vec!["reads.percent".into()], generation: 2, ..ReloadOutcome::default() })
     }
 
-    fn start_job(&self, kind: JobKind, tables: Option<Vec<String>>, schema: Schema) -> Result<Job, ControlError> {
-        let created = if schema == Schema::Created { " with its schema" } else { "" };
-        self.tell(format!("{kind} {tables:?}{created}"));
-        self.jobs.begin(kind).map(|progress| progress.job())
+    fn start_job(&self, order: Order, tables: Option<Vec<String>>) -> Result<Job, ControlError> {
+        let (kind, shown) = (order.kind(), order == Order::Repair(Repairs::Shown));
+        let more = if order == Order::Backfill(Schema::Created) { " with its schema" } else { "" };
+        self.tell(format!("{kind} {tables:?}{}", if shown { " to be shown" } else { more }));
+        let progress = self.jobs.begin(kind)?;
+        if shown {
+            let statements = vec!["DELETE FROM t WHERE secret = 'precious'".to_owned()];
+            progress.shown(DryRun { table: "public.t".into(), rows: 1, statements, ..DryRun::default() });
+            progress.end(Ok(()));
+        }
+        Ok(progress.job().without_values())
     }
 
-    fn job(&self, id: u64) -> Result<Job, ControlError> {
-        self.jobs.job(id)
+    fn job(&self, id: u64, values: Values) -> Result<Job, ControlError> {
+        self.jobs.job(id, values)
     }
 
     fn cancel(&self, id: u64) -> Result<Job, ControlError> {
@@ -229,6 +236,25 @@ async fn jobs_are_started_watched_and_cancelled() {
     assert_eq!(proxy.json("POST", "/backfill", "{\"table\": \"public.orders\"}").await.0, 400);
     assert_eq!(proxy.json("GET", "/jobs/77", "").await.0, 404);
     assert_eq!(proxy.json("GET", "/jobs/x", "").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_row_values_only_if_asked_and_until_the_next_repair() {
+    let proxy = Served::open().await;
+    assert_eq!(proxy.json("POST", "/check", "{\"dry_run\": true}").await.0, 400);
+    let (code, started) = proxy.json("POST", "/repair", "{\"dry_run\": true}").await;
+    assert_eq!((code, proxy.told()), (202, vec!["repair None to be shown".to_owned()]));
+    assert!(!started.to_string().contains("precious"), "{started}");
+    let (_, hidden) = proxy.json("GET", "/jobs/1", "").await;
+    assert_eq!(
+        hidden["dry_run"][0],
+        json!({"table": "public.t", "rows": 1, "statements": [], "left_out": 0, "note": null})
+    );
+    let (_, shown) = proxy.json("GET", "/jobs/1?values=1", "").await;
+    assert_eq!(shown["dry_run"][0]["statements"], json!(["DELETE FROM t WHERE secret = 'precious'"]));
+    assert_eq!(proxy.json("GET", "/jobs/1?values=yes", "").await.0, 400);
+    proxy.json("POST", "/repair", "").await;
+    assert_eq!(proxy.json("GET", "/jobs/1?values=1", "").await.1.get("dry_run"), None);
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::catalog::{
-    Bound, Canonical, Chunk, Hashing, KeyKind, Pair, Seed, Share, hash_row, hash_sums, key_after, key_texts, predicate,
-    record_text,
+    Bound, Canonical, Chunk, Hashing, KeyKind, Method, Pair, Seed, Share, hash_row, hash_sums, key_after, key_texts,
+    predicate, record_text,
 };
 use crate::effect::{Key, fields};
 
@@ -151,7 +151,7 @@ async fn a_hash_tells_apart_what_prints_differently() {
     ] {
         run(&client, &format!("CREATE TABLE t (v {of_type}); INSERT INTO t VALUES ({a}), ({b}), ({a})")).await;
         let pair = pair_of(&client, "t").await;
-        let sql = format!("SELECT {}::text FROM public.t", hash_row(&pair, Seed::First))
+        let sql = format!("SELECT {}::text FROM public.t", hash_row(&pair, Method::Native, Seed::First))
             .replace("FROM public.t", "FROM public.t t");
         let hashes = texts(&client, &sql).await;
         assert_eq!(hashes[0], hashes[2], "{of_type}");
@@ -185,7 +185,7 @@ async fn sums_agree_across_databases_and_count_doubles() {
     .await;
     let tables = [catalog(&primary).await.table("t"), catalog(&shadow).await.table("t")];
     let pair = Pair::new("public.t".into(), Some(Arc::clone(&tables[0])), Some(Arc::clone(&tables[1])));
-    let sums = format!("SELECT pg_catalog.concat_ws(' ', {}) FROM public.t t", hash_sums(&pair));
+    let sums = format!("SELECT pg_catalog.concat_ws(' ', {}) FROM public.t t", hash_sums(&pair, Method::Native));
     let ours = texts(&primary, &sums).await;
     assert_eq!(ours, texts(&shadow, &sums).await);
     assert!(ours[0][0].starts_with("200 "));
@@ -206,7 +206,7 @@ async fn sums_tell_who_has_a_value() {
         run(&client, &format!("DROP TABLE IF EXISTS t; CREATE TABLE t ({columns})")).await;
         run(&client, "INSERT INTO t SELECT i, i * 7 FROM generate_series(1, 1000) i").await;
         let pair = pair_of(&client, "t").await;
-        let sums = format!("SELECT pg_catalog.concat_ws(' ', {}) FROM public.t t", hash_sums(&pair));
+        let sums = format!("SELECT pg_catalog.concat_ws(' ', {}) FROM public.t t", hash_sums(&pair, Method::Native));
         let before = texts(&client, &sums).await;
         let [first, second, ..] = &pair.primary.as_ref().unwrap().shape.columns[..] else { panic!("two columns") };
         let (first, second) = (&first.name, &second.name);
@@ -239,8 +239,8 @@ async fn sides_of_different_encodings_hash_and_share_alike() {
     let (ours, theirs) = (catalog(&primary).await, catalog(&shadow).await);
     for (name, ranges) in [("t", true), ("named", false)] {
         let pair = Pair::new(name.into(), Some(ours.table(name)), Some(theirs.table(name)));
-        assert_eq!((pair.hashing, pair.ranges), (Hashing::Md5, ranges));
-        let sql = format!("SELECT pg_catalog.concat_ws(' ', {}) FROM public.{name} t", hash_sums(&pair));
+        assert_eq!((pair.hashing, pair.ranges), (Hashing::There(Method::Md5), ranges));
+        let sql = format!("SELECT pg_catalog.concat_ws(' ', {}) FROM public.{name} t", hash_sums(&pair, Method::Md5));
         let sums = texts(&primary, &sql).await;
         assert_eq!(sums, texts(&shadow, &sql).await);
         run(&shadow, &format!("UPDATE {name} SET v = '!' WHERE v = chr(200)")).await;
@@ -268,5 +268,5 @@ async fn a_type_that_is_hashed_differently_goes_by_its_text() {
     let pair = Pair::new("public.t".into(), Some(table), Some(Arc::new(other)));
     let canonical: Vec<_> = pair.common_columns().iter().map(|(_, canonical)| *canonical).collect();
     assert!(matches!(canonical[..], [Canonical::Native { .. }, Canonical::Text]), "{canonical:?}");
-    assert!(hash_row(&pair, Seed::First).contains("record_out(ROW(t.\"v\"))"));
+    assert!(hash_row(&pair, Method::Native, Seed::First).contains("record_out(ROW(t.\"v\"))"));
 }

@@ -29,6 +29,8 @@ pub(crate) struct Recipe {
     listen: String,
     primary_parameters: String,
     shadow_parameters: String,
+    primary_encoding: Option<String>,
+    shadow_encoding: Option<String>,
 }
 
 impl Recipe {
@@ -81,11 +83,20 @@ impl Recipe {
         self
     }
 
+    /// The encodings of the two databases.
+    pub(crate) fn encodings(mut self, primary: &str, shadow: &str) -> Self {
+        (self.primary_encoding, self.shadow_encoding) = (Some(primary.to_owned()), Some(shadow.to_owned()));
+        self
+    }
+
     /// Makes it: clusters, schema, then `before` with the two still alone, then the proxy.
     pub(crate) async fn start(self) -> Pair {
         let Self { schema, settings, listen, primary_parameters, shadow_parameters, .. } = self;
         let (primary, shadow) = tokio::join!(start(self.primary, Role::Primary), start(self.shadow, Role::Shadow));
-        for side in [&primary, &shadow] {
+        for (side, encoding) in [(&primary, self.primary_encoding), (&shadow, self.shadow_encoding)] {
+            if let Some(encoding) = encoding {
+                encode(side, &encoding).await;
+            }
             psql(&side.url(DATABASE), &schema).await.must_succeed();
         }
         let lines = if self.lines {
@@ -110,6 +121,14 @@ impl Recipe {
         let proxy = proxy.await.unwrap_or_else(|error| panic!("{error}"));
         Pair { proxy, lines, primary, shadow, _folder: folder }
     }
+}
+
+/// Makes the database anew in this encoding.
+async fn encode(side: &Cluster, encoding: &str) {
+    let sql = format!(
+        "drop database {DATABASE};\ncreate database {DATABASE} template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C';"
+    );
+    psql(&side.url("template1"), &sql).await.must_succeed();
 }
 
 async fn start(recipe: Options, role: Role) -> Cluster {
