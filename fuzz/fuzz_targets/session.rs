@@ -221,7 +221,7 @@ fn sent(said: &[u8], stage: &Stage) {
 }
 
 /// Some of the messages in the same order, rows and their descriptions perhaps without their last columns, and
-/// CommandCompletes perhaps later.
+/// `CommandComplete` perhaps later.
 fn answered(said: &[u8], seen: &[u8]) {
     let mut said = messages(said).into_iter();
     let mut held = Vec::new();

@@ -1,30 +1,21 @@
-//! The first packets of a connection, in any bytes and any pieces, with and without TLS, and the messages of a login.
+//! The first packets of a connection, in any bytes and any pieces, and the messages of a login.
 
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
 
 use crossfade::catalog::Catalog;
-use crossfade::net::fuzzing::{Became, Reader, asked};
+use crossfade::net::fuzzing::asked;
 use crossfade::session::{Session, testing};
 use crossfade::wire::{self, HEADER, Severity, StartupPacket};
-use crossfade_fuzz::settings;
 use libfuzzer_sys::fuzz_target;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(testing::catalog);
-
-thread_local! {
-    /// One that has a certificate, and one that has none.
-    static READERS: [Reader; 2] = [true, false].map(|tls| Reader::new(settings(tls)).expect("a free port"));
-}
 
 fuzz_target!(|bytes: &[u8]| {
     packet(bytes);
     for tls in [true, false] {
         talk(bytes, tls);
-    }
-    if let Some((&cut, bytes)) = bytes.split_first() {
-        connection(bytes, cut);
     }
     login(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
@@ -60,23 +51,6 @@ fn talk(bytes: &[u8], tls: bool) {
             assert!(patient.answers.len() > talk.answers.len() && patient.answers.starts_with(&talk.answers));
         } else {
             assert_eq!(talk, patient);
-        }
-    }
-}
-
-/// The same by a socket: it always ends, nothing in clear becomes an encrypted session, and what it becomes was said.
-fn connection(bytes: &[u8], cut: u8) {
-    let (front, back) = bytes.split_at(bytes.len().min(cut.into()));
-    for (reader, tls) in [(0, true), (1, false)] {
-        let heard = READERS.with(|readers| readers[reader].hear(&[front, back]));
-        let (became, heard) = heard.expect("two ends of a connection");
-        match became {
-            Became::Session { message, encrypted } => {
-                assert!(!encrypted && heard.iter().all(|&byte| byte == b'N'));
-                assert!(bytes.windows(message.len()).any(|window| window == message));
-            }
-            Became::Cancel | Became::Gone => assert!(heard.iter().all(|&byte| byte == b'N')),
-            Became::Refused => assert!(tls || heard.is_empty() || heard.contains(&b'E')),
         }
     }
 }

@@ -38,7 +38,7 @@ const ECDSA: &[u8] = b"\x2a\x86\x48\xce\x3d\x04\x03";
 /// 2.16.840.1.101.3.4.2, the digests of SHA-2.
 const SHA2: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02";
 
-/// Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, … }
+/// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, … }`
 fn signed_with(certificate: &[u8]) -> Option<SignedWith> {
     let (fields, _) = value(SEQUENCE, certificate)?;
     let (_, behind) = value(SEQUENCE, fields)?;
@@ -57,7 +57,7 @@ fn signed_with(certificate: &[u8]) -> Option<SignedWith> {
     }
 }
 
-/// RSASSA-PSS-params ::= SEQUENCE { [0] hashAlgorithm DEFAULT sha1, … }
+/// `RSASSA-PSS-params ::= SEQUENCE { [0] hashAlgorithm DEFAULT sha1, … }`
 fn pss_digest(parameters: &[u8]) -> Option<SignedWith> {
     let (fields, _) = value(SEQUENCE, parameters)?;
     let Some((digest, _)) = value(FIRST_FIELD, fields) else { return Some(SignedWith::Sha256) };

@@ -3,9 +3,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -54,8 +52,6 @@ impl Reader {
         self.runtime.block_on(async {
             let mut client = TcpStream::connect(self.listener.local_addr()?).await?;
             client.set_nodelay(true)?;
-            // Closed at once: there are not as many ports as runs.
-            SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
             let (socket, _) = self.listener.accept().await?;
             let ours = async { became(negotiate(socket, self.identity.of(&self.settings)).await) };
             let theirs = async {
