@@ -97,7 +97,13 @@ pub(super) fn judge(pair: &Pair, checked: Option<&Checked>, now: Circumstances<'
     if let Some(checked) = checked
         && checked.tally.total() > 0
     {
-        return because(TableStatus::Diverged, "rows differ");
+        return match &checked.outcome {
+            Outcome::Complete => because(TableStatus::Diverged, "rows differ"),
+            // There may be more.
+            Outcome::Unfinished(why) | Outcome::Failed(why) => {
+                because(TableStatus::Diverged, &format!("rows differ; not all were compared: {why}"))
+            }
+        };
     }
     if let Some(why) = incomparable(pair) {
         return (TableStatus::Unverifiable, Some(why));

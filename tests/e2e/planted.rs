@@ -278,6 +278,9 @@ async fn every_planted_fault_is_found_under_a_storm_however_far_the_shadow_is_be
         pair.admin().post::<Value>("/mirror/resume", &json!({})).await.unwrap();
         // A chunk is given up when the shadow is ten seconds behind.
         is_found(&pair, if lag < 10 { Demand::Everything } else { Demand::NothingFalse }).await;
+        let most = pair.most_memory() >> 20;
+        println!("{most} MiB at the most while the shadow was {lag} s behind");
+        assert!(most < 128, "{most} MiB");
     }
     workers.stop().await;
     pair.wait_settled().await;
