@@ -75,12 +75,16 @@ impl From<Malformed> for Trouble {
 }
 
 impl Trouble {
-    /// Whether it speaks against the shadow: errors in the data asked for are the same on the primary, and a
-    /// connection that ends is the pool's affair.
+    /// Whether it speaks against the shadow: errors in the data asked for, or in how it was asked for, are the same on the
+    /// primary, whose names, columns and functions are known to be the same; and a connection that ends is the pool's affair.
     pub(super) fn is_the_shadows(self) -> bool {
         match self {
             Self::Slow => true,
-            Self::Refused(sqlstate) => !sqlstate.starts_with(b"22") && !sqlstate.starts_with(b"57P"),
+            Self::Refused(sqlstate) => match &sqlstate {
+                b"42501" => true,
+                [b'2', b'2', ..] | [b'4', b'2', ..] | [b'5', b'7', b'P', ..] => false,
+                _ => true,
+            },
             Self::Lost | Self::Large | Self::UserType => false,
         }
     }
@@ -457,4 +461,24 @@ impl Leg {
 /// A simple Query describes its result, too.
 fn describes_portal(request: &ReadRequest) -> bool {
     request.extended.as_ref().is_none_or(|extended| extended.described == Described::Portal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_asked_wrongly_speaks_against_nobody() {
+        for (sqlstate, speaks) in [
+            (b"42703", false), // no such column
+            (b"42601", false),
+            (b"22012", false),
+            (b"57P01", false),
+            (b"42501", true), // not allowed to read it there
+            (b"53200", true),
+            (b"XX000", true),
+        ] {
+            assert_eq!(Trouble::Refused(*sqlstate).is_the_shadows(), speaks, "{}", sqlstate.escape_ascii());
+        }
+    }
 }
