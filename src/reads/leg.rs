@@ -82,7 +82,7 @@ impl Trouble {
             Self::Slow => true,
             Self::Refused(sqlstate) => match &sqlstate {
                 b"42501" => true,
-                [b'2', b'2', ..] | [b'4', b'2', ..] | [b'5', b'7', b'P', ..] => false,
+                [b'2' | b'4', b'2', ..] | [b'5', b'7', b'P', ..] => false,
                 _ => true,
             },
             Self::Lost | Self::Large | Self::UserType => false,
