@@ -189,10 +189,11 @@ const QUESTION: &[u8] = b"crossfade question";
 
 /// The same messages in the same order, with more text in some queries and other result formats in some Binds.
 fn sent(said: &[u8], stage: &Stage) {
-    if stage.again > 0 || stage.world.ddl == Ddl::Refuse {
+    let ours = |message: &[u8]| message.windows(QUESTION.len()).any(|window| window == QUESTION);
+    // A client that uses the name, too, says what looks like ours.
+    if stage.again > 0 || stage.world.ddl == Ddl::Refuse || ours(said) {
         return;
     }
-    let ours = |message: &[u8]| message.windows(QUESTION.len()).any(|window| window == QUESTION);
     let upward = messages(&stage.upward).into_iter().filter(|message| !ours(message));
     for (said, sent) in messages(said).into_iter().zip(upward) {
         assert_eq!(said[0], sent[0]);
