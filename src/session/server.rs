@@ -291,6 +291,7 @@ impl Session {
         self.outstanding.drop_copy_ends();
         // Whatever was taken for part of a COPY: the server has read a Sync.
         self.skipping = false;
+        self.copying = false;
         if status == TransactionStatus::Idle {
             self.block = Block::Bound;
             self.names.portals.forget_all();

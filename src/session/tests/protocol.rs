@@ -387,3 +387,20 @@ fn what_is_asked_before_the_login_is_over_is_answered_behind_it() {
     unread.server(&welcome);
     assert!(!unread.session.is_idle());
 }
+
+#[test]
+fn a_server_that_is_ready_reads_no_copy_data_and_hears_every_sync() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "insert into t values (1, 'a')"), bind("", &[]), execute(0), sync()].concat());
+    // No server says so to an INSERT.
+    stage.server(&[message(b'1', b""), message(b'2', b""), message(b'G', &[0, 0, 0]), ready(b'I')].concat());
+    stage.client(&[message(b'c', b""), sync()].concat());
+    stage.server(&ready(b'I'));
+    assert!(stage.session.is_idle());
+    let announced = stage.told().into_iter().fold(0_usize, |open, told| match told {
+        Told::Enter(_) => open + 1,
+        Told::Resolve(count) => open - count,
+        _ => open,
+    });
+    assert_eq!(announced, 0, "what was announced is decided");
+}
