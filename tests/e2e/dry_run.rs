@@ -105,3 +105,19 @@ async fn a_dry_run_is_bounded_says_what_it_leaves_out_and_shows_values_only_if_a
     assert_eq!(shown["dry_run"][0]["statements"].as_array().unwrap().len(), 1000);
     assert_eq!(psql(&pair.shadow_url(), "select count(*) from many").await.must_succeed(), "0\n");
 }
+
+/// A table that was never analyzed has no shares but one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_over_more_rows_without_key_than_are_held_names_no_row_that_is_alike() {
+    let schema = "create table alike (v int); insert into alike select g from generate_series(1, 120000) g";
+    let pair = Pair::start(schema).await;
+    psql(&pair.shadow_url(), "delete from alike where v in (7, 70000); insert into alike values (-1)")
+        .await
+        .must_succeed();
+    pair.work("check").await;
+    let script = repair(&pair, &["public.alike"]).await;
+    assert!(script.contains("-- public.alike: 3 rows differ\n"), "{}", script.lines().take(20).collect::<String>());
+    assert_eq!(script.lines().filter(|line| line.starts_with("INSERT") || line.starts_with("DELETE")).count(), 3);
+    psql(&pair.shadow_url(), &script).await.must_succeed();
+    assert_eq!(same_rows(&pair, "alike").await, 120_000);
+}

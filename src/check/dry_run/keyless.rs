@@ -11,7 +11,7 @@ use crate::check::compare::Comparer;
 use crate::check::walk::buckets;
 use crate::effect::{Shape, fields, quote_ident};
 
-/// Kinds of rows of one side of a share that are held at once.
+/// Kinds of rows of one side that are held at once: a share with more is taken in halves.
 const KINDS: usize = 50_000;
 
 /// Statements, for how many rows there is none, and how many differ. As far as there is room shares are looked into;
@@ -26,17 +26,25 @@ pub(in crate::check) async fn write(
     comparer.catch_up().await;
     let mut theirs = sides.shadow.share_sums(of).await?;
     let (mut deletions, mut insertions, mut shown, mut rows) = (Vec::new(), Vec::new(), 0, 0);
-    for number in 0..of {
-        let (ours, theirs) = (ours.get(&number), theirs.remove(&number));
-        if ours.map(|share| &share.sums) == theirs.as_ref().map(|share| &share.sums) {
+    let mut differs = |number: &u32| {
+        let (ours, theirs) = (ours.get(number), theirs.remove(number));
+        ours.map(|share| &share.sums) != theirs.as_ref().map(|share| &share.sums)
+    };
+    let mut shares: Vec<Share> = (0..of).filter(|number| differs(number)).map(|number| Share { number, of }).collect();
+    while let Some(share) = shares.pop() {
+        let chunk = Chunk::Share(share);
+        let (ours, theirs) = (kinds(&sides.primary, &chunk).await?, kinds(&sides.shadow, &chunk).await?);
+        if ours.len().max(theirs.len()) == KINDS
+            && let Some(halves) = share.halves()
+        {
+            shares.extend(halves);
             continue;
         }
-        let share = Chunk::Share(Share { number, of });
-        let mut kinds: BTreeMap<String, i64> = kinds(&sides.primary, &share).await?.into_iter().collect();
-        for (kind, count) in self::kinds(&sides.shadow, &share).await? {
-            *kinds.entry(kind).or_default() -= count;
+        let mut surpluses: BTreeMap<String, i64> = ours.into_iter().collect();
+        for (kind, count) in theirs {
+            *surpluses.entry(kind).or_default() -= count;
         }
-        for (kind, surplus) in kinds {
+        for (kind, surplus) in surpluses {
             rows += surplus.unsigned_abs();
             let (list, side) = match surplus {
                 0 => continue,
@@ -46,7 +54,7 @@ pub(in crate::check) async fn write(
             if room.is_full() {
                 continue;
             }
-            let Some(text) = text(side, &share, &kind).await? else { continue };
+            let Some(text) = text(side, &chunk, &kind).await? else { continue };
             let statement =
                 if surplus > 0 { insertion(side.shape(), &text, surplus) } else { deletion(side, &text, -surplus) };
             if room.take(&statement) {
@@ -59,12 +67,12 @@ pub(in crate::check) async fn write(
     Ok((deletions, rows - shown, rows))
 }
 
-/// How often each kind of row is there.
+/// How often each kind of row is there, if they are fewer than [`KINDS`].
 async fn kinds(side: &Side<'_>, share: &Chunk) -> Result<Vec<(String, i64)>, ProbeError> {
     let (shape, kind) = (side.shape(), digest(&whole_text(side.shape())));
     let condition = predicate(shape, share);
     let sql = format!(
-        "SELECT {kind}, pg_catalog.count(*) FROM {} AS t WHERE {condition} GROUP BY 1 ORDER BY 1 LIMIT {KINDS}",
+        "SELECT {kind}, pg_catalog.count(*) FROM {} AS t WHERE {condition} GROUP BY 1 LIMIT {KINDS}",
         side.source()
     );
     let read = |row: &SimpleQueryRow| {
