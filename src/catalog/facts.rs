@@ -5,6 +5,11 @@ use tokio_postgres::{Client, Error, Row};
 
 use super::hashing::Samples;
 
+mod code;
+
+use code::VOLATILE;
+pub(super) use code::{FunctionFact, OperatorFact, ViewFact};
+
 /// Everything [`load`](super::load()) reads.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -105,9 +110,11 @@ impl Fact for Server {
                     UNION ALL SELECT ev_action::text FROM pg_rewrite WHERE oid >= 16384
                     UNION ALL SELECT tgqual::text FROM pg_trigger
                     UNION ALL SELECT to_jsonb(p) ->> 'prosqlbody' FROM pg_proc p WHERE oid >= 16384
-                ) AS e (tree), pg_proc f
-                WHERE f.proname IN ('current_query', 'pg_stat_get_activity', 'pg_stat_get_backend_activity')
-                    AND tree ~ format(':funcid %s |:relid %s ', f.oid, 'pg_catalog.pg_stat_activity'::regclass::oid)),
+                ) AS e (tree)
+                WHERE tree ~ (SELECT format(':(funcid (%s)|relid %s) ', string_agg(oid::text, '|'),
+                        'pg_catalog.pg_stat_activity'::regclass::oid)
+                    FROM pg_proc
+                    WHERE proname IN ('current_query', 'pg_stat_get_activity', 'pg_stat_get_backend_activity'))),
         EXISTS (SELECT FROM pg_trigger WHERE tgfoid >= 16384 AND tgdeferrable)";
 
     fn read(row: &Row) -> Result<Self, Error> {
@@ -368,116 +375,6 @@ const TRIGGERS: &str = "SELECT DISTINCT tgrelid FROM pg_trigger
 /// Of a view, other than the one that makes it a view.
 const RULES: &str = "SELECT DISTINCT r.ev_class FROM pg_rewrite r
     JOIN pg_class c ON c.oid = r.ev_class AND (c.relkind IN ('r', 'p') OR c.relkind = 'v' AND r.rulename <> '_RETURN')";
-
-/// Functions of `p` that are declared VOLATILE for what they draw, and are known to write no table.
-macro_rules! draws_only {
-    () => {
-        "p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c') AND EXISTS (
-            SELECT FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname IN ('uuid-ossp', 'pgcrypto')
-            WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_extension'::regclass
-                AND d.deptype = 'e')"
-    };
-}
-
-/// The functions that stored expressions call are read off the expressions' trees: dependencies are recorded on no
-/// built-in function, and operators hide theirs.
-const VOLATILE: &str = concat!(
-    "SELECT DISTINCT e.relation FROM (
-        SELECT adrelid, adbin::text FROM pg_attrdef
-        UNION ALL SELECT conrelid, conbin::text FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0
-    ) AS e (relation, tree), regexp_matches(e.tree, ':(?:funcid|opfuncid) (\\d+)', 'g') AS called
-    JOIN pg_proc p ON p.oid = called[1]::oid AND p.oid >= 16384 AND p.provolatile = 'v' AND NOT (",
-    draws_only!(),
-    ")"
-);
-
-/// A view of the user.
-#[derive(Debug, Default)]
-pub(super) struct ViewFact {
-    pub(super) relation: u32,
-    /// All relations it names.
-    pub(super) relations: Vec<u32>,
-    /// All functions it calls, operators' included.
-    pub(super) functions: Vec<u32>,
-    /// It asks for the time, the user, the next of a sequence by a keyword.
-    pub(super) keywords: bool,
-}
-
-impl Fact for ViewFact {
-    const SQL: &'static str = "SELECT r.ev_class,
-            ARRAY(SELECT DISTINCT m[1]::oid FROM regexp_matches(r.ev_action::text, ':relid (\\d+)', 'g') m
-                WHERE m[1]::oid NOT IN (0, r.ev_class)),
-            ARRAY(SELECT DISTINCT m[1]::oid FROM regexp_matches(
-                r.ev_action::text, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g') m),
-            r.ev_action::text ~ '\\{(SQLVALUEFUNCTION|NEXTVALUEEXPR)'
-        FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class AND c.relkind = 'v'
-        JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-        WHERE r.rulename = '_RETURN'";
-
-    fn read(row: &Row) -> Result<Self, Error> {
-        Ok(Self {
-            relation: row.try_get(0)?,
-            relations: row.try_get(1)?,
-            functions: row.try_get(2)?,
-            keywords: row.try_get(3)?,
-        })
-    }
-}
-
-/// A function, procedure or aggregate.
-#[derive(Debug, Default)]
-pub(super) struct FunctionFact {
-    pub(super) oid: u32,
-    pub(super) schema: String,
-    pub(super) name: String,
-    /// `i`, `s` or `v`; an aggregate's is the worst of its parts. `s` where it only draws a value, too.
-    pub(super) declared: String,
-    /// PostgreSQL's own.
-    pub(super) builtin: bool,
-}
-
-impl Fact for FunctionFact {
-    // The letters sort from harmless to worst.
-    const SQL: &'static str = concat!(
-        "SELECT p.oid, n.nspname::text, p.proname::text,
-            CASE WHEN p.provolatile = 'v' AND ",
-        draws_only!(),
-        " THEN 's' ELSE greatest(p.provolatile::text, step.provolatile::text, last.provolatile::text) END,
-            p.oid < 16384 AND n.nspname = 'pg_catalog'
-        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
-        LEFT JOIN pg_proc step ON step.oid = a.aggtransfn LEFT JOIN pg_proc last ON last.oid = a.aggfinalfn"
-    );
-
-    fn read(row: &Row) -> Result<Self, Error> {
-        Ok(Self {
-            oid: row.try_get(0)?,
-            schema: row.try_get(1)?,
-            name: row.try_get(2)?,
-            declared: row.try_get(3)?,
-            builtin: row.try_get(4)?,
-        })
-    }
-}
-
-/// An operator and the function behind it.
-#[derive(Debug)]
-pub(super) struct OperatorFact {
-    pub(super) schema: String,
-    pub(super) name: String,
-    pub(super) function: u32,
-    /// PostgreSQL's own.
-    pub(super) builtin: bool,
-}
-
-impl Fact for OperatorFact {
-    const SQL: &'static str = "SELECT n.nspname::text, o.oprname::text, o.oprcode::oid, o.oid < 16384
-        FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace";
-
-    fn read(row: &Row) -> Result<Self, Error> {
-        Ok(Self { schema: row.try_get(0)?, name: row.try_get(1)?, function: row.try_get(2)?, builtin: row.try_get(3)? })
-    }
-}
 
 /// A role, and the tables of which it may not read every column and row.
 #[derive(Debug, Default)]

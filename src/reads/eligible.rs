@@ -58,7 +58,8 @@ pub(super) enum Ineligible {
     Stale,
     /// The shadow lags more than `reads.max_lag`.
     Lag,
-    /// An answer to the same query broke off, after a part of it had reached its client.
+    /// An answer to the same query broke off, after a part of it had reached its client; or was too large to be held back in a
+    /// transaction block.
     Suspended,
     /// The guard is open.
     Guard,

@@ -28,6 +28,17 @@ pub(super) enum Front {
     },
 }
 
+impl Front {
+    /// Takes it off.
+    pub(super) fn cut(self, buffer: &mut BytesMut) -> Cut {
+        let mut take = |size| buffer.split_to(size).freeze();
+        match self {
+            Self::Rows(size) => Cut::Rows(take(size)),
+            Self::Message { tag, size } => Cut::Message { tag, frame: take(size) },
+        }
+    }
+}
+
 /// A piece of what came.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Cut {
@@ -54,12 +65,7 @@ pub(super) struct Cutter {
 impl Cutter {
     /// Takes the next piece off `buffer`; `None`: more is needed.
     pub(super) fn cut(&mut self, buffer: &mut BytesMut) -> Result<Option<Cut>, Malformed> {
-        let front = self.front(buffer)?;
-        let mut take = |size| buffer.split_to(size).freeze();
-        Ok(front.map(|front| match front {
-            Front::Rows(size) => Cut::Rows(take(size)),
-            Front::Message { tag, size } => Cut::Message { tag, frame: take(size) },
-        }))
+        Ok(self.front(buffer)?.map(|front| front.cut(buffer)))
     }
 
     /// The next piece, which the caller takes off `buffer` before it asks again; `None`: more is needed.

@@ -436,12 +436,7 @@ impl Leg {
     }
 
     async fn cut(&mut self) -> Result<Cut, Trouble> {
-        let front = self.front().await?;
-        let mut take = |size| self.connection.buffer.split_to(size).freeze();
-        Ok(match front {
-            Front::Rows(size) => Cut::Rows(take(size)),
-            Front::Message { tag, size } => Cut::Message { tag, frame: take(size) },
-        })
+        Ok(self.front().await?.cut(&mut self.connection.buffer))
     }
 
     /// What comes next. It stays in the buffer until it is taken off: a message is found again, of rows they must be at once.

@@ -135,12 +135,12 @@ impl Transaction {
         *self = Self { changes, ..Self::new(self.holding.room()) };
     }
 
-    /// It committed.
     /// Whether nothing was written.
     pub(super) fn is_untouched(&self) -> bool {
         self.changes.is_empty() && !self.wrote_unmirrored && self.given_up.is_empty()
     }
 
+    /// It committed.
     pub(super) fn seal(&mut self) -> Sealed {
         let next = Self::new(self.holding.room());
         let done = std::mem::replace(self, next);
