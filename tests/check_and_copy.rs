@@ -233,6 +233,31 @@ async fn planted_differences_are_all_found_and_nothing_else_and_repair_heals_the
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_to_differ_stays_known_over_a_check_that_comes_to_no_end() {
+    let rig = Rig::start().await;
+    rig.shadow.batch_execute(PLANTED).await.unwrap();
+    let check_ints = async || {
+        let tables = Some(vec!["public.ints".to_owned()]);
+        rig.checker.check(tables, Progress::begin(1, JobKind::Check)).await.unwrap();
+        rig.report().remove("public.ints").unwrap()
+    };
+    let whole = check_ints().await;
+    assert_eq!((counts(&whole), whole.reason.as_deref()), ((2, 3, 2), Some("rows differ")));
+
+    // A commit on its way, for which every fence waits.
+    let ticket = rig.mirror.enter(&Touched::Tables(vec![rig.table("ints")]));
+    let part = check_ints().await;
+    let reason = "rows differ; not all were compared: the shadow did not catch up in time to be compared";
+    assert_eq!((part.status, part.reason.as_deref()), (TableStatus::Diverged, Some(reason)));
+    assert_eq!((counts(&part), part.samples.len()), (counts(&whole), whole.samples.len()));
+
+    drop(ticket);
+    rig.shadow.batch_execute("UPDATE public.ints SET v = 'v1' WHERE id = 1").await.unwrap();
+    let again = check_ints().await;
+    assert_eq!((counts(&again), again.reason.as_deref()), ((2, 3, 1), Some("rows differ")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn marks_are_healed_in_full_tables_and_empty_ones() {
     let rig = Rig::start().await;
     rig.shadow.batch_execute(PLANTED).await.unwrap();

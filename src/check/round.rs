@@ -1,5 +1,7 @@
 //! Checking and repairing one pair of tables, whatever the servers do meanwhile: every table ends with a word.
 
+mod known;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -156,8 +158,11 @@ impl Round {
         let ended = if outcome == Outcome::Complete { Ended::Complete(worked) } else { Ended::Unfinished(worked) };
         let Finding { since, took, rows, chunks, tally, .. } = finding;
         let (definition, at) = (definition(pair), SystemTime::now());
-        let checked =
+        let mut checked =
             Checked { epoch, definition, since, at, took, rows, chunks, outcome, tally, repaired: 0, samples };
+        if checked.outcome != Outcome::Complete {
+            checked = self.with_known(pair, checked).await;
+        }
         self.results.record(&pair.name, checked);
         ended
     }

@@ -45,6 +45,12 @@ impl Tally {
         self.missing + self.extra + self.different
     }
 
+    /// Those held of whose keys `other` knows nothing.
+    pub(super) fn beyond(&self, other: &Self) -> Vec<Differing> {
+        let unseen = self.keys.iter().filter(|(key, _)| !other.keys.contains_key(key));
+        unseen.map(|(key, &kind)| Differing { key: key.clone(), kind, rows: 1 }).collect()
+    }
+
     /// The keys held, in order.
     pub(super) fn keys(&self) -> Vec<Key> {
         let mut keys: Vec<_> = self.keys.keys().cloned().collect();

@@ -76,6 +76,7 @@ keys! {
     guard.max_error_percent = Hot Kind::Number(0.0, 100.0);
     guard.max_mismatch_percent = Hot Kind::Number(0.0, 100.0);
     guard.max_latency_ratio = Hot Kind::Number(0.1, 1000.0);
+    guard.max_lag = Hot Kind::Duration(0, DAY);
     guard.window = Hot Kind::Duration(1000, HOUR);
     guard.cooldown = Hot Kind::Duration(0, DAY);
     check.interval = Hot Kind::Duration(0, 365 * DAY);

@@ -253,6 +253,9 @@ pub struct Guard {
     pub max_mismatch_percent: f64,
     /// Shadow latency over primary latency.
     pub max_latency_ratio: f64,
+    /// How far behind the shadow may be; zero: however far.
+    #[serde(with = "super::units::duration")]
+    pub max_lag: Duration,
     /// Over which the shares are taken.
     #[serde(with = "super::units::duration")]
     pub window: Duration,
@@ -264,6 +267,7 @@ defaults!(Guard {
     max_error_percent: 1.0,
     max_mismatch_percent: 0.1,
     max_latency_ratio: 3.0,
+    max_lag: Duration::from_mins(1),
     window: Duration::from_secs(30),
     cooldown: Duration::ZERO,
 });

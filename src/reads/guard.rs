@@ -57,6 +57,8 @@ pub(super) enum Cause {
     Mismatches,
     /// `guard.max_latency_ratio`
     Latency,
+    /// `guard.max_lag`
+    Lag,
 }
 
 impl Cause {
@@ -66,6 +68,7 @@ impl Cause {
             Self::Errors => "errors",
             Self::Mismatches => "mismatches",
             Self::Latency => "latency",
+            Self::Lag => "lag",
         }
     }
 }
@@ -114,19 +117,31 @@ impl Guard {
 
     /// Whether what is tried must be compared too: only that tells whether it may close.
     pub(super) fn wants_comparisons(&self) -> bool {
-        matches!(&self.state, State::HalfOpen { why, .. } if why.cause != Cause::Errors)
+        matches!(&self.state, State::HalfOpen { why, .. } if matches!(why.cause, Cause::Mismatches | Cause::Latency))
     }
 
     /// The shadow answered as it should.
     pub(super) fn good(&mut self, now: Instant, settings: &config::Guard) {
         self.count(now, settings, |counts| counts.reads += 1);
-        self.speaks_for(&[Cause::Errors], now, settings);
+        self.speaks_for(&[Cause::Errors, Cause::Lag], now, settings);
     }
 
     /// The shadow failed.
     pub(super) fn bad(&mut self, now: Instant, settings: &config::Guard) {
         self.count(now, settings, |counts| (counts.reads, counts.errors) = (counts.reads + 1, counts.errors + 1));
         self.speaks_against(now, settings);
+    }
+
+    /// So far behind is the shadow, when a read could go to it.
+    pub(super) fn lags(&mut self, lag: Duration, now: Instant, settings: &config::Guard) {
+        self.cool_down(now, settings);
+        let limit = settings.max_lag;
+        if limit.is_zero() || lag <= limit || matches!(self.state, State::Open { .. }) {
+            return;
+        }
+        let (behind, limit) = (lag.as_secs_f64(), limit.as_secs_f64());
+        let reason = format!("the shadow is {behind:.1} s behind: more than guard.max_lag = {limit} s");
+        self.state = State::Open { since: now, why: Why { cause: Cause::Lag, reason } };
     }
 
     /// A read was run on both sides.

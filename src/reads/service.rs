@@ -161,6 +161,7 @@ impl Router {
             return Err(Fallback);
         }
         let rule = rule.as_ref().map(|rule| &rule.of);
+        self.tally.lags(self.mirror.lag());
         let guarded = !settings.reads.rule.is_empty() && self.tally.is_guarded();
         let route = match route {
             _ if guarded => Err(Ineligible::Guard),

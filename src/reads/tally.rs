@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -74,6 +74,11 @@ impl Tally {
     pub(super) fn shadow(&self, rule: Option<&RuleOf>) {
         self.count_shadow(rule);
         self.on_guard(Guard::good);
+    }
+
+    /// So far behind is the shadow, which a read could go to.
+    pub(super) fn lags(&self, lag: Duration) {
+        self.on_guard(|guard, now, settings| guard.lags(lag, now, settings));
     }
 
     /// The client cancelled the read before the shadow had answered, and was told so.

@@ -5,7 +5,7 @@ use metrics::counter;
 use super::recorder::GUARD_OPENED;
 
 /// Which limit was passed.
-pub(super) const CAUSES: [&str; 3] = ["errors", "mismatches", "latency"];
+pub(super) const CAUSES: [&str; 4] = ["errors", "mismatches", "latency", "lag"];
 
 /// The guard opened by this cause.
 pub fn count_guard_opened(cause: &'static str) {

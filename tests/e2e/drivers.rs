@@ -1,12 +1,10 @@
 //! Programs of real drivers print the same through crossfade as directly, and what they wrote is on the shadow.
 
-use std::path::Path;
-
-use crate::support::{Pair, Program, psql, python, same_rows};
+use crate::support::{Pair, Program, psql, python, repository, same_rows};
 
 async fn prints_the_same(program: &str, table: &str) {
     let pair = Pair::start("").await;
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/drivers").join(program).display().to_string();
+    let file = repository("tests/e2e/drivers").join(program).display().to_string();
     let run = async |url: &str| Program::new(python()).args(&[&file, url]).run().await;
     let direct = run(&pair.primary_url()).await.must_succeed();
     psql(&pair.primary_url(), &format!("drop table {table}")).await.must_succeed();

@@ -17,6 +17,7 @@ mod drivers;
 mod dry_run;
 mod endings;
 mod faults;
+mod guard;
 mod histories;
 mod memory;
 mod mirror;

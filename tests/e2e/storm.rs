@@ -6,12 +6,12 @@
 
 use crossfade::report::{Handled, Way};
 
-use crate::support::{Pair, Program, Recipe, psql, python, same_rows, same_rows_of_all, seconds};
+use crate::support::{Pair, Program, Recipe, psql, python, repository, same_rows, same_rows_of_all, seconds};
 
 /// `tests/e2e/storm/storm.py` with these arguments.
 fn program(arguments: &[&str]) -> Program {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/storm/storm.py");
-    Program::new(python()).env("PYTHONDONTWRITEBYTECODE", "1").args(&[&[file], arguments].concat())
+    let file = repository("tests/e2e/storm/storm.py").display().to_string();
+    Program::new(python()).env("PYTHONDONTWRITEBYTECODE", "1").args(&[&[&*file], arguments].concat())
 }
 
 /// The databases that these items need.

@@ -176,6 +176,33 @@ fn a_try_that_differs_or_tries_that_are_slow_open_it_again() {
 }
 
 #[test]
+fn a_shadow_that_is_too_far_behind_opens_it_and_good_answers_close_it_once_it_is_not() {
+    let (start, settings) = (Instant::now(), settings(60));
+    let (mut guard, minute) = (Guard::default(), Duration::from_mins(1));
+    guard.lags(minute, start, &settings);
+    assert_eq!(guard.status(), GuardStatus::default(), "at the limit");
+    guard.lags(minute + Duration::from_millis(1500), start, &settings);
+    let reason = "the shadow is 61.5 s behind: more than guard.max_lag = 60 s";
+    assert_eq!(guard.why(), Some(&Why { cause: Cause::Lag, reason: reason.to_owned() }));
+    let later = after(start, 60);
+    assert!(guard.admits(later, &settings) && !guard.wants_comparisons());
+    guard.lags(2 * minute, later, &settings);
+    assert!(guard.is_open(after(later, 59), &settings), "still behind");
+    let last = after(later, 60);
+    guard.lags(Duration::ZERO, last, &settings);
+    (0..TRIAL_READS).for_each(|_| guard.good(last, &settings));
+    assert_eq!(guard.status(), GuardStatus::default());
+}
+
+#[test]
+fn without_a_limit_it_may_be_however_far_behind() {
+    let settings = config::Guard { max_lag: Duration::ZERO, ..settings(60) };
+    let mut guard = Guard::default();
+    guard.lags(Duration::from_hours(24), Instant::now(), &settings);
+    assert_eq!(guard.status(), GuardStatus::default());
+}
+
+#[test]
 fn while_open_comparisons_neither_close_nor_reopen_it() {
     let (start, mut guard) = (Instant::now(), Guard::default());
     compare(&mut guard, start, 0, 3, Verdict::Mismatched(1), EQUALLY);

@@ -15,7 +15,7 @@ pub(crate) use compare::{same_rows, same_rows_of_all};
 pub(crate) use disk::SmallDisk;
 pub(crate) use line::{Line, Traffic};
 pub(crate) use pair::{Pair, Recipe, send};
-pub(crate) use programs::{PGBENCH, Program, finish, pgbench, psql, python};
+pub(crate) use programs::{PGBENCH, Program, finish, pgbench, psql, python, repository};
 pub(crate) use survivors::{Survivors, must_be_a_loss};
 pub(crate) use workers::{Workers, connect, eventually};
 

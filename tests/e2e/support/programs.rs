@@ -35,9 +35,14 @@ impl Answer {
     }
 }
 
+/// A file of the repository, in whose root tests are run: not where they were compiled, which may be another clone.
+pub(crate) fn repository(file: impl AsRef<Path>) -> PathBuf {
+    std::env::current_dir().unwrap().join(file)
+}
+
 /// The Python with the drivers in it: `make test` makes it.
 pub(crate) fn python() -> PathBuf {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
+    let python = repository("target/python/bin/python");
     assert!(python.exists(), "{} is missing: `make test` makes it, with the drivers in it", python.display());
     python
 }
