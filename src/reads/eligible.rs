@@ -110,7 +110,8 @@ pub(super) fn may_go(request: &ReadRequest, primary: &Catalog, shadow: &Catalog)
     tables(read, profile, primary, shadow)
 }
 
-fn text_fits(request: &ReadRequest) -> Result<(), Ineligible> {
+/// Whether the text lets it go, whatever it asks for.
+pub(super) fn text_fits(request: &ReadRequest) -> Result<(), Ineligible> {
     if request.sql.contains(&0) || request.sql.len() > MAX_BIND {
         return Err(Ineligible::TooLong);
     }

@@ -115,6 +115,8 @@ pub(super) struct Leg {
     /// What it was last brought to.
     profile: Arc<Profile>,
     statements: Statements,
+    /// How the portal of a simple read was described last: reads that differ in values alone give the same columns.
+    described: Option<Portal>,
     /// What is sent at once.
     out: BytesMut,
     /// Something was sent that is not answered to the end.
@@ -146,7 +148,7 @@ impl Leg {
         let (cutter, statements) = (Cutter::default(), Statements::default());
         let home = Handle::current().id();
         let (profile, out) = (Arc::new(profile), BytesMut::new());
-        Ok(Self { connection, cutter, home, profile, statements, out, busy: false })
+        Ok(Self { connection, cutter, home, profile, statements, described: None, out, busy: false })
     }
 
     /// Whether it was opened by this runtime.
@@ -361,8 +363,11 @@ impl Leg {
         out: &mut BytesMut,
     ) -> Result<(), Trouble> {
         let Front::Message { size, .. } = self.front().await? else { return Err(Trouble::Lost) };
-        let prepared = request.extended.as_ref().and_then(|_| self.statements.find(text));
-        if let Some(Portal { sent, translated, generations }) = prepared.and_then(|prepared| prepared.portal.as_ref())
+        let known = match request.extended {
+            Some(_) => self.statements.find(text).and_then(|prepared| prepared.portal.as_ref()),
+            None => self.described.as_ref(),
+        };
+        if let Some(Portal { sent, translated, generations }) = known
             && self.connection.buffer[..size] == **sent
             && *generations == twins.generations()
         {
@@ -373,10 +378,14 @@ impl Leg {
         let sent = self.row_description().await?;
         let (translated, generations) = (twins.translated(&sent)?, twins.generations());
         out.extend_from_slice(&translated);
-        if request.extended.is_some()
-            && let Some(prepared) = self.statements.find(text)
-        {
-            prepared.portal = Some(Portal { sent: Bytes::copy_from_slice(&sent), translated, generations });
+        let portal = Some(Portal { sent: Bytes::copy_from_slice(&sent), translated, generations });
+        match request.extended {
+            Some(_) => {
+                if let Some(prepared) = self.statements.find(text) {
+                    prepared.portal = portal;
+                }
+            }
+            None => self.described = portal,
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ struct State {
 
 #[derive(Debug)]
 struct Idle {
-    leg: Leg,
+    leg: Box<Leg>,
     since: Instant,
     /// When it last answered.
     answered: Instant,
@@ -157,7 +157,7 @@ impl Pool {
                 if state.succeed(Instant::now()) == Some(Failure::Unreachable) {
                     tracing::info!(shadow = %self.url, "reads reach the shadow again");
                 }
-                state.put_back(leg, self.size());
+                state.put_back(Box::new(leg), self.size());
             }
             Err(error) => {
                 let failure = match &error {
@@ -173,7 +173,7 @@ impl Pool {
     }
 
     /// A lent connection comes back. It is closed when a cancel may still be on its way, which would hit the next read.
-    fn end(self: &Arc<Self>, leg: Leg, cancelled: Cancelled) {
+    fn end(self: &Arc<Self>, leg: Box<Leg>, cancelled: Cancelled) {
         if leg.is_busy()
             && let Ok(runtime) = Handle::try_current()
         {
@@ -185,8 +185,8 @@ impl Pool {
         }
     }
 
-    async fn stop(self: Arc<Self>, leg: Leg) {
-        stop(&self.url, leg).await;
+    async fn stop(self: Arc<Self>, leg: Box<Leg>) {
+        stop(&self.url, *leg).await;
         self.state.lock().open -= 1;
     }
 }
@@ -200,13 +200,13 @@ enum Cancelled {
 
 impl State {
     /// Of those that fit best the one used last.
-    fn pop(&mut self, profile: &Arc<Profile>, here: Id) -> Option<Leg> {
+    fn pop(&mut self, profile: &Arc<Profile>, here: Id) -> Option<Box<Leg>> {
         let fitness = |idle: &Idle| (idle.leg.is_of(here), idle.leg.has(profile));
         let (at, _) = self.idle.iter().enumerate().max_by_key(|(_, idle)| fitness(idle))?;
         Some(self.idle.remove(at).leg)
     }
 
-    fn put_back(&mut self, leg: Leg, size: usize) {
+    fn put_back(&mut self, leg: Box<Leg>, size: usize) {
         let now = Instant::now();
         self.keep(Idle { leg, since: now, answered: now }, size);
     }
@@ -282,7 +282,8 @@ async fn look_after(pool: Weak<Pool>, mut changes: watch::Receiver<u64>) {
 /// A connection that is lent. Dropped idle, it goes back; dropped busy, what it runs is cancelled and it is closed.
 #[derive(Debug)]
 pub(super) struct Lease {
-    leg: Option<Leg>,
+    /// Boxed, for it is handed around with every read.
+    leg: Option<Box<Leg>>,
     cancelled: Cancelled,
     pool: Arc<Pool>,
 }

@@ -1,18 +1,21 @@
 //! What is decided of a read once: it holds for every read of the same text by the same role and settings, until a catalog
-//! changes. Kept for texts that are asked again, which the extended protocol's are.
+//! changes. Texts of the simple protocol bear their values and mostly come once: those that differ in values alone share
+//! what they read.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, sync};
+use rapidhash::fast::RapidHasher;
 
-use super::eligible::{Ineligible, may_go};
+use super::eligible::{Ineligible, may_go, text_fits};
 use super::statements::Text;
 use super::twins::Twins;
 use crate::catalog::Catalog;
 use crate::effect::TableId;
 use crate::session::{Profile, ReadRequest};
+use crate::sql::Kind;
 
 /// Routes kept.
 const KEPT: usize = 1024;
@@ -25,7 +28,7 @@ pub(super) struct Route {
     /// What it is prepared as.
     pub(super) text: Arc<Text>,
     /// The mirrored tables that it reads, each once.
-    pub(super) tables: Vec<TableId>,
+    pub(super) tables: Arc<[TableId]>,
     /// Between the sides for which this was decided.
     pub(super) twins: Arc<Twins>,
     /// Of the text, its parameters' types and the catalogs: what decides the types of its result.
@@ -34,7 +37,38 @@ pub(super) struct Route {
 
 /// Those decided last.
 #[derive(Debug)]
-pub(super) struct Routes(Cache<Arc<Text>, Arc<Route>>);
+pub(super) struct Routes {
+    by_text: Cache<Arc<Text>, Arc<Route>>,
+    by_kind: Cache<Alike, Common>,
+}
+
+/// What texts are found by that differ in values alone: they have one kind, and sessions that are alike one profile.
+#[derive(Debug, Clone)]
+struct Alike {
+    kind: Arc<Kind>,
+    profile: Arc<Profile>,
+}
+
+/// What they read.
+#[derive(Debug, Clone)]
+struct Common {
+    tables: Arc<[TableId]>,
+    twins: Arc<Twins>,
+}
+
+impl Hash for Alike {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (Arc::as_ptr(&self.kind), Arc::as_ptr(&self.profile)).hash(state);
+    }
+}
+
+impl PartialEq for Alike {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.kind, &other.kind) && Arc::ptr_eq(&self.profile, &other.profile)
+    }
+}
+
+impl Eq for Alike {}
 
 /// What a text is found by.
 struct Asked<'a> {
@@ -65,7 +99,7 @@ impl Hash for Text {
 
 impl Default for Routes {
     fn default() -> Self {
-        Self(sync::Cache::new(KEPT))
+        Self { by_text: sync::Cache::new(KEPT), by_kind: sync::Cache::new(KEPT) }
     }
 }
 
@@ -80,31 +114,48 @@ impl Routes {
     ) -> Result<Arc<Route>, Ineligible> {
         let profile = request.profile.as_ref().ok_or(Ineligible::SessionState)?;
         let Some(extended) = request.extended.as_ref().filter(|_| request.sql.len() <= LONGEST) else {
-            return decide(request, profile, primary, shadow, twins);
+            let tables = self.tables(request, profile, primary, shadow, twins)?;
+            return Ok(Arc::new(Route::new(request, profile, tables, twins)));
         };
         let asked = Asked { sql: &request.sql, parameter_types: &extended.parameter_types, profile };
-        if let Some(route) = self.0.get(&asked).filter(|route| Arc::ptr_eq(&route.twins, twins)) {
+        if let Some(route) = self.by_text.get(&asked).filter(|route| Arc::ptr_eq(&route.twins, twins)) {
             return Ok(route);
         }
-        let route = decide(request, profile, primary, shadow, twins)?;
-        self.0.insert(Arc::clone(&route.text), Arc::clone(&route));
+        let tables = may_go(request, primary, shadow)?.into();
+        let route = Arc::new(Route::new(request, profile, tables, twins));
+        self.by_text.insert(Arc::clone(&route.text), Arc::clone(&route));
         Ok(route)
+    }
+
+    /// The same as [`may_go`].
+    fn tables(
+        &self,
+        request: &ReadRequest,
+        profile: &Arc<Profile>,
+        primary: &Catalog,
+        shadow: &Catalog,
+        twins: &Arc<Twins>,
+    ) -> Result<Arc<[TableId]>, Ineligible> {
+        let [statement] = &request.script.statements[..] else { return Err(Ineligible::NotOneStatement) };
+        let alike = Alike { kind: Arc::clone(&statement.kind), profile: Arc::clone(profile) };
+        if let Some(common) = self.by_kind.get(&alike).filter(|common| Arc::ptr_eq(&common.twins, twins)) {
+            text_fits(request)?;
+            return Ok(common.tables);
+        }
+        let tables: Arc<[TableId]> = may_go(request, primary, shadow)?.into();
+        self.by_kind.insert(alike, Common { tables: Arc::clone(&tables), twins: Arc::clone(twins) });
+        Ok(tables)
     }
 }
 
-fn decide(
-    request: &ReadRequest,
-    profile: &Arc<Profile>,
-    primary: &Catalog,
-    shadow: &Catalog,
-    twins: &Arc<Twins>,
-) -> Result<Arc<Route>, Ineligible> {
-    let tables = may_go(request, primary, shadow)?;
-    let parameter_types =
-        request.extended.as_ref().map(|extended| extended.parameter_types.clone()).unwrap_or_default();
-    let text = Text { sql: request.sql.clone(), parameter_types, profile: Arc::clone(profile) };
-    let mut hasher = DefaultHasher::new();
-    (&text.sql, &text.parameter_types, twins.generations()).hash(&mut hasher);
-    let fingerprint = hasher.finish();
-    Ok(Arc::new(Route { text: Arc::new(text), tables, twins: Arc::clone(twins), fingerprint }))
+impl Route {
+    fn new(request: &ReadRequest, profile: &Arc<Profile>, tables: Arc<[TableId]>, twins: &Arc<Twins>) -> Self {
+        let parameter_types =
+            request.extended.as_ref().map(|extended| extended.parameter_types.clone()).unwrap_or_default();
+        let text = Text { sql: request.sql.clone(), parameter_types, profile: Arc::clone(profile) };
+        let mut hasher = RapidHasher::default_const();
+        (&text.sql, &text.parameter_types, twins.generations()).hash(&mut hasher);
+        let fingerprint = hasher.finish();
+        Self { text: Arc::new(text), tables, twins: Arc::clone(twins), fingerprint }
+    }
 }

@@ -264,10 +264,10 @@ impl Router {
 
     /// What is only stale may be fresh in a moment.
     async fn allow_soon(&self, request: &ReadRequest, route: &Route, reads: &Reads) -> Result<(), Ineligible> {
-        let begun = Instant::now();
+        let mut waits_since = None;
         loop {
             match self.allow(request, route, reads) {
-                Err(Ineligible::Stale) if begun.elapsed() < FRESHNESS => {
+                Err(Ineligible::Stale) if waits_since.get_or_insert_with(Instant::now).elapsed() < FRESHNESS => {
                     self.mirror.hurry();
                     sleep(FRESHNESS_LOOK).await;
                 }

@@ -72,18 +72,22 @@ impl Tally {
 
     /// The shadow's answer goes to the client.
     pub(super) fn shadow(&self, rule: Option<&RuleOf>) {
-        self.count_shadow(rule);
-        self.on_guard(Guard::good);
+        let now = Instant::now();
+        self.count_shadow(rule, now);
+        self.on_guard_at(now, Guard::good);
     }
 
     /// So far behind is the shadow, which a read could go to.
     pub(super) fn lags(&self, lag: Duration) {
+        if lag.is_zero() {
+            return;
+        }
         self.on_guard(|guard, now, settings| guard.lags(lag, now, settings));
     }
 
     /// The client cancelled the read before the shadow had answered, and was told so.
     pub(super) fn cancelled(&self, rule: Option<&RuleOf>) {
-        self.count_shadow(rule);
+        self.count_shadow(rule, Instant::now());
     }
 
     /// The primary answers in the shadow's place.
@@ -156,8 +160,8 @@ impl Tally {
         rules.iter().map(status).collect()
     }
 
-    fn count_shadow(&self, rule: Option<&RuleOf>) {
-        let second = self.second();
+    fn count_shadow(&self, rule: Option<&RuleOf>, now: Instant) {
+        let second = now.duration_since(self.start).as_secs();
         self.stats.lock().shadow(rule.is_none().then_some(second));
         self.on_rule(rule, |stats, second| stats.shadow(Some(second)));
     }
@@ -187,11 +191,15 @@ impl Tally {
         self.stats.lock().reasons()
     }
 
-    /// Whatever changes the guard is told.
     fn on_guard<T>(&self, act: impl FnOnce(&mut Guard, Instant, &config::Guard) -> T) -> T {
+        self.on_guard_at(Instant::now(), act)
+    }
+
+    /// Whatever changes the guard is told.
+    fn on_guard_at<T>(&self, now: Instant, act: impl FnOnce(&mut Guard, Instant, &config::Guard) -> T) -> T {
         let mut guard = self.guard.lock();
         let before = guard.state();
-        let outcome = act(&mut guard, Instant::now(), &self.live.get().guard);
+        let outcome = act(&mut guard, now, &self.live.get().guard);
         if guard.state() != before {
             tell(&guard);
         }

@@ -165,7 +165,7 @@ pub(super) fn route(request: &ReadRequest) -> Route {
         request.extended.as_ref().map(|extended| extended.parameter_types.clone()).unwrap_or_default();
     let profile = request.profile.clone().unwrap();
     let text = Arc::new(Text { sql: request.sql.clone(), parameter_types, profile });
-    Route { text, tables: Vec::new(), twins: Arc::default(), fingerprint: 0 }
+    Route { text, tables: Arc::default(), twins: Arc::default(), fingerprint: 0 }
 }
 
 /// Asks the pool until it has a connection.

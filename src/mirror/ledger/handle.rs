@@ -177,8 +177,10 @@ impl Mirror {
     /// Age of the oldest pending commit; zero without one.
     pub fn lag(&self) -> Duration {
         let oldest = self.shared.placement.lock().oldest_commit_ms();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        oldest.map_or(Duration::ZERO, |oldest| now.saturating_sub(Duration::from_millis(oldest)))
+        oldest.map_or(Duration::ZERO, |oldest| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            now.saturating_sub(Duration::from_millis(oldest))
+        })
     }
 
     /// Somebody waits for what is pending: it is applied without waiting for company.
