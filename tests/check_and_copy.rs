@@ -232,29 +232,47 @@ async fn planted_differences_are_all_found_and_nothing_else_and_repair_heals_the
     }
 }
 
+impl Rig {
+    async fn check_ints(&self) -> TableReport {
+        let tables = Some(vec!["public.ints".to_owned()]);
+        self.checker.check(tables, Progress::begin(1, JobKind::Check)).await.unwrap();
+        self.report().remove("public.ints").unwrap()
+    }
+
+    /// Checks `ints`, and again while a commit is on its way for which every fence waits: the same is to be known.
+    async fn check_ints_to_no_end(&self) -> TableReport {
+        let whole = self.check_ints().await;
+        assert_eq!((whole.status, whole.reason.as_deref()), (TableStatus::Diverged, Some("rows differ")));
+        let ticket = self.mirror.enter(&Touched::Tables(vec![self.table("ints")]));
+        let part = self.check_ints().await;
+        drop(ticket);
+        let reason = "rows differ; not all were compared: the shadow did not catch up in time to be compared";
+        assert_eq!((part.status, part.reason.as_deref()), (TableStatus::Diverged, Some(reason)));
+        assert_eq!((counts(&part), part.samples.len()), (counts(&whole), whole.samples.len()));
+        part
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_known_to_differ_stays_known_over_a_check_that_comes_to_no_end() {
     let rig = Rig::start().await;
     rig.shadow.batch_execute(PLANTED).await.unwrap();
-    let check_ints = async || {
-        let tables = Some(vec!["public.ints".to_owned()]);
-        rig.checker.check(tables, Progress::begin(1, JobKind::Check)).await.unwrap();
-        rig.report().remove("public.ints").unwrap()
-    };
-    let whole = check_ints().await;
-    assert_eq!((counts(&whole), whole.reason.as_deref()), ((2, 3, 2), Some("rows differ")));
-
-    // A commit on its way, for which every fence waits.
-    let ticket = rig.mirror.enter(&Touched::Tables(vec![rig.table("ints")]));
-    let part = check_ints().await;
-    let reason = "rows differ; not all were compared: the shadow did not catch up in time to be compared";
-    assert_eq!((part.status, part.reason.as_deref()), (TableStatus::Diverged, Some(reason)));
-    assert_eq!((counts(&part), part.samples.len()), (counts(&whole), whole.samples.len()));
-
-    drop(ticket);
+    assert_eq!(counts(&rig.check_ints_to_no_end().await), (2, 3, 2));
     rig.shadow.batch_execute("UPDATE public.ints SET v = 'v1' WHERE id = 1").await.unwrap();
-    let again = check_ints().await;
+    let again = rig.check_ints().await;
     assert_eq!((counts(&again), again.reason.as_deref()), ((2, 3, 1), Some("rows differ")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_differences_than_keys_are_held_of_stay_known_too_and_are_repaired() {
+    let rig = Rig::start().await;
+    rig.shadow.batch_execute("TRUNCATE public.ints").await.unwrap();
+    assert_eq!(counts(&rig.check_ints_to_no_end().await), (12_000, 0, 0));
+    let ints = Some(vec!["public.ints".to_owned()]);
+    rig.checker.repair(ints, Progress::begin(1, JobKind::Check)).await.unwrap();
+    assert!(rig.same_rows("ints").await);
+    let report = rig.report().remove("public.ints").unwrap();
+    assert_eq!((counts(&report), report.repaired, report.status), ((0, 0, 0), 12_000, TableStatus::Consistent));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,26 +1,26 @@
 //! Checking and repairing one pair of tables, whatever the servers do meanwhile: every table ends with a word.
 
 mod known;
+mod repair;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::agenda::{Lane, Standing};
-use super::checker::CheckError;
 use super::compare::Comparer;
 use super::cost::Cost;
 use super::dry_run::{self, Room};
 use super::memory::{Lives, Memory, UnderWay};
 use super::results::Results;
 use super::sample::describe;
-use super::state::{Checked, Outcome, definition, has_keys, incomparable};
+use super::state::{Checked, Outcome, definition, incomparable};
 use super::table::{Finding, Probed, Ran, Stand, TableCheck};
 use super::turn::Turn;
 use super::walk::Walk;
 use crate::catalog::{Handle, KeyKind, Pace, Pair, Pairs, ProbeError, Sides, Way};
 use crate::config::Live;
-use crate::effect::{Key, Mark, Reason, Shape, TableId, Touched};
+use crate::effect::{Key, Shape, TableId};
 use crate::mirror::Mirror;
 use crate::report::job::{DryRun, Progress};
 use crate::report::{Chunks, Difference};
@@ -31,9 +31,6 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// Connections lost during the check of one table before it is given up.
 const LOSSES: u32 = 3;
 const LARGEST_CHUNK: u64 = 200_000;
-/// Longest wait for marks of a repair to be answered.
-const HEALING: Duration = Duration::from_mins(2);
-const POLL: Duration = Duration::from_millis(50);
 
 /// What a check found, and a description of some of it.
 type Found = (Finding, Vec<(Key, Difference)>);
@@ -140,7 +137,8 @@ impl Round {
         let (mut finding, samples, outcome) = match self.find(pair, lane, progress, turn).await {
             Ok(None) => return Ended::Paused,
             Ok(Some((finding, samples))) => {
-                let outcome = finding.unfinished.clone().map_or(Outcome::Complete, Outcome::Unfinished);
+                let outcome =
+                    finding.unfinished.map_or(Outcome::Complete, |left| Outcome::Unfinished(left.to_string()));
                 (finding, samples, outcome)
             }
             Err(why) => (Finding::default(), Vec::new(), Outcome::Failed(why)),
@@ -156,12 +154,12 @@ impl Round {
             return Ended::Unfinished(worked);
         }
         let ended = if outcome == Outcome::Complete { Ended::Complete(worked) } else { Ended::Unfinished(worked) };
-        let Finding { since, took, rows, chunks, tally, .. } = finding;
+        let Finding { since, took, rows, chunks, tally, unfinished } = finding;
         let (definition, at) = (definition(pair), SystemTime::now());
         let mut checked =
             Checked { epoch, definition, since, at, took, rows, chunks, outcome, tally, repaired: 0, samples };
         if checked.outcome != Outcome::Complete {
-            checked = self.with_known(pair, checked).await;
+            checked = self.with_known(pair, checked, unfinished, turn).await;
         }
         self.results.record(&pair.name, checked);
         ended
@@ -175,105 +173,6 @@ impl Round {
             self.results.given_up(&table);
             self.memory.ended(&self.lives(), &table);
         }
-    }
-
-    /// Heals the confirmed differences of one table, and compares those rows again.
-    ///
-    /// Somebody else's turn ends the waiting; what was marked is healed and compared all the same, as all that is.
-    pub(super) async fn repair(
-        &mut self,
-        pair: &Pair,
-        progress: Option<&Progress>,
-        turn: &Turn<'_>,
-    ) -> Result<(), CheckError> {
-        let (Some(shape), Some(last)) = (comparable(pair), self.results.last(&pair.name)) else { return Ok(()) };
-        if last.tally.total() == 0 {
-            return Ok(());
-        }
-        let compared = match last.tally.all_keys().filter(|_| has_keys(pair)) {
-            Some(keys) => self.repair_keys(pair, shape.table, keys, turn).await?,
-            None => self.repair_table(pair, shape.table, &last, progress, turn).await?,
-        };
-        if !compared {
-            return Ok(());
-        }
-        match self.results.last(&pair.name).map(|checked| checked.tally.total()) {
-            None | Some(0) => Ok(()),
-            Some(left) => {
-                let why = format!("{left} rows differ still, or were written each time they were compared");
-                Err(CheckError::NotRepaired { table: pair.name.clone(), why })
-            }
-        }
-    }
-
-    /// False: somebody is to be answered first, before the rows were compared again.
-    async fn repair_keys(
-        &mut self,
-        pair: &Pair,
-        table: TableId,
-        keys: Vec<Key>,
-        turn: &Turn<'_>,
-    ) -> Result<bool, CheckError> {
-        let marked: HashSet<&Key> = keys.iter().collect();
-        self.mirror.mark(&Mark::Keys { table, keys: keys.clone(), reason: Reason::Repair });
-        let healed = self.healed(pair, turn, |mirror| {
-            let mut suspects = mirror.suspect_keys();
-            suspects.retain(|suspect| suspect.table == table);
-            !is_marked(mirror, table)
-                && !suspects.iter().flat_map(|suspect| &suspect.keys).any(|key| marked.contains(key))
-        });
-        if !healed.await? {
-            return Ok(false);
-        }
-        let probed = self.compare_keys(pair, keys.clone()).await;
-        let equal = probed.map_err(|why| CheckError::NotRepaired { table: pair.name.clone(), why })?.equal;
-        self.results.amend(&pair.name, |checked| checked.repair(&equal));
-        Ok(true)
-    }
-
-    /// Without keys, or with too many: the whole table is read back and checked again.
-    async fn repair_table(
-        &mut self,
-        pair: &Pair,
-        table: TableId,
-        last: &Checked,
-        progress: Option<&Progress>,
-        turn: &Turn<'_>,
-    ) -> Result<bool, CheckError> {
-        self.mirror.mark(&Mark::Tables { touched: Touched::Tables(vec![table]), reason: Reason::Repair });
-        let healed = self.healed(pair, turn, |mirror| !is_marked(mirror, table));
-        if !healed.await? {
-            return Ok(false);
-        }
-        if self.check(pair, None, progress, turn).await == Ended::Paused {
-            self.paused.remove(&pair.name);
-            self.results.given_up(&pair.name);
-            return Ok(false);
-        }
-        self.results.amend(&pair.name, |checked| {
-            checked.repaired = last.repaired + last.tally.total().saturating_sub(checked.tally.total());
-        });
-        Ok(true)
-    }
-
-    /// False: somebody is to be answered first.
-    async fn healed(
-        &self,
-        pair: &Pair,
-        turn: &Turn<'_>,
-        is_healed: impl Fn(&Mirror) -> bool,
-    ) -> Result<bool, CheckError> {
-        let until = Instant::now() + HEALING;
-        while !is_healed(&self.mirror) {
-            if turn.is_over() {
-                return Ok(false);
-            }
-            if Instant::now() > until {
-                return Err(CheckError::NotHealed(pair.name.clone()));
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        Ok(true)
     }
 
     /// `None`: it let others pass.
@@ -323,13 +222,13 @@ impl Round {
         }
     }
 
-    async fn compare_keys(&mut self, pair: &Pair, keys: Vec<Key>) -> Result<Probed, String> {
+    async fn compare_keys(&mut self, pair: &Pair, keys: Vec<Key>, turn: &Turn<'_>) -> Result<Probed, String> {
         let both = self.connect().await?;
         let probed = async {
             let stand = Stand::beginning(Walk::Done);
             let sides = Sides::new(pair, &both.primary, &both.shadow)?;
             let (comparer, ..) = self.comparer(sides, stand.rows_at_once());
-            TableCheck::new(comparer, None, stand).keys(keys).await
+            TableCheck::new(comparer, None, stand).keys(keys, turn).await
         };
         let probed = probed.await;
         self.both = Some(both);
@@ -359,7 +258,7 @@ impl Round {
         if pair.key_kind == KeyKind::None {
             return self.show_keyless(pair, room).await;
         }
-        let Probed { differing, unsure, .. } = self.compare_keys(pair, keys).await?;
+        let Probed { differing, unsure, .. } = self.compare_keys(pair, keys, &Turn::Asked).await?;
         let both = self.connect().await?;
         let written = match Sides::new(pair, &both.primary, &both.shadow) {
             Ok(sides) => dry_run::write(&sides, &differing, room).await,
@@ -422,8 +321,4 @@ impl Round {
 fn comparable(pair: &Pair) -> Option<Arc<Shape>> {
     let (primary, _) = (pair.primary.as_ref()?, pair.shadow.as_ref()?);
     incomparable(pair).is_none().then(|| Arc::clone(&primary.shape))
-}
-
-fn is_marked(mirror: &Mirror, table: TableId) -> bool {
-    mirror.suspect_tables().iter().any(|suspect| suspect.table == table)
 }

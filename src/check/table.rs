@@ -1,6 +1,7 @@
 //! Checking one table: chunk by chunk, down to the rows where sums differ, and again where writes were in the way.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -42,14 +43,35 @@ pub(super) struct Finding {
     pub(super) rows: u64,
     pub(super) chunks: Chunks,
     pub(super) tally: Tally,
-    /// What could not be compared, for people; `None`: everything was.
-    pub(super) unfinished: Option<String>,
+    /// What could not be compared; `None`: everything was.
+    #[serde(skip)]
+    pub(super) unfinished: Option<Left>,
 }
 
 impl Default for Finding {
     fn default() -> Self {
         let (took, chunks, tally) = (Duration::ZERO, Chunks::default(), Tally::default());
         Self { since: SystemTime::now(), took, rows: 0, chunks, tally, unfinished: None }
+    }
+}
+
+/// What a check could not compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Chunks, for this reason.
+    Busy(Busy),
+    /// So many rows were written each time they were compared.
+    Rows(usize),
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy(Busy::Behind) => f.write_str("the shadow did not catch up in time to be compared"),
+            Self::Busy(Busy::Voided) => f.write_str("it was written all the time, not row by row"),
+            Self::Busy(Busy::Suspect) => f.write_str("it was to be read back while it was compared"),
+            Self::Rows(rows) => write!(f, "{rows} rows were written each time they were compared"),
+        }
     }
 }
 
@@ -103,7 +125,7 @@ pub(super) struct Probed {
     /// The same on both sides now.
     pub(super) equal: Vec<Key>,
     pub(super) differing: Vec<Key>,
-    /// So many were written each time they were compared.
+    /// So many were written each time they were compared, or not compared.
     pub(super) unsure: u64,
 }
 
@@ -154,10 +176,10 @@ impl<'a> TableCheck<'a> {
         Ok(Ran::Ended(self.stand.finding))
     }
 
-    /// Over these keys alone.
-    pub(super) async fn keys(mut self, keys: Vec<Key>) -> Result<Probed, ProbeError> {
+    /// Over these keys alone, as far as the turn lasts.
+    pub(super) async fn keys(mut self, keys: Vec<Key>, turn: &Turn<'_>) -> Result<Probed, ProbeError> {
         self.stand.retry.clone_from(&keys);
-        while self.step(&Turn::Asked).await? == Step::Done {}
+        while self.step(turn).await? == Step::Done && !turn.is_over() {}
         let Stand { mut finding, retry, .. } = self.stand;
         let unsure: HashSet<&Key> = retry.iter().collect();
         let mut probed = Probed { unsure: unsure.len() as u64, ..Probed::default() };
@@ -305,16 +327,10 @@ impl<'a> TableCheck<'a> {
         Ok(())
     }
 
-    /// What is still busy, for people.
-    fn left(&self) -> Option<String> {
-        let keys = self.stand.retry.len();
-        match self.stand.midst.busy.first() {
-            Some((_, Busy::Behind)) => Some("the shadow did not catch up in time to be compared".into()),
-            Some((_, Busy::Voided)) => Some("it was written all the time, not row by row".into()),
-            Some((_, Busy::Suspect)) => Some("it was to be read back while it was compared".into()),
-            None if keys > 0 => Some(format!("{keys} rows were written each time they were compared")),
-            None => None,
-        }
+    fn left(&self) -> Option<Left> {
+        let Stand { retry, midst, .. } = &self.stand;
+        let busy = midst.busy.first().map(|(_, why)| Left::Busy(*why));
+        busy.or_else(|| (!retry.is_empty()).then_some(Left::Rows(retry.len())))
     }
 
     fn compared(&mut self, rows: u64) {

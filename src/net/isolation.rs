@@ -9,13 +9,16 @@ use crate::telemetry;
 
 /// What `work` gives; `None`: it panicked. That was counted and logged, its place by the hook
 /// (`telemetry::log_panics`); the message, which may hold anything, nowhere.
-pub(super) async fn isolated<T>(work: impl Future<Output = T>) -> Option<T> {
-    let done = AssertUnwindSafe(work).catch_unwind().await;
-    if done.is_err() {
-        telemetry::count_session_panic();
-        error!("a session ends by a bug in crossfade; the others go on");
-    }
-    done.ok()
+///
+/// No `async fn`, which would hold `work` twice.
+pub(super) fn isolated<T>(work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+    AssertUnwindSafe(work).catch_unwind().map(|done| {
+        if done.is_err() {
+            telemetry::count_session_panic();
+            error!("a session ends by a bug in crossfade; the others go on");
+        }
+        done.ok()
+    })
 }
 
 #[cfg(test)]

@@ -140,16 +140,16 @@ pub async fn serve(
 
 /// A session that was let in, with its place.
 struct Guest {
-    relay: Relay,
+    relay: Box<Relay>,
     login_timeout: Duration,
     _place: Place,
 }
 
 /// One client, from its first byte to its last.
 async fn client(stream: std::net::TcpStream, shared: Arc<Shared>, arrival: Place, leaving: watch::Receiver<Leaving>) {
-    // What letting it in took is forgotten then.
-    let guest = isolated(let_in(stream, shared, arrival, leaving.clone())).await.flatten();
-    if let Some(guest) = guest {
+    // The room that letting it in took is given back then.
+    let guest = Box::pin(isolated(let_in(stream, shared, arrival, leaving.clone()))).await.flatten();
+    if let Some(mut guest) = guest {
         guest.relay.run(guest.login_timeout, leaving).await;
     }
 }
@@ -206,7 +206,7 @@ fn too_many() -> Bytes {
     error_response(Severity::Fatal, "53300", "sorry, too many clients already")
 }
 
-async fn welcome(mut hello: Hello, shared: Arc<Shared>, settings: &Settings, gate: &Gate) -> Option<Relay> {
+async fn welcome(mut hello: Hello, shared: Arc<Shared>, settings: &Settings, gate: &Gate) -> Option<Box<Relay>> {
     let mut primary = match server::open(&settings.primary.url, Silence::Patient).await {
         Ok(primary) => primary,
         Err(error) => {
@@ -232,7 +232,7 @@ async fn welcome(mut hello: Hello, shared: Arc<Shared>, settings: &Settings, gat
     };
     gate.total.fetch_add(1, Ordering::Relaxed);
     let session = session(&hello.startup, &shared, settings);
-    Some(Relay::new(session, hello.stream, primary, opening, shared, Arc::clone(&gate.keys)))
+    Some(Box::new(Relay::new(session, hello.stream, primary, opening, shared, Arc::clone(&gate.keys))))
 }
 
 /// Sessions on the mirrored database are tracked; the others are relayed and counted.

@@ -102,9 +102,10 @@ impl Relay {
     }
 
     /// Runs the session to its end. Login must be over within `startup_timeout`.
-    pub(super) async fn run(mut self, startup_timeout: Duration, leaving: watch::Receiver<Leaving>) {
+    pub(super) async fn run(&mut self, startup_timeout: Duration, leaving: watch::Receiver<Leaving>) {
         let stop = isolated(self.go(startup_timeout, leaving)).await;
-        let _ = isolated(self.end(stop.unwrap_or(Stop::Panicked))).await;
+        // A session keeps no room for its end.
+        let _ = Box::pin(isolated(self.end(stop.unwrap_or(Stop::Panicked)))).await;
     }
 
     async fn go(&mut self, startup_timeout: Duration, leaving: watch::Receiver<Leaving>) -> Stop {
@@ -139,7 +140,7 @@ impl Relay {
         }
     }
 
-    async fn end(mut self, stop: Stop) {
+    async fn end(&mut self, stop: Stop) {
         match stop {
             Stop::Leave => {
                 self.tell("57P01", "terminating connection due to administrator command").await;

@@ -8,11 +8,12 @@ use bytes::BytesMut;
 use tokio::time::timeout;
 
 use super::digest::{Digest, Digester};
-use super::leg::{Leg, Piece, Trouble};
+use super::leg::{Leg, Piece};
 use super::messages;
 use super::row_description::has_floating_column;
 use super::statements::Text;
 use super::stop::stop;
+use super::trouble::Trouble;
 use super::twins::Twins;
 use crate::config::PgUrl;
 use crate::session::ReadRequest;

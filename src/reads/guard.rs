@@ -1,5 +1,5 @@
 //! What turns the ramp down by itself: too many of the shadow's answers are errors, differ from the primary's, or take too
-//! long. A state machine; time is passed in.
+//! long, or it is too far behind. A state machine; time is passed in.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -132,16 +132,27 @@ impl Guard {
         self.speaks_against(now, settings);
     }
 
-    /// So far behind is the shadow, when a read could go to it.
+    /// So far behind is the shadow, when a read could go to it. What opened by that alone tries again once it is no more.
     pub(super) fn lags(&mut self, lag: Duration, now: Instant, settings: &config::Guard) {
         self.cool_down(now, settings);
         let limit = settings.max_lag;
-        if limit.is_zero() || lag <= limit || matches!(self.state, State::Open { .. }) {
-            return;
+        let is_behind = !limit.is_zero() && lag > limit;
+        let behind = || {
+            let (behind, limit) = (lag.as_secs_f64(), limit.as_secs_f64());
+            let reason = format!("the shadow is {behind:.1} s behind: more than guard.max_lag = {limit} s");
+            Why { cause: Cause::Lag, reason }
+        };
+        match &self.state {
+            State::Open { why, .. } if why.cause == Cause::Lag && !is_behind => self.half_open(why.clone(), now),
+            // What it opened by at first is still to be tried.
+            State::HalfOpen { why, .. } if is_behind && why.cause != Cause::Lag => {
+                self.state = State::Open { since: now, why: why.clone() };
+            }
+            State::HalfOpen { .. } | State::Closed if is_behind => {
+                self.state = State::Open { since: now, why: behind() };
+            }
+            State::Open { .. } | State::HalfOpen { .. } | State::Closed => {}
         }
-        let (behind, limit) = (lag.as_secs_f64(), limit.as_secs_f64());
-        let reason = format!("the shadow is {behind:.1} s behind: more than guard.max_lag = {limit} s");
-        self.state = State::Open { since: now, why: Why { cause: Cause::Lag, reason } };
     }
 
     /// A read was run on both sides.
@@ -258,10 +269,14 @@ impl Guard {
             && !settings.cooldown.is_zero()
             && now.duration_since(*since) >= settings.cooldown
         {
-            self.state = State::HalfOpen { why: why.clone(), good: 0, tried: (now, 0) };
-            // What was seen before speaks of a shadow that may have been mended.
-            self.window.clear();
+            self.half_open(why.clone(), now);
         }
+    }
+
+    fn half_open(&mut self, why: Why, now: Instant) {
+        self.state = State::HalfOpen { why, good: 0, tried: (now, 0) };
+        // What was seen before speaks of a shadow that may have been mended.
+        self.window.clear();
     }
 
     fn count(&mut self, now: Instant, settings: &config::Guard, count: impl FnOnce(&mut Counts)) {

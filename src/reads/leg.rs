@@ -4,7 +4,6 @@
 //! Every read goes as an extended one, so that the switch of role and settings and the read are one transaction: when the
 //! switch is refused the read is not run, and when the read fails the switch never was.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +12,12 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Handle, Id};
 
-use super::frames::{self, Cut, Cutter, Front, Malformed};
+use super::frames::{self, Cut, Cutter, Front};
 use super::messages;
 use super::row_description::{has_foreign_column, has_foreign_parameter};
 use super::statements::{Description, Portal, Statements, Text};
 use super::switch;
+use super::trouble::Trouble;
 use super::twins::Twins;
 use crate::config::PgUrl;
 use crate::server::{self, RawConnection, RawError};
@@ -46,49 +46,6 @@ const START: [(&str, &str); 16] = [
     ("row_security", "on"),
     ("statement_timeout", "0"),
 ];
-
-/// Why a read was not answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// The connection is gone, or what came over it is no answer.
-    Lost,
-    /// The shadow said no; the connection is as good as before.
-    Refused([u8; 5]),
-    /// Nothing came in time.
-    Slow,
-    /// The answer is too large to be held back, and nothing of it may go out before all of it is there.
-    Large,
-    /// A parameter or a column of the result is of a type whose oid means nothing to the client.
-    UserType,
-}
-
-impl From<io::Error> for Trouble {
-    fn from(_: io::Error) -> Self {
-        Self::Lost
-    }
-}
-
-impl From<Malformed> for Trouble {
-    fn from(_: Malformed) -> Self {
-        Self::Lost
-    }
-}
-
-impl Trouble {
-    /// Whether it speaks against the shadow: errors in the data asked for, or in how it was asked for, are the same on the
-    /// primary, whose names, columns and functions are known to be the same; and a connection that ends is the pool's affair.
-    pub(super) fn is_the_shadows(self) -> bool {
-        match self {
-            Self::Slow => true,
-            Self::Refused(sqlstate) => match &sqlstate {
-                b"42501" => true,
-                [b'2' | b'4', b'2', ..] | [b'5', b'7', b'P', ..] => false,
-                _ => true,
-            },
-            Self::Lost | Self::Large | Self::UserType => false,
-        }
-    }
-}
 
 /// What comes once the read runs.
 #[derive(Debug)]
@@ -465,24 +422,4 @@ impl Leg {
 /// A simple Query describes its result, too.
 fn describes_portal(request: &ReadRequest) -> bool {
     request.extended.as_ref().is_none_or(|extended| extended.described == Described::Portal)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_client_asked_wrongly_speaks_against_nobody() {
-        for (sqlstate, speaks) in [
-            (b"42703", false), // no such column
-            (b"42601", false),
-            (b"22012", false),
-            (b"57P01", false),
-            (b"42501", true), // not allowed to read it there
-            (b"53200", true),
-            (b"XX000", true),
-        ] {
-            assert_eq!(Trouble::Refused(*sqlstate).is_the_shadows(), speaks, "{}", sqlstate.escape_ascii());
-        }
-    }
 }

@@ -35,6 +35,7 @@ mod switch;
 mod tally;
 #[cfg(test)]
 mod testing;
+mod trouble;
 mod twins;
 
 pub use fresh::Verified;

@@ -11,11 +11,12 @@ use quick_cache::sync::Cache;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::leg::{More, Piece, Trouble};
+use super::leg::{More, Piece};
 use super::messages;
 use super::pool::Lease;
 use super::route::Route;
 use super::tally::Tally;
+use super::trouble::Trouble;
 use crate::session::{ReadReply, ReadRequest, Truncated};
 use crate::wire::TransactionStatus;
 
@@ -150,9 +151,9 @@ impl ReadReply for Reply {
 mod tests {
     use std::process::Command;
 
-    use super::super::leg::Trouble;
     use super::super::pool::Pool;
     use super::super::testing::{self, extended, lease, profile, received, request, rows, tags};
+    use super::super::trouble::Trouble;
     use super::*;
     use crate::session::{Described, Extended};
     use crate::sql::{Kind, Read};
@@ -190,6 +191,20 @@ mod tests {
         assert_eq!(rows(&messages), ["1", "row 1", "2", "row 2", "3", "row 3"]);
         assert_eq!(messages.last().unwrap().1, "I");
         assert_eq!(tags(&answer(&pool, &simple("SELECT FROM t WHERE false")).await), "TCZ");
+    }
+
+    #[tokio::test]
+    async fn simple_reads_over_one_connection_are_described_each_as_its_own() {
+        let (cluster, _client) = testing::cluster(SCHEMA).await;
+        let (pool, live) = testing::pool(&cluster);
+        let mut one = testing::settings(&cluster);
+        one.reads.pool_size = 1;
+        live.swap(one);
+        for column in ["id", "v", "v", "id"] {
+            let messages = answer(&pool, &simple(&format!("SELECT {column} FROM t WHERE id = 1"))).await;
+            let ('T', described) = &messages[0] else { panic!("{messages:?}") };
+            assert!(described[2..].starts_with(format!("{column}\0").as_bytes()), "{column}: {described:?}");
+        }
     }
 
     #[tokio::test]

@@ -159,3 +159,47 @@ impl Route {
         Self { text: Arc::new(text), tables, twins: Arc::clone(twins), fingerprint }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, profile, read, request};
+    use super::*;
+
+    /// A text of the same kind as that of `other`: they differ in values alone.
+    fn alike(sql: &'static str, other: &ReadRequest) -> ReadRequest {
+        ReadRequest { sql: sql.into(), ..other.clone() }
+    }
+
+    #[test]
+    fn texts_that_differ_in_values_alone_share_what_they_read() {
+        let (routes, catalog, twins) = (Routes::default(), testing::catalog(), Arc::new(Twins::default()));
+        let find = |request: &ReadRequest, twins| routes.find(request, &catalog, &catalog, twins);
+        let one = request("SELECT v FROM orders WHERE id = 1", Kind::Read(read(&["orders"])));
+        let other = alike("SELECT v FROM orders WHERE id = 2", &one);
+        let [first, second] = [&one, &other].map(|request| find(request, &twins).unwrap());
+        assert_eq!(*first.tables, [testing::ORDERS]);
+        assert!(Arc::ptr_eq(&first.tables, &second.tables));
+        assert_ne!(first.fingerprint, second.fingerprint);
+        assert_eq!(second.text.sql, other.sql);
+
+        assert_eq!(find(&alike("SELECT '\0'", &one), &twins).unwrap_err(), Ineligible::TooLong);
+        let of_another = ReadRequest { profile: Some(profile("app", &[])), ..one.clone() };
+        assert!(!Arc::ptr_eq(&find(&of_another, &twins).unwrap().tables, &first.tables), "another role");
+        let later = Arc::new(Twins::default());
+        let again = find(&one, &later).unwrap();
+        assert!(!Arc::ptr_eq(&again.tables, &first.tables), "a catalog was read anew");
+        assert!(Arc::ptr_eq(&again.twins, &later));
+    }
+
+    #[test]
+    fn what_may_not_go_is_asked_each_time() {
+        let (routes, twins) = (Routes::default(), Arc::new(Twins::default()));
+        let mut catalog = testing::catalog();
+        let unknown = request("SELECT 1 FROM made_since", Kind::Read(read(&["made_since"])));
+        let find = |catalog: &Catalog| routes.find(&unknown, catalog, catalog, &twins).map(|route| route.tables.len());
+        assert_eq!(find(&catalog), Err(Ineligible::UnknownTable));
+        let table = testing::table(TableId(20_003), "public", "made_since", &["id"]);
+        testing::insert(&mut catalog, table);
+        assert_eq!(find(&catalog), Ok(1));
+    }
+}

@@ -16,12 +16,12 @@ use super::compared::Verdict;
 use super::dice::{place, position};
 use super::eligible::{Ineligible, parameters_fit};
 use super::fresh::{Verified, Watermark, is_fit};
-use super::leg::Trouble;
 use super::pool::Pool;
 use super::reply::Reply;
 use super::route::{Route, Routes};
 use super::rules::{Rules, highest_share};
 use super::tally::Tally;
+use super::trouble::Trouble;
 use super::twins::Twins;
 use crate::catalog::{Catalog, Handle};
 use crate::config::{Consistency, Live, PgUrl, ReadRule, Reads, RuleOf};
@@ -161,8 +161,7 @@ impl Router {
             return Err(Fallback);
         }
         let rule = rule.as_ref().map(|rule| &rule.of);
-        self.tally.lags(self.mirror.lag());
-        let guarded = !settings.reads.rule.is_empty() && self.tally.is_guarded();
+        let guarded = !settings.reads.rule.is_empty() && self.guards();
         let route = match route {
             _ if guarded => Err(Ineligible::Guard),
             Ok(route) => self.allow_soon(request, &route, &settings.reads).await.map(|()| route),
@@ -289,8 +288,13 @@ impl Router {
         is_fit(&route.tables, request.own_writes, reads, &*self.mirror, &*self.verified)
     }
 
+    /// Whether the guard keeps every read on the primary, as far behind as the shadow is now.
+    fn guards(&self) -> bool {
+        self.tally.is_guarded(self.mirror.lag())
+    }
+
     fn is_guarded(&self) -> bool {
-        let guarded = self.tally.is_guarded();
+        let guarded = self.guards();
         if guarded {
             self.tally.ineligible(Ineligible::Guard, None);
         }

@@ -10,8 +10,8 @@ use super::compared::{Compared, Times, Verdict};
 use super::eligible::Ineligible;
 use super::guard::Guard;
 use super::kept::Kept;
-use super::leg::Trouble;
 use super::stats::Stats;
+use super::trouble::Trouble;
 use crate::config::{self, Live, ReadRule, Reads, RuleOf};
 use crate::report::{GuardState, GuardStatus, ReadsReport, ReadsStatus, RuleStatus};
 use crate::sql;
@@ -38,9 +38,12 @@ impl Tally {
         Self { live, start: Instant::now(), stats, by_rule, guard, compared, kept }
     }
 
-    /// Whether the guard keeps every read on the primary.
-    pub(super) fn is_guarded(&self) -> bool {
-        self.on_guard(Guard::is_open)
+    /// Whether the guard keeps every read on the primary, now that the shadow is so far behind.
+    pub(super) fn is_guarded(&self, lag: Duration) -> bool {
+        self.on_guard(|guard, now, settings| {
+            guard.lags(lag, now, settings);
+            guard.is_open(now, settings)
+        })
     }
 
     /// Whether the guard lets this read be tried.
@@ -75,14 +78,6 @@ impl Tally {
         let now = Instant::now();
         self.count_shadow(rule, now);
         self.on_guard_at(now, Guard::good);
-    }
-
-    /// So far behind is the shadow, which a read could go to.
-    pub(super) fn lags(&self, lag: Duration) {
-        if lag.is_zero() {
-            return;
-        }
-        self.on_guard(|guard, now, settings| guard.lags(lag, now, settings));
     }
 
     /// The client cancelled the read before the shadow had answered, and was told so.

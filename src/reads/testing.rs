@@ -26,10 +26,7 @@ pub(super) fn catalog() -> Catalog {
     let mut catalog = Catalog { generation: 1, ..Catalog::default() };
     let tables = [table(ORDERS, "public", "orders", &["id", "v"]), table(ITEMS, "shop", "items", &["id"])];
     for table in tables {
-        let shape = &table.shape;
-        catalog.roots.insert(shape.table.0, shape.table);
-        name(&mut catalog, &shape.schema, &shape.name, Resolved::Table(Arc::clone(&table)));
-        catalog.tables.insert(shape.table, Arc::clone(&table));
+        insert(&mut catalog, table);
     }
     // Reachable without its schema, too.
     let items = Resolved::Table(Arc::clone(&catalog.tables[&ITEMS]));
@@ -40,6 +37,14 @@ pub(super) fn catalog() -> Catalog {
     name(&mut catalog, "pg_catalog", "pg_class", Resolved::Unmirrored);
     catalog.functions.insert("lower".to_owned(), vec![("pg_catalog".to_owned(), Volatility::Safe)]);
     catalog
+}
+
+/// One more table.
+pub(super) fn insert(catalog: &mut Catalog, table: Arc<Table>) {
+    let shape = &table.shape;
+    catalog.roots.insert(shape.table.0, shape.table);
+    name(catalog, &shape.schema, &shape.name, Resolved::Table(Arc::clone(&table)));
+    catalog.tables.insert(shape.table, table);
 }
 
 /// Puts `table` in the place of the one of its name.

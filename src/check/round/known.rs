@@ -1,38 +1,52 @@
 //! What was known before a check that came to no end: differences do not vanish because it did not get to them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::Round;
 use crate::catalog::Pair;
+use crate::check::compare::Busy;
 use crate::check::diff::Differing;
-use crate::check::state::{Checked, Outcome, definition, has_keys};
-use crate::check::table::Probed;
+use crate::check::state::{Checked, definition};
+use crate::check::table::{Left, Probed};
+use crate::check::turn::Turn;
 use crate::effect::Key;
 
 impl Round {
-    /// `checked`, a check that did not come to its end, with those differences of the last one that were not seen to be gone.
-    pub(super) async fn with_known(&mut self, pair: &Pair, mut checked: Checked) -> Checked {
+    /// `checked`, a check that did not come to its end (`left`; `None`: a side refused), with the differences that were
+    /// known before it: those that are not seen to be gone now, as far as the turn lasts.
+    pub(super) async fn with_known(
+        &mut self,
+        pair: &Pair,
+        mut checked: Checked,
+        left: Option<Left>,
+        turn: &Turn<'_>,
+    ) -> Checked {
         let last = self.results.last(&pair.name);
         let Some(last) = last.filter(|last| last.definition == definition(pair) && last.tally.total() > 0) else {
             return checked;
         };
-        let knows_less = !has_keys(pair) && checked.tally.total() < last.tally.total();
-        if knows_less || matches!(checked.outcome, Outcome::Failed(_)) {
+        // Differences without a key that is held are known by their number alone.
+        let are_keys_held = last.tally.all_keys().is_some() && checked.tally.all_keys().is_some();
+        let knows_less = !are_keys_held && checked.tally.total() < last.tally.total();
+        if left.is_none() || knows_less {
             return Checked { outcome: checked.outcome, chunks: checked.chunks, ..last };
         }
+        if !are_keys_held {
+            return checked;
+        }
         let unseen = last.tally.beyond(&checked.tally);
-        let equal = match checked.chunks.busy {
-            0 if !unseen.is_empty() => {
-                self.compare_keys(pair, unseen.iter().map(|row| row.key.clone()).collect()).await
-            }
-            // Where chunks were busy, the rows are.
-            _ => Ok(Probed::default()),
+        let equal = match left {
+            // It would not be in time for these either.
+            Some(Left::Busy(Busy::Behind)) => Ok(Probed::default()),
+            _ if unseen.is_empty() => Ok(Probed::default()),
+            _ => self.compare_keys(pair, unseen.iter().map(|row| row.key.clone()).collect(), turn).await,
         };
         let equal: HashSet<Key> = equal.map(|probed| probed.equal).unwrap_or_default().into_iter().collect();
-        let still: HashMap<&Key, &Differing> =
-            unseen.iter().filter(|row| !equal.contains(&row.key)).map(|row| (&row.key, row)).collect();
-        still.values().for_each(|row| checked.tally.confirm(row));
-        checked.samples.extend(last.samples.into_iter().filter(|(key, _)| still.contains_key(key)));
+        let still: Vec<&Differing> = unseen.iter().filter(|row| !equal.contains(&row.key)).collect();
+        still.iter().for_each(|row| checked.tally.confirm(row));
+        let still: HashSet<&Key> = still.iter().map(|row| &row.key).collect();
+        checked.samples.extend(last.samples.into_iter().filter(|(key, _)| still.contains(key)));
+        checked.samples.sort_by(|(one, _), (other, _)| one.cmp(other));
         checked.samples.truncate(self.live.get().check.samples);
         checked
     }

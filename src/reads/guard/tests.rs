@@ -177,21 +177,33 @@ fn a_try_that_differs_or_tries_that_are_slow_open_it_again() {
 
 #[test]
 fn a_shadow_that_is_too_far_behind_opens_it_and_good_answers_close_it_once_it_is_not() {
-    let (start, settings) = (Instant::now(), settings(60));
+    let (start, settings) = (Instant::now(), settings(0));
     let (mut guard, minute) = (Guard::default(), Duration::from_mins(1));
     guard.lags(minute, start, &settings);
     assert_eq!(guard.status(), GuardStatus::default(), "at the limit");
     guard.lags(minute + Duration::from_millis(1500), start, &settings);
     let reason = "the shadow is 61.5 s behind: more than guard.max_lag = 60 s";
     assert_eq!(guard.why(), Some(&Why { cause: Cause::Lag, reason: reason.to_owned() }));
-    let later = after(start, 60);
-    assert!(guard.admits(later, &settings) && !guard.wants_comparisons());
-    guard.lags(2 * minute, later, &settings);
-    assert!(guard.is_open(after(later, 59), &settings), "still behind");
-    let last = after(later, 60);
-    guard.lags(Duration::ZERO, last, &settings);
-    (0..TRIAL_READS).for_each(|_| guard.good(last, &settings));
+    assert!(guard.is_open(after(start, 1000), &settings), "nobody said that it is not behind any more");
+    guard.lags(minute, start, &settings);
+    assert!(guard.admits(start, &settings) && !guard.wants_comparisons());
+    guard.lags(2 * minute, start, &settings);
+    assert!(guard.is_open(start, &settings) && guard.why().unwrap().reason.contains("120.0 s"));
+    guard.lags(Duration::ZERO, start, &settings);
+    (0..TRIAL_READS).for_each(|_| guard.good(start, &settings));
     assert_eq!(guard.status(), GuardStatus::default());
+}
+
+#[test]
+fn lag_does_not_make_it_forget_what_else_it_opened_by() {
+    let (start, settings, mut guard) = (Instant::now(), settings(60), Guard::default());
+    compare(&mut guard, start, 60, 3, Verdict::Mismatched(1), EQUALLY);
+    let later = after(start, 60);
+    assert!(guard.admits(later, &settings));
+    guard.lags(Duration::from_hours(1), later, &settings);
+    guard.lags(Duration::ZERO, later, &settings);
+    assert!(guard.is_open(after(later, 59), &settings));
+    assert_eq!(guard.why().unwrap().cause, Cause::Mismatches);
 }
 
 #[test]

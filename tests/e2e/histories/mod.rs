@@ -29,7 +29,7 @@ fn consistency(promise: Promise) -> &'static str {
 /// Rounds of the checker come all the time, and no lag keeps a read that its consistency does not keep.
 fn settings(consistency: &str, percent: u32) -> String {
     format!(
-        "[check]\ninterval = \"1s\"\n[guard]\nmax_error_percent = 100\n\
+        "[check]\ninterval = \"1s\"\n[guard]\nmax_error_percent = 100\nmax_lag = \"0s\"\n\
          [reads]\npercent = {percent}\nsample_by = \"random\"\nconsistency = \"{consistency}\"\nmax_lag = \"1h\"\ntimeout = \"300ms\"\npool_size = 8\n"
     )
 }
