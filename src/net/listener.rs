@@ -250,3 +250,18 @@ async fn refuse(client: &mut Stream, message: &[u8]) {
     let _ = client.write_all(message).await;
     let _ = client.shutdown().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of what `work` gives.
+    fn room<A, B, C, D, F>(_work: impl FnOnce(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_session_waits_in_little_room() {
+        assert!(room(client) <= 2048, "{} bytes", room(client));
+    }
+}
