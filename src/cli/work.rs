@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -116,6 +116,8 @@ impl Display {
     pub(super) fn update(&mut self, job: &Job) {
         let (done, estimated) = rows(job);
         match self {
+            // Nothing of nothing would be shown as all of it.
+            Self::Bar(_) if estimated.max(done) == 0 => {}
             Self::Bar(bar) => {
                 bar.set_length(estimated.max(done));
                 bar.set_position(done);
@@ -152,11 +154,12 @@ fn speed(job: &Job) -> String {
     // An empty sum of floats is minus zero.
     let per_second = at_work_on(job).fold(0.0, |sum, table| sum + table.rows_per_s);
     let left = estimated.saturating_sub(done);
+    let speed = HumanCount(per_second.round() as u64);
     if per_second < 1.0 || left == 0 {
-        return format!("{per_second:.0} rows/s");
+        return format!("{speed} rows/s");
     }
     let seconds = Duration::from_secs((left as f64 / per_second) as u64);
-    format!("{per_second:.0} rows/s, {} left", HumanDuration(seconds))
+    format!("{speed} rows/s, {} left", HumanDuration(seconds))
 }
 
 /// Those of which rows are missing still; their order is that in which they were begun.
