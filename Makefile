@@ -52,7 +52,7 @@ target/majors/installed: tests/majors/package.json tests/majors/package-lock.jso
 	touch $@
 
 soak: deps $(PYTHON) ## the long forms: TPC-B for 30 s in each mode, the shadow away for 20 s, storms of minutes, faults by the dozen
-	CROSSFADE_SOAK=1 cargo nextest run --profile soak --locked --no-fail-fast -E 'binary(e2e) and test(/mirror|outage|reads|check|storm|faults|histories|planted|compare/)'
+	CROSSFADE_SOAK=1 cargo nextest run --profile soak --locked --no-fail-fast -E 'binary(e2e) and test(/mirror|outage|memory|reads|check|storm|faults|histories|planted|compare/)'
 
 conformance: deps ## PostgreSQL's and drivers' own test suites, direct and through crossfade; SUITES, STAGES, TESTS for some
 	cargo build --locked --bin crossfade

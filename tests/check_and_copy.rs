@@ -276,6 +276,33 @@ async fn more_differences_than_keys_are_held_of_stay_known_too_and_are_repaired(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_back_and_not_compared_since_is_not_said_to_be_repaired() {
+    let rig = Rig::start().await;
+    rig.shadow.batch_execute("TRUNCATE public.ints").await.unwrap();
+    assert_eq!(counts(&rig.check_ints().await), (12_000, 0, 0));
+    let ints = || Some(vec!["public.ints".to_owned()]);
+    // From the moment at which all of it is read back a commit is on its way, for which the check's fence waits.
+    let on_its_way = async {
+        while rig.mirror.suspect_tables().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        while !rig.mirror.suspect_tables().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        rig.mirror.enter(&Touched::Tables(vec![rig.table("ints")]))
+    };
+    let repair = rig.checker.repair(ints(), Progress::begin(1, JobKind::Check));
+    let (repaired, ticket) = tokio::join!(repair, on_its_way);
+    let error = repaired.unwrap_err().to_string();
+    assert!(error.contains("public.ints") && error.contains("read back"), "{error}");
+    let report = rig.report().remove("public.ints").unwrap();
+    assert_eq!((report.status, counts(&report), report.repaired), (TableStatus::Unchecked, (0, 0, 0), 0));
+    drop(ticket);
+    assert!(rig.same_rows("ints").await);
+    assert_eq!(rig.check_ints().await.status, TableStatus::Consistent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn marks_are_healed_in_full_tables_and_empty_ones() {
     let rig = Rig::start().await;
     rig.shadow.batch_execute(PLANTED).await.unwrap();

@@ -117,7 +117,7 @@ impl Guard {
 
     /// Whether what is tried must be compared too: only that tells whether it may close.
     pub(super) fn wants_comparisons(&self) -> bool {
-        matches!(&self.state, State::HalfOpen { why, .. } if matches!(why.cause, Cause::Mismatches | Cause::Latency))
+        matches!(self.state, State::HalfOpen { why: Why { cause: Cause::Mismatches | Cause::Latency, .. }, .. })
     }
 
     /// The shadow answered as it should.

@@ -196,10 +196,7 @@ mod tests {
     #[tokio::test]
     async fn simple_reads_over_one_connection_are_described_each_as_its_own() {
         let (cluster, _client) = testing::cluster(SCHEMA).await;
-        let (pool, live) = testing::pool(&cluster);
-        let mut one = testing::settings(&cluster);
-        one.reads.pool_size = 1;
-        live.swap(one);
+        let pool = testing::pool_of_one(&cluster);
         for column in ["id", "v", "v", "id"] {
             let messages = answer(&pool, &simple(&format!("SELECT {column} FROM t WHERE id = 1"))).await;
             let ('T', described) = &messages[0] else { panic!("{messages:?}") };
@@ -210,10 +207,7 @@ mod tests {
     #[tokio::test]
     async fn an_extended_read_gets_the_messages_it_asked_for() {
         let (cluster, client) = testing::cluster(SCHEMA).await;
-        let (pool, live) = testing::pool(&cluster);
-        let mut one = testing::settings(&cluster);
-        one.reads.pool_size = 1;
-        live.swap(one);
+        let pool = testing::pool_of_one(&cluster);
         let sql = "SELECT v FROM t WHERE id = $1";
         let whole = extended(sql, &[23], &bind(1, &2_u32.to_be_bytes(), 0));
         let messages = answer(&pool, &whole).await;
@@ -275,10 +269,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_takes_on_role_and_settings_and_keeps_its_own_when_that_fails() {
         let (cluster, _client) = testing::cluster(SCHEMA).await;
-        let (pool, live) = testing::pool(&cluster);
-        let mut one = testing::settings(&cluster);
-        one.reads.pool_size = 1;
-        live.swap(one);
+        let pool = testing::pool_of_one(&cluster);
         let under = |role, settings: &[(&str, &str)], sql| ReadRequest {
             profile: Some(profile(role, settings)),
             ..simple(sql)
@@ -371,10 +362,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_was_cancelled_serves_nobody_else() {
         let (cluster, _client) = testing::cluster(SCHEMA).await;
-        let (pool, live) = testing::pool(&cluster);
-        let mut one = testing::settings(&cluster);
-        one.reads.pool_size = 1;
-        live.swap(one);
+        let pool = testing::pool_of_one(&cluster);
         let pid = rows(&answer(&pool, &simple("SELECT pg_backend_pid()")).await);
         let mut cancelled = lease(&pool).await;
         cancelled.cancel();

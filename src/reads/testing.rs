@@ -164,6 +164,15 @@ pub(super) fn pool(cluster: &Cluster) -> (Arc<Pool>, Arc<Live>) {
     (Pool::new(cluster.url("postgres").parse().unwrap(), Arc::clone(&live)), live)
 }
 
+/// With one connection, over which every read goes.
+pub(super) fn pool_of_one(cluster: &Cluster) -> Arc<Pool> {
+    let (pool, live) = pool(cluster);
+    let mut one = settings(cluster);
+    one.reads.pool_size = 1;
+    live.swap(one);
+    pool
+}
+
 /// Wherever it leads.
 pub(super) fn route(request: &ReadRequest) -> Route {
     let parameter_types =

@@ -5,9 +5,8 @@ use std::collections::HashSet;
 use super::Round;
 use crate::catalog::Pair;
 use crate::check::compare::Busy;
-use crate::check::diff::Differing;
 use crate::check::state::{Checked, definition};
-use crate::check::table::{Left, Probed};
+use crate::check::table::Left;
 use crate::check::turn::Turn;
 use crate::effect::Key;
 
@@ -34,17 +33,16 @@ impl Round {
         if !are_keys_held {
             return checked;
         }
-        let unseen = last.tally.beyond(&checked.tally);
-        let equal = match left {
-            // It would not be in time for these either.
-            Some(Left::Busy(Busy::Behind)) => Ok(Probed::default()),
-            _ if unseen.is_empty() => Ok(Probed::default()),
-            _ => self.compare_keys(pair, unseen.iter().map(|row| row.key.clone()).collect(), turn).await,
-        };
-        let equal: HashSet<Key> = equal.map(|probed| probed.equal).unwrap_or_default().into_iter().collect();
-        let still: Vec<&Differing> = unseen.iter().filter(|row| !equal.contains(&row.key)).collect();
+        let mut still = last.tally.beyond(&checked.tally);
+        // A shadow that was not in time would not be in time for these either.
+        if !still.is_empty() && left != Some(Left::Busy(Busy::Behind)) {
+            let keys = still.iter().map(|row| row.key.clone()).collect();
+            let probed = self.compare_keys(pair, keys, turn).await.unwrap_or_default();
+            let equal: HashSet<Key> = probed.equal.into_iter().collect();
+            still.retain(|row| !equal.contains(&row.key));
+        }
         still.iter().for_each(|row| checked.tally.confirm(row));
-        let still: HashSet<&Key> = still.iter().map(|row| &row.key).collect();
+        let still: HashSet<Key> = still.into_iter().map(|row| row.key).collect();
         checked.samples.extend(last.samples.into_iter().filter(|(key, _)| still.contains(key)));
         checked.samples.sort_by(|(one, _), (other, _)| one.cmp(other));
         checked.samples.truncate(self.live.get().check.samples);

@@ -91,15 +91,24 @@ impl Round {
             checked.outcome = Outcome::Unfinished("it was read back and is still to be compared".into());
             (checked.tally, checked.samples) = (Tally::default(), Vec::new());
         });
-        if self.check(pair, None, progress, turn).await == Ended::Paused {
-            self.paused.remove(&pair.name);
-            self.results.given_up(&pair.name);
-            return Ok(false);
+        match self.check(pair, None, progress, turn).await {
+            Ended::Paused => {
+                self.paused.remove(&pair.name);
+                self.results.given_up(&pair.name);
+                Ok(false)
+            }
+            // What was not compared is not said to be repaired.
+            Ended::Unfinished(_) => {
+                let why = "it was read back, and not all of it could be compared since: see the report".to_owned();
+                Err(CheckError::NotRepaired { table: pair.name.clone(), why })
+            }
+            Ended::Complete(_) => {
+                self.results.amend(&pair.name, |checked| {
+                    checked.repaired = last.repaired + last.tally.total().saturating_sub(checked.tally.total());
+                });
+                Ok(true)
+            }
         }
-        self.results.amend(&pair.name, |checked| {
-            checked.repaired = last.repaired + last.tally.total().saturating_sub(checked.tally.total());
-        });
-        Ok(true)
     }
 
     /// False: somebody is to be answered first.
