@@ -11,9 +11,8 @@ use crate::effect::{Change, Key, Seq, Shape, Touched, Transaction};
 pub(super) struct Entry {
     /// Which.
     pub(super) seq: Seq,
-    /// The newest ticket that had been handed out when this was placed: while any ticket up to it is unresolved, an
-    /// older write to one of its keys may still arrive (rule 4).
-    pub(super) horizon: u64,
+    /// What was on its way when this was placed.
+    pub(super) flight: Flight,
     /// What to apply.
     pub(super) item: Item,
     /// About how much memory it takes, in bytes.
@@ -22,10 +21,19 @@ pub(super) struct Entry {
 
 impl Entry {
     /// An entry at this place.
-    pub(super) fn new(seq: Seq, horizon: u64, item: Item) -> Self {
+    pub(super) fn new(seq: Seq, flight: Flight, item: Item) -> Self {
         let bytes = item.bytes();
-        Self { seq, horizon, item, bytes }
+        Self { seq, flight, item, bytes }
     }
+}
+
+/// The tickets of the moment at which an entry was placed (rule 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flight {
+    /// The oldest that was out, else the next: the entry's own and those of all entries behind it are not older.
+    pub(super) oldest: u64,
+    /// The newest that had been given out: while one up to it is out, a write older than the entry's may still come.
+    pub(super) newest: u64,
 }
 
 /// What to apply.

@@ -1,10 +1,10 @@
 //! What is marked suspect where applying is not exact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::effect::{Change, Key, Mark, Reason, Replay, RowChange, Shape, TableId, Touched};
-use crate::mirror::entry::{Entry, Item, Refresh, Scope};
+use crate::mirror::entry::{Entry, Fill, Item, Refresh, Scope};
 
 /// What an entry tells, marks left out: they are with the suspects already.
 pub(super) enum Told<'a> {
@@ -42,6 +42,25 @@ pub(super) fn shapes(entry: &Entry) -> impl Iterator<Item = &Arc<Shape>> {
 /// Keys whose order of writes is not known (rules 4 and 6).
 pub(super) fn late(keys: Vec<(TableId, Key)>) -> impl Iterator<Item = Mark> {
     by_table(keys, Reason::Late)
+}
+
+/// Keys of `entry`, which was refused and is tried again, in tables of which rows were read back since: what they said
+/// may be undone.
+pub(super) fn read_back_behind<'a>(
+    entry: &Entry,
+    behind: impl Iterator<Item = &'a Entry>,
+) -> impl Iterator<Item = Mark> {
+    let read_back: HashSet<TableId> = behind
+        .filter_map(|entry| match &entry.item {
+            Item::Refresh(Refresh { shape, .. }) | Item::Fill(Fill { shape, .. }) => Some(shape.table),
+            Item::Transaction(_) => None,
+        })
+        .collect();
+    let keys = changes(entry).filter_map(|told| match told {
+        Told::Row(row) if read_back.contains(&row.shape.table) => Some((row.shape.table, row.key.clone())),
+        Told::Row(_) | Told::Replay(_) => None,
+    });
+    late(keys.collect())
 }
 
 /// What a transaction that the shadow refused would have written.

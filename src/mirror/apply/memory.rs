@@ -1,10 +1,13 @@
 //! The last stamp of each key, for as long as an older write to it may still arrive (rule 4): on one key the newer
 //! stamp wins, whatever the order of arrival. Deletes are remembered like any other write; refreshes are not (rule 25).
+//!
+//! How long that is each entry says itself, by the tickets of the moment at which it was placed: an entry behind it
+//! has none older than its oldest. So a backlog of any length is worked off with the memory that it had while it grew.
 
 use std::collections::{HashMap, VecDeque};
 
-use super::horizon::Passed;
 use crate::effect::{Key, RowChange, Seq, Stamp, TableId, Touched};
+use crate::mirror::entry::Flight;
 
 /// What is to become of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +35,11 @@ pub(super) struct Memory {
     barriers: Vec<(Place, Touched)>,
 }
 
-/// When something was set, and how long it holds.
+/// Where something was set, and the newest ticket of then: what has a newer one is newer too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     seq: Seq,
-    horizon: u64,
+    newest: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +55,13 @@ struct Forgotten {
     set: Place,
 }
 
+impl Forgotten {
+    /// Whether what was forgotten may have been newer than a write that comes with an entry of `flight`.
+    fn is_newer(self, stamp: Stamp, flight: Flight) -> bool {
+        self.newest > stamp && self.set.may_follow(flight)
+    }
+}
+
 /// About what one remembered key takes beside its own text, which is held twice.
 const OVERHEAD: usize = 160;
 
@@ -59,8 +69,9 @@ const OVERHEAD: usize = 160;
 const MAX_BARRIERS: usize = 64;
 
 impl Place {
-    fn is_past(self, passed: Passed) -> bool {
-        self.seq <= passed.upto && self.horizon < passed.below
+    /// Whether something older than what was set here may come with an entry of `flight`, or behind it.
+    fn may_follow(self, flight: Flight) -> bool {
+        self.newest >= flight.oldest
     }
 }
 
@@ -79,29 +90,29 @@ impl Memory {
 
     /// Judges a change of the entry at `seq` and remembers its stamp. Entries come in the order of the ledger; one
     /// may come again.
-    pub(super) fn admit(&mut self, seq: Seq, horizon: u64, change: &RowChange) -> Verdict {
+    pub(super) fn admit(&mut self, seq: Seq, flight: Flight, change: &RowChange) -> Verdict {
         let (table, key, stamp) = (change.shape.table, &change.key, change.stamp);
         if key.is_empty() {
             // Rows without a key have no order among each other.
-            return self.behind_barriers(seq, table);
+            return self.behind_barriers(seq, flight, table);
         }
         match self.stamps.get(&table).and_then(|keys| keys.get(key)) {
             Some(known) if known.stamp > stamp => return Verdict::Superseded,
-            None if self.forgotten.is_some_and(|forgotten| forgotten.newest > stamp) => return Verdict::Late,
+            None if self.forgotten.is_some_and(|forgotten| forgotten.is_newer(stamp, flight)) => return Verdict::Late,
             _ => {}
         }
-        self.remember(Place { seq, horizon }, table, key, stamp);
-        self.behind_barriers(seq, table)
+        self.remember(Place { seq, newest: flight.newest }, table, key, stamp);
+        self.behind_barriers(seq, flight, table)
     }
 
-    fn behind_barriers(&self, seq: Seq, table: TableId) -> Verdict {
-        let doubtful = self.barriers.iter().any(|(set, touched)| set.seq < seq && touched.contains(table));
-        if doubtful { Verdict::Doubtful } else { Verdict::Apply }
+    fn behind_barriers(&self, seq: Seq, flight: Flight, table: TableId) -> Verdict {
+        let mut before = self.barriers.iter().filter(|(set, _)| set.seq < seq && set.may_follow(flight));
+        if before.any(|(_, touched)| touched.contains(table)) { Verdict::Doubtful } else { Verdict::Apply }
     }
 
     /// A statement was replayed: rows written before it may still arrive, and bear no order with it.
-    pub(super) fn barrier(&mut self, seq: Seq, horizon: u64, touched: &Touched) {
-        let set = Place { seq, horizon };
+    pub(super) fn barrier(&mut self, seq: Seq, flight: Flight, touched: &Touched) {
+        let set = Place { seq, newest: flight.newest };
         let full = self.barriers.len() >= MAX_BARRIERS;
         match self.barriers.last_mut() {
             Some((last, _)) if last.seq >= seq => {}
@@ -113,13 +124,15 @@ impl Memory {
         }
     }
 
-    /// Lets go of what nothing can arrive behind any more.
-    pub(super) fn pass(&mut self, passed: Passed) {
-        while self.order.front().is_some_and(|(set, ..)| set.is_past(passed)) {
+    /// The entry at `seq` and all before it are settled, and none of them comes again: lets go of what nothing older
+    /// can come behind any more.
+    pub(super) fn settled(&mut self, seq: Seq, flight: Flight) {
+        let is_past = |set: Place| set.seq <= seq && !set.may_follow(flight);
+        while self.order.front().is_some_and(|(set, ..)| is_past(*set)) {
             self.forget_oldest();
         }
-        self.barriers.retain(|(set, _)| !set.is_past(passed));
-        self.forgotten = self.forgotten.filter(|forgotten| !forgotten.set.is_past(passed));
+        self.barriers.retain(|(set, _)| !is_past(*set));
+        self.forgotten = self.forgotten.filter(|forgotten| !is_past(forgotten.set));
     }
 
     fn remember(&mut self, set: Place, table: TableId, key: &Key, stamp: Stamp) {
@@ -181,20 +194,23 @@ mod tests {
         }
     }
 
-    fn passed(below: u64, upto: u64) -> Passed {
-        Passed { number: 1, below, upto: Seq(upto) }
+    /// With tickets from `oldest` to `newest`.
+    fn flight(oldest: u64, newest: u64) -> Flight {
+        Flight { oldest, newest }
     }
 
     #[test]
     fn rule_04_a_late_write_is_dropped_while_its_key_is_remembered() {
         let mut memory = Memory::new(1 << 20);
-        assert_eq!(memory.admit(Seq(1), 4, &change(1, 50)), Verdict::Apply);
-        assert_eq!(memory.admit(Seq(2), 4, &change(1, 40)), Verdict::Superseded);
-        assert_eq!(memory.admit(Seq(3), 4, &change(1, 50)), Verdict::Apply);
-        memory.pass(passed(4, 3));
-        assert_eq!(memory.admit(Seq(4), 4, &change(1, 40)), Verdict::Superseded);
-        memory.pass(passed(5, 4));
-        assert_eq!(memory.admit(Seq(5), 6, &change(1, 40)), Verdict::Apply);
+        assert_eq!(memory.admit(Seq(1), flight(1, 4), &change(1, 50)), Verdict::Apply);
+        assert_eq!(memory.admit(Seq(2), flight(1, 4), &change(1, 40)), Verdict::Superseded);
+        assert_eq!(memory.admit(Seq(3), flight(1, 4), &change(1, 50)), Verdict::Apply);
+        memory.settled(Seq(3), flight(4, 4));
+        assert_eq!(memory.admit(Seq(4), flight(4, 4), &change(1, 40)), Verdict::Superseded);
+        memory.settled(Seq(2), flight(9, 9));
+        assert_eq!(memory.admit(Seq(5), flight(4, 4), &change(1, 40)), Verdict::Superseded, "3 may come again");
+        memory.settled(Seq(5), flight(5, 5));
+        assert_eq!(memory.admit(Seq(6), flight(5, 6), &change(1, 40)), Verdict::Apply);
         assert_eq!(memory.stamps.len(), 1);
     }
 
@@ -202,23 +218,35 @@ mod tests {
     fn rule_04_a_key_forced_out_is_marked_until_nothing_older_can_come() {
         let mut memory = Memory::new(3 * (OVERHEAD + 10));
         for key in 0..10 {
-            memory.admit(Seq(1), 4, &change(key, 50 + u64::from(key)));
+            memory.admit(Seq(1), flight(1, 4), &change(key, 50 + u64::from(key)));
         }
-        assert_eq!(memory.admit(Seq(2), 5, &change(0, 40)), Verdict::Late);
-        assert_eq!(memory.admit(Seq(2), 5, &change(0, 90)), Verdict::Apply);
-        memory.pass(passed(u64::MAX, 2));
-        assert_eq!(memory.admit(Seq(3), 6, &change(7, 40)), Verdict::Apply);
+        assert_eq!(memory.admit(Seq(2), flight(4, 5), &change(0, 40)), Verdict::Late);
+        assert_eq!(memory.admit(Seq(2), flight(4, 5), &change(0, 90)), Verdict::Apply);
+        assert_eq!(memory.admit(Seq(3), flight(5, 6), &change(7, 40)), Verdict::Apply, "its ticket is newer than all");
+        memory.settled(Seq(3), flight(7, 7));
+        assert!(memory.forgotten.is_none() && memory.order.is_empty());
         assert!(memory.bytes <= memory.max_bytes);
     }
 
     #[test]
-    fn rule_06_rows_behind_a_replayed_statement_are_doubtful_until_the_horizon() {
+    fn rule_04_a_backlog_is_worked_off_with_the_memory_it_had_while_it_grew() {
         let mut memory = Memory::new(1 << 20);
-        memory.barrier(Seq(1), 4, &Touched::Tables(vec![TableId(1)]));
-        assert_eq!(memory.admit(Seq(1), 4, &change(1, 10)), Verdict::Apply);
-        assert_eq!(memory.admit(Seq(2), 5, &change(2, 10)), Verdict::Doubtful);
-        memory.pass(passed(5, 2));
-        assert_eq!(memory.admit(Seq(3), 5, &change(3, 10)), Verdict::Apply);
+        for ticket in 1..1000 {
+            memory.admit(Seq(ticket), flight(ticket, ticket), &change((ticket % 200) as u8, ticket));
+            memory.settled(Seq(ticket), flight(ticket, ticket));
+            assert!(memory.order.len() <= 1);
+        }
+    }
+
+    #[test]
+    fn rule_06_rows_behind_a_replayed_statement_are_doubtful_while_their_ticket_may_be_as_old() {
+        let mut memory = Memory::new(1 << 20);
+        memory.barrier(Seq(1), flight(1, 4), &Touched::Tables(vec![TableId(1)]));
+        assert_eq!(memory.admit(Seq(1), flight(1, 4), &change(1, 10)), Verdict::Apply);
+        assert_eq!(memory.admit(Seq(2), flight(4, 5), &change(2, 10)), Verdict::Doubtful);
+        assert_eq!(memory.admit(Seq(3), flight(5, 5), &change(3, 10)), Verdict::Apply);
+        memory.settled(Seq(3), flight(5, 5));
+        assert!(memory.barriers.is_empty());
     }
 
     proptest! {
@@ -229,30 +257,36 @@ mod tests {
             writes in prop::collection::vec((0u8..4, 0u64..12), 1..40),
             max_keys in 1usize..6,
             behind in 0usize..4,
+            again in 0usize..3,
         ) {
             // Ticket i is taken at moment i, stamped then, and resolved at moment i + hold.
             let mut resolved: Vec<(u64, usize)> =
                 writes.iter().enumerate().map(|(i, (_, hold))| (i as u64 + hold, i)).collect();
             resolved.sort_unstable();
             let order: Vec<usize> = resolved.iter().map(|&(_, i)| i).collect();
+            let flight = |place: usize| {
+                let oldest = order[place..].iter().min().map_or(u64::MAX, |&oldest| oldest as u64);
+                flight(oldest, resolved[place].0.min(writes.len() as u64 - 1))
+            };
             let mut memory = Memory::new(max_keys * (OVERHEAD + 10));
             let (mut state, mut marked) = (HashMap::new(), Vec::new());
-            for (place, &i) in order.iter().enumerate() {
-                let seq = Seq(place as u64 + 1);
-                let moment = resolved[place].0;
-                let horizon = moment.min(writes.len() as u64 - 1);
-                let key = writes[i].0;
-                match memory.admit(seq, horizon, &change(key, 100 + i as u64)) {
-                    Verdict::Apply => {
-                        state.insert(key, i);
+            for last in 0..order.len() {
+                // One that was refused comes again, behind others that were taken meanwhile.
+                for place in [Some(last), last.checked_sub(again)].into_iter().flatten() {
+                    let i = order[place];
+                    let key = writes[i].0;
+                    match memory.admit(Seq(place as u64 + 1), flight(place), &change(key, 100 + i as u64)) {
+                        Verdict::Apply => {
+                            state.insert(key, i);
+                        }
+                        Verdict::Late => marked.push(key),
+                        Verdict::Superseded | Verdict::Doubtful => {}
                     }
-                    Verdict::Late => marked.push(key),
-                    Verdict::Superseded | Verdict::Doubtful => {}
                 }
-                // Looked at when the ledger was `behind` places further: its tickets up to then are resolved.
-                let upto = place.saturating_sub(behind);
-                let below = order[upto + 1..].iter().min().map_or(u64::MAX, |&oldest| oldest as u64);
-                memory.pass(passed(below, upto as u64 + 1));
+                // What may come again is not settled.
+                if let Some(settled) = last.checked_sub(behind + again) {
+                    memory.settled(Seq(settled as u64 + 1), flight(settled));
+                }
             }
             for (key, newest) in writes.iter().enumerate().map(|(i, (key, _))| (*key, i)).collect::<HashMap<_, _>>() {
                 prop_assert!(marked.contains(&key) || state.get(&key) == Some(&newest));

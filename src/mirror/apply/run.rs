@@ -140,6 +140,7 @@ impl<S: Source> Run<S> {
         for entry in self.source.history() {
             // What was doubtful then was marked then.
             let _ = self.judge(&entry);
+            self.memory.settled(entry.seq, entry.flight);
             self.taken = entry.seq;
         }
         loop {
@@ -207,10 +208,6 @@ impl<S: Source> Run<S> {
         let oldest = self.source.oldest_ticket();
         if let Some(passed) = self.horizon.observe(oldest, self.last_to_come(), self.taken) {
             self.parked.pass(passed);
-            // What is parked is older than it looks: stamps that order it are kept.
-            if self.parked.is_empty() {
-                self.memory.pass(passed);
-            }
         }
     }
 
@@ -266,13 +263,13 @@ impl<S: Source> Run<S> {
         for change in marks::changes(entry) {
             match change {
                 marks::Told::Row(row) => {
-                    let verdict = self.memory.admit(entry.seq, entry.horizon, row);
+                    let verdict = self.memory.admit(entry.seq, entry.flight, row);
                     if matches!(verdict, Verdict::Late | Verdict::Doubtful) {
                         marked.push((row.shape.table, row.key.clone()));
                     }
                     verdicts.push(verdict);
                 }
-                marks::Told::Replay(replay) => self.memory.barrier(entry.seq, entry.horizon, &replay.touched),
+                marks::Told::Replay(replay) => self.memory.barrier(entry.seq, entry.flight, &replay.touched),
             }
         }
         (verdicts, marked)
@@ -286,6 +283,9 @@ impl<S: Source> Run<S> {
             shadow.learn(shape).await?;
         }
         self.parked.release(entry.seq);
+        for mark in marks::read_back_behind(&entry, self.settling.behind(entry.seq)) {
+            self.source.mark(&mark);
+        }
         let task = self.task(entry, shadow);
         let last_trial = Batch { company: Company::Alone, trial: Trial::Last, ..Batch::new(vec![task]) };
         self.scheduler.put_again(vec![last_trial]);
@@ -321,6 +321,7 @@ impl<S: Source> Run<S> {
 
     fn settle(&mut self) {
         while let Some((entry, outcome)) = self.settling.next() {
+            self.memory.settled(entry.seq, entry.flight);
             self.source.settle(&entry, outcome);
         }
     }

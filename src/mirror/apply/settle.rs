@@ -39,6 +39,11 @@ impl Settling {
         Some((entry, outcome?))
     }
 
+    /// Those behind the one at `seq`.
+    pub(super) fn behind(&self, seq: Seq) -> impl Iterator<Item = &Entry> {
+        self.open.range(self.open.partition_point(|(entry, _)| entry.seq <= seq)..).map(|(entry, _)| &**entry)
+    }
+
     /// How many they are.
     pub(super) fn len(&self) -> u64 {
         self.open.len() as u64

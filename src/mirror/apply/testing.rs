@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::effect::{Change, Column, Epoch, Key, Lsn, RowChange, Seq, Shape, Stamp, TableId, Transaction, Xid};
-use crate::mirror::entry::{Entry, Fill, Item, Refresh};
+use crate::mirror::entry::{Entry, Flight, Item, Refresh};
 
 /// A table of schema `public` whose columns are written `name` (an int4) or `name type`; `=` in front: generated.
 pub(super) fn shape(table: u32, name: &str, columns: &[&str], key: &[usize]) -> Arc<Shape> {
@@ -30,16 +30,24 @@ pub(super) fn row(shape: &Arc<Shape>, key: &[&str], lsn: u64, image: Option<&str
     })
 }
 
-/// A transaction at `seq`, with a ticket of the same number as its horizon.
+/// A transaction at `seq`, with a ticket of the same number, the only one of its time.
 pub(super) fn entry(seq: u64, changes: Vec<Change>) -> Arc<Entry> {
-    let transaction = Transaction { xid: Some(Xid(seq)), committed_ms: 0, changes };
-    Arc::new(Entry { seq: Seq(seq), horizon: seq, item: Item::Transaction(transaction), bytes: 100 })
+    placed(seq, alone(seq), transaction(seq, changes))
 }
 
+/// Rows read back at `seq`, likewise.
 pub(super) fn refresh(seq: u64, refresh: Refresh) -> Arc<Entry> {
-    Arc::new(Entry { seq: Seq(seq), horizon: seq, item: Item::Refresh(refresh), bytes: 100 })
+    placed(seq, alone(seq), Item::Refresh(refresh))
 }
 
-pub(super) fn fill(seq: u64, fill: Fill) -> Arc<Entry> {
-    Arc::new(Entry { seq: Seq(seq), horizon: seq, item: Item::Fill(fill), bytes: 100 })
+pub(super) fn transaction(xid: u64, changes: Vec<Change>) -> Item {
+    Item::Transaction(Transaction { xid: Some(Xid(xid)), committed_ms: 0, changes })
+}
+
+pub(super) fn placed(seq: u64, flight: Flight, item: Item) -> Arc<Entry> {
+    Arc::new(Entry { seq: Seq(seq), flight, item, bytes: 100 })
+}
+
+fn alone(ticket: u64) -> Flight {
+    Flight { oldest: ticket, newest: ticket }
 }

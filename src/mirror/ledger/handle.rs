@@ -20,6 +20,7 @@ use super::journal::{Durability, Folder, Recovered, State, boot_id, recover};
 use super::settings::{Identity, LedgerSettings, OpenError};
 use super::shared::{Bounds, Shared};
 use super::suspects::{SavedKeys, Suspects};
+use super::syncer::Syncer;
 use super::writer::Writer;
 
 /// The handle that sessions, reads, copy, check and admin share.
@@ -112,7 +113,8 @@ impl Mirror {
             journal: folder.journal().to_owned(),
         });
         let recovered_upto = state.applied;
-        let writer = Writer::new(shared.clone(), folder, segments, state);
+        let syncer = Syncer::start().map_err(OpenError::io(&path))?;
+        let writer = Writer::new(shared.clone(), folder, segments, state, syncer);
         let (ending, ended) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name("journal".into())

@@ -112,7 +112,7 @@ impl Mirror {
             if !self.shared.admits_refresh(&placement, item.bytes()) {
                 return Err(Voided);
             }
-            Ok(placement.place(self.shared.in_flight.issued(), item))
+            Ok(placement.place(self.shared.in_flight.flight(), item))
         });
         placement.windows.close(window.table, window.id);
         drop(placement);

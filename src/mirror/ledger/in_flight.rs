@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::effect::{TableId, Touched};
+use crate::mirror::entry::Flight;
 
 use super::in_flight_file::InFlightFile;
 
@@ -40,6 +41,12 @@ struct Tickets {
 struct Presence {
     tickets: usize,
     last_resolved: Instant,
+}
+
+impl Tickets {
+    fn oldest(&self) -> u64 {
+        self.open.first_key_value().map_or(self.issued + 1, |(number, _)| *number)
+    }
 }
 
 impl InFlight {
@@ -113,8 +120,13 @@ impl InFlight {
 
     /// The oldest ticket that is out, else the one that is next.
     pub(super) fn oldest(&self) -> u64 {
+        self.tickets.lock().oldest()
+    }
+
+    /// The tickets of this moment.
+    pub(super) fn flight(&self) -> Flight {
         let tickets = self.tickets.lock();
-        tickets.open.first_key_value().map_or(tickets.issued + 1, |(number, _)| *number)
+        Flight { oldest: tickets.oldest(), newest: tickets.issued }
     }
 
     /// Tables whose last ticket was resolved before `idle_since` leave the file: all of theirs is on disk.

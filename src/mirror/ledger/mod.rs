@@ -21,6 +21,7 @@ mod placement;
 mod settings;
 mod shared;
 mod suspects;
+mod syncer;
 mod windows;
 mod writer;
 

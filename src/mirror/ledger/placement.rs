@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::effect::{Change, Seq, TableId, Touched};
-use crate::mirror::entry::{Entry, Item};
+use crate::mirror::entry::{Entry, Flight, Item};
 
 use super::counters::Books;
 use super::horizon::Horizon;
@@ -80,10 +80,10 @@ impl Placement {
         self.pending.all == 0 && !tables.iter().any(|table| self.pending.tables.contains_key(table))
     }
 
-    /// Gives `item` the next place and puts it into the queue.
-    pub(super) fn place(&mut self, horizon: u64, item: Item) -> Seq {
+    /// Gives `item` the next place and puts it into the queue; `flight` is of now.
+    pub(super) fn place(&mut self, flight: Flight, item: Item) -> Seq {
         let seq = self.last.next();
-        let entry = Entry::new(seq, horizon, item);
+        let entry = Entry::new(seq, flight, item);
         self.recover(&entry);
         if matches!(entry.item, Item::Transaction(_)) {
             self.books.place();

@@ -90,7 +90,7 @@ impl Shared {
             placement.books.skip();
             return None;
         }
-        let seq = placement.place(self.in_flight.issued(), item);
+        let seq = placement.place(self.in_flight.flight(), item);
         drop(placement);
         self.work.notify_one();
         Some(seq)

@@ -1,4 +1,4 @@
-//! The thread that owns the journal: writes what was placed, makes it durable, then shows it to the appliers; saves the
+//! The thread that owns the journal: writes what was placed, shows it to the appliers, has it made durable; saves the
 //! state, removes segments that are no longer needed.
 
 use std::collections::VecDeque;
@@ -13,6 +13,7 @@ use super::journal::{Durability, Folder, SegmentFile, SegmentInfo, State, remove
 use super::placement::Intake;
 use super::shared::Shared;
 use super::suspects::SavedKeys;
+use super::syncer::Syncer;
 
 /// How often the segments are synced and the state is saved.
 const TICK: Duration = Duration::from_millis(200);
@@ -37,6 +38,17 @@ enum Disk {
     Refuses,
 }
 
+/// What follows a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// What is placed already.
+    Queued,
+    /// What is to come.
+    ToCome,
+    /// Nothing: the ledger is closed.
+    Nothing,
+}
+
 /// The writer.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -51,8 +63,12 @@ pub(super) struct Writer {
     written: Seq,
     /// Largest horizon of a segment that was removed before its time.
     cut_horizon: Option<u64>,
-    /// All that was placed before this was written.
-    taken_at: Instant,
+    /// All that was placed before this is written.
+    written_before: Instant,
+    /// All that was placed before this is durable.
+    durable_before: Instant,
+    syncer: Syncer,
+    /// Something is written that the syncer was not told of.
     unsynced: bool,
     /// Syncing failed once: what is on disk is not known any more in this run.
     distrusted: bool,
@@ -61,7 +77,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Goes on behind these segments. `state` is what the next start finds until something else is saved.
-    pub(super) fn new(shared: Arc<Shared>, folder: Folder, segments: Vec<SegmentInfo>, state: State) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        folder: Folder,
+        segments: Vec<SegmentInfo>,
+        state: State,
+        syncer: Syncer,
+    ) -> Self {
         let segment_bytes = (shared.bounds.journal / SEGMENTS).min(SEGMENT_BYTES);
         let written = state.written;
         let writer = Self {
@@ -74,7 +96,9 @@ impl Writer {
             state,
             written,
             cut_horizon: None,
-            taken_at: Instant::now(),
+            written_before: Instant::now(),
+            durable_before: Instant::now(),
+            syncer,
             unsynced: false,
             distrusted: false,
             disk: Disk::Works,
@@ -91,13 +115,19 @@ impl Writer {
             if self.shared.abandoned.load(Ordering::Acquire) {
                 return;
             }
-            let (batch, closing) = self.take(now);
+            let (batch, rest) = self.take();
             if !batch.is_empty() {
                 self.write(&batch);
-                self.gather(&batch);
-            } else if closing {
+            }
+            if rest != Rest::Queued {
+                self.written_before = now;
+            }
+            if rest == Rest::Nothing {
                 self.close();
                 return;
+            }
+            if !batch.is_empty() {
+                self.gather(&batch);
             }
             if now >= next_tick {
                 self.tick(now);
@@ -106,13 +136,15 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, now: Instant) -> (Vec<Arc<Entry>>, bool) {
+    fn take(&self) -> (Vec<Arc<Entry>>, Rest) {
         let mut placement = self.shared.placement.lock();
         let batch = placement.take(self.batch_bytes);
-        if placement.queue_is_empty() {
-            self.taken_at = now;
-        }
-        (batch, placement.intake == Intake::Closed)
+        let rest = match placement.intake {
+            _ if !placement.queue_is_empty() => Rest::Queued,
+            Intake::Closed => Rest::Nothing,
+            Intake::Open | Intake::Overflowing => Rest::ToCome,
+        };
+        (batch, rest)
     }
 
     fn write(&mut self, batch: &[Arc<Entry>]) {
@@ -164,34 +196,53 @@ impl Writer {
 
     fn retire_if_full(&mut self) {
         if self.active.as_ref().is_some_and(|segment| segment.info().bytes >= self.segment_bytes) {
-            self.sync();
             self.retire();
         }
     }
 
     fn retire(&mut self) {
+        self.order_sync();
         self.closed.extend(self.active.take().map(|segment| segment.info()));
     }
 
-    fn sync(&mut self) {
-        if !self.unsynced || self.distrusted {
-            return;
+    fn order_sync(&mut self) {
+        if let Some(active) = &self.active
+            && std::mem::take(&mut self.unsynced)
+        {
+            self.syncer.order(active.file(), self.written_before);
         }
-        match self.active.as_ref().map_or(Ok(()), SegmentFile::sync) {
-            Ok(()) => self.unsynced = false,
-            Err(error) => {
-                self.distrusted = true;
-                tracing::error!(%error, folder = %self.folder.path().display(), "the journal cannot be made durable: \
-                    if crossfade is killed now, tables written since its start are compared at the next");
+    }
+
+    /// What became of what was to be synced.
+    fn look_at_syncs(&mut self) {
+        while let Some(result) = self.syncer.done() {
+            match result {
+                Ok(before) => self.durable_before = before,
+                Err(error) => self.distrust(&error),
             }
         }
     }
 
+    fn distrust(&mut self, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.distrusted, true) {
+            tracing::error!(%error, folder = %self.folder.path().display(), "the journal cannot be made durable: \
+                if crossfade is killed now, tables written since its start are compared at the next");
+        }
+    }
+
     fn tick(&mut self, now: Instant) {
-        self.sync();
+        self.look_at_syncs();
+        if self.syncer.is_idle() {
+            if self.unsynced {
+                self.order_sync();
+            } else {
+                self.durable_before = self.written_before;
+            }
+        }
         let saved = self.save(false, SavedKeys::TableOnly, Durability::Process);
         if saved && !self.distrusted {
-            self.shared.in_flight.leave_idle(self.taken_at.min(now.checked_sub(STICKY).unwrap_or(self.taken_at)));
+            let idle_since = now.checked_sub(STICKY).unwrap_or(self.durable_before);
+            self.shared.in_flight.leave_idle(self.durable_before.min(idle_since));
         }
         self.trim();
     }
@@ -274,7 +325,10 @@ impl Writer {
     }
 
     fn close(&mut self) {
-        self.sync();
+        self.order_sync();
+        if let Err(error) = self.syncer.wait() {
+            self.distrust(&error);
+        }
         if !self.distrusted && self.save(true, SavedKeys::Each, Durability::Power) {
             self.shared.in_flight.close();
         }

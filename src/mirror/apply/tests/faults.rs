@@ -1,8 +1,11 @@
 //! Refusals, losses and restarts.
 
+use std::collections::HashSet;
+
 use super::stage::{Stage, client, wait_for};
 use crate::effect::{Change, Key, Mark, Reason, Replay, Seq, TableId, Touched};
 use crate::mirror::apply::testing::{row, shape};
+use crate::mirror::entry::{Refresh, Scope};
 use crate::report::ServerState;
 
 #[tokio::test]
@@ -37,6 +40,45 @@ async fn rule_20_what_the_shadow_lacks_may_come_later_in_the_ledger() {
     assert!(stage.ledger.quarantined().is_empty());
     assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, ["1|b", "2|a"]);
     assert_eq!(stage.appliers.shadow().state, ServerState::Up);
+}
+
+/// Writes that come behind a refused one on its own key are applied before it is tried again.
+#[tokio::test]
+async fn rule_20_what_is_tried_again_does_not_undo_what_was_applied_meanwhile() {
+    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, u text UNIQUE)").await;
+    let t = shape(1, "t", &["id", "u pg_catalog.text"], &[0]);
+    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1,a)"))]);
+    stage.ledger.settle().await;
+    let blocker = client(&stage.cluster).await;
+    blocker.batch_execute("BEGIN; LOCK TABLE t").await.unwrap();
+    stage.ledger.transaction(vec![row(&t, &["2"], 3, Some("(2,a)"))]);
+    stage.blocked().await;
+    stage.ledger.transaction(vec![row(&t, &["2"], 4, Some("(2,b)"))]);
+    stage.ledger.transaction(vec![row(&t, &["1"], 2, Some("(1,c)"))]);
+    wait_for("the appliers to take them", || stage.ledger.is_taken()).await;
+    blocker.batch_execute("COMMIT").await.unwrap();
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, ["1|c", "2|b"]);
+}
+
+/// Rows read back say more than an older image; only, who reads them back cannot know what is tried again later.
+#[tokio::test]
+async fn rule_20_keys_read_back_before_a_refused_write_of_them_is_tried_again_are_read_back_again() {
+    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, u text UNIQUE)").await;
+    let t = shape(1, "t", &["id", "u pg_catalog.text"], &[0]);
+    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1,a)"))]);
+    stage.ledger.settle().await;
+    stage.ledger.hold_ticket(Some(1));
+    stage.ledger.transaction(vec![row(&t, &["2"], 3, Some("(2,a)"))]);
+    wait_for("the refusal", || stage.appliers.shadow().state == ServerState::Degraded).await;
+    let rows = vec![(Key::new(["2"]), "(2,b)".into())];
+    let scope = Scope::Keys(vec![Key::new(["2"])]);
+    stage.ledger.refresh(Refresh { shape: t.clone(), scope, rows, newer: HashSet::new() });
+    stage.ledger.transaction(vec![row(&t, &["1"], 2, Some("(1,c)"))]);
+    stage.ledger.hold_ticket(None);
+    stage.ledger.settle().await;
+    let mark = Mark::Keys { table: TableId(1), keys: vec![Key::new(["2"])], reason: Reason::Late };
+    assert_eq!(stage.ledger.marks(), [mark]);
 }
 
 #[tokio::test]
@@ -206,12 +248,8 @@ async fn a_lock_on_the_shadow_is_waited_for_and_a_lost_worker_is_replaced() {
     let blocker = client(&stage.cluster).await;
     blocker.batch_execute("BEGIN; LOCK TABLE t").await.unwrap();
     stage.ledger.transaction(vec![row(&t, &["2"], 2, Some("(2)"))]);
-    let blocked = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-    let mut waiting = Vec::new();
-    while waiting.is_empty() {
-        waiting = stage.query(blocked).await;
-    }
-    stage.query(&format!("SELECT pg_terminate_backend({})", waiting[0])).await;
+    let waiting = stage.blocked().await;
+    stage.query(&format!("SELECT pg_terminate_backend({waiting})")).await;
     blocker.batch_execute("COMMIT").await.unwrap();
     stage.ledger.settle().await;
     assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, ["1", "2"]);

@@ -15,7 +15,7 @@ use super::super::{Appliers, ApplySettings};
 use crate::config::PgUrl;
 use crate::demo::{Cluster, Options, Role};
 use crate::effect::{Change, Mark, Seq};
-use crate::mirror::entry::{Entry, Fill, Refresh};
+use crate::mirror::entry::{Entry, Fill, Flight, Item, Refresh};
 use crate::mirror::ledger::Outcome;
 use crate::report::Quarantined;
 
@@ -49,25 +49,32 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    fn push(&self, make: impl FnOnce(u64) -> Arc<Entry>) -> u64 {
+    /// The next place, with a ticket of the same number.
+    fn push(&self, make: impl FnOnce(u64) -> Item) -> u64 {
         let mut state = self.state.lock();
         state.last += 1;
         let seq = state.last;
-        state.waiting.push_back(make(seq));
+        let flight = Flight { oldest: state.oldest_ticket.unwrap_or(seq), newest: seq };
+        state.waiting.push_back(testing::placed(seq, flight, make(seq)));
         self.arrived.notify_one();
         seq
     }
 
     pub(super) fn transaction(&self, changes: Vec<Change>) -> u64 {
-        self.push(|seq| testing::entry(seq, changes))
+        self.push(|seq| testing::transaction(seq, changes))
     }
 
     pub(super) fn refresh(&self, refresh: Refresh) -> u64 {
-        self.push(|seq| testing::refresh(seq, refresh))
+        self.push(|_| Item::Refresh(refresh))
     }
 
     pub(super) fn fill(&self, fill: Fill) -> u64 {
-        self.push(|seq| testing::fill(seq, fill))
+        self.push(|_| Item::Fill(fill))
+    }
+
+    /// Whether the appliers have taken all there is.
+    pub(super) fn is_taken(&self) -> bool {
+        self.state.lock().waiting.is_empty()
     }
 
     /// While set, a commit with this ticket is in flight.
@@ -205,6 +212,16 @@ impl Stage {
         self.appliers.stop().await;
         let appliers = start(&self.cluster, &self.ledger, "postgres");
         Self { appliers, ..self }
+    }
+
+    /// Waits until something on the shadow waits for a lock; the process.
+    pub(super) async fn blocked(&self) -> String {
+        loop {
+            let waiting = self.query("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'").await;
+            if let Some(pid) = waiting.into_iter().next() {
+                return pid;
+            }
+        }
     }
 
     /// The rows of `sql` on the shadow, fields joined by `|`, NULL as `∅`.

@@ -14,7 +14,7 @@ pub fn journal(payloads: &[&[u8]]) {
         encode(entry, &mut shapes, |payload| written.push(payload.to_vec()));
     }
     let again = entries(&written.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    let told = |entry: &Entry| (entry.seq, entry.horizon, entry.bytes);
+    let told = |entry: &Entry| (entry.seq, entry.flight, entry.bytes);
     assert_eq!(read.iter().map(told).collect::<Vec<_>>(), again.iter().map(told).collect::<Vec<_>>());
 }
 

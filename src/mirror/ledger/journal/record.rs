@@ -7,7 +7,7 @@ use crate::catalog::Share;
 use crate::effect::{
     Change, Column, Epoch, Key, Lsn, Replay, RowChange, Seq, Shape, Stamp, TableId, Touched, Transaction, Xid,
 };
-use crate::mirror::entry::{Entry, Existing, Fill, Item, Refresh, Scope};
+use crate::mirror::entry::{Entry, Existing, Fill, Flight, Item, Refresh, Scope};
 
 use super::codec::{Decoder, Encoder, Malformed};
 
@@ -80,7 +80,8 @@ pub(super) fn encode(entry: &Entry, shapes: &mut WrittenShapes, mut frame: impl 
     };
     encoder.number(kind);
     encoder.number(entry.seq.0);
-    encoder.number(entry.horizon);
+    encoder.number(entry.flight.oldest);
+    encoder.number(entry.flight.newest);
     match &entry.item {
         Item::Transaction(transaction) => encode_transaction(&mut encoder, transaction, &mut number),
         Item::Refresh(refresh) => encode_refresh(&mut encoder, refresh, &mut number),
@@ -103,7 +104,8 @@ pub(super) fn decode(payload: &[u8], shapes: &[Arc<Shape>]) -> Result<Record, Ma
         decoder.end()?;
         return Ok(Record::Shape(shape));
     }
-    let (seq, horizon) = (Seq(decoder.number()?), decoder.number()?);
+    let seq = Seq(decoder.number()?);
+    let flight = Flight { oldest: decoder.number()?, newest: decoder.number()? };
     let item = match kind {
         TRANSACTION => Item::Transaction(decode_transaction(&mut decoder, shapes)?),
         REFRESH => Item::Refresh(decode_refresh(&mut decoder, shapes)?),
@@ -115,7 +117,7 @@ pub(super) fn decode(payload: &[u8], shapes: &[Arc<Shape>]) -> Result<Record, Ma
         _ => return Err(Malformed),
     };
     decoder.end()?;
-    Ok(Record::Entry(Entry::new(seq, horizon, item)))
+    Ok(Record::Entry(Entry::new(seq, flight, item)))
 }
 
 fn encode_shape(encoder: &mut Encoder<'_>, shape: &Shape) {
@@ -318,14 +320,14 @@ mod tests {
             (Item::Fill(left), Item::Fill(right)) => left == right,
             _ => false,
         };
-        items && left.seq == right.seq && left.horizon == right.horizon && left.bytes == right.bytes
+        items && left.seq == right.seq && left.flight == right.flight && left.bytes == right.bytes
     }
 
     proptest! {
         #[test]
-        fn every_entry_reads_back(items in prop::collection::vec(strategy::item(), 1..6), horizon: u64) {
+        fn every_entry_reads_back(items in prop::collection::vec(strategy::item(), 1..6), oldest: u64, newest: u64) {
             let entries: Vec<_> =
-                items.into_iter().zip(1..).map(|(item, seq)| Entry::new(Seq(seq), horizon, item)).collect();
+                items.into_iter().zip(1..).map(|(item, seq)| Entry::new(Seq(seq), Flight { oldest, newest }, item)).collect();
             let read = read_back(&entries);
             prop_assert_eq!(read.len(), entries.len());
             for (read, entry) in read.iter().zip(&entries) {
@@ -341,7 +343,7 @@ mod tests {
         #[test]
         fn no_damaged_payload_panics(item in strategy::item(), at: prop::sample::Index, flip in 1..=255_u8) {
             let mut payloads = Vec::new();
-            encode(&Entry::new(Seq(1), 0, item), &mut WrittenShapes::default(), |payload| payloads.push(payload.to_vec()));
+            encode(&Entry::new(Seq(1), Flight { oldest: 1, newest: 0 }, item), &mut WrittenShapes::default(), |payload| payloads.push(payload.to_vec()));
             for payload in &mut payloads {
                 let at = at.index(payload.len());
                 payload[at] ^= flip;

@@ -159,7 +159,7 @@ impl Scan {
                 Ok(Some(entry)) if entry.seq <= self.written => break Err(reader.damaged()),
                 Ok(Some(entry)) => {
                     info.last = entry.seq;
-                    info.horizon = info.horizon.max(entry.horizon);
+                    info.horizon = info.horizon.max(entry.flight.newest);
                     self.entry(&entry);
                 }
                 Ok(None) => break Ok(()),

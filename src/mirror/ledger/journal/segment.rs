@@ -14,7 +14,7 @@ use super::folder::{segment_path, sync_folder};
 use super::record::{Record, WrittenShapes, decode, encode};
 
 /// Names the format and its version.
-const MAGIC: &[u8; 8] = b"cfledg01";
+const MAGIC: &[u8; 8] = b"cfledg02";
 
 /// Length and checksum before each payload.
 const HEADER: usize = 8;
@@ -35,7 +35,7 @@ pub(in crate::mirror::ledger) struct SegmentInfo {
 /// The segment that is being written.
 #[derive(Debug)]
 pub(in crate::mirror::ledger) struct SegmentFile {
-    file: File,
+    file: Arc<File>,
     info: SegmentInfo,
     shapes: WrittenShapes,
 }
@@ -48,7 +48,7 @@ impl SegmentFile {
         file.write_all(MAGIC)?;
         sync_folder(&path)?;
         let info = SegmentInfo { first: first.0, last: Seq(first.0 - 1), horizon: 0, bytes: MAGIC.len() as u64 };
-        Ok(Self { file, info, shapes: WrittenShapes::default() })
+        Ok(Self { file: Arc::new(file), info, shapes: WrittenShapes::default() })
     }
 
     /// Appends the entries with one write. On an error none of them is in it.
@@ -58,21 +58,23 @@ impl SegmentFile {
         for entry in entries {
             encode(entry, &mut self.shapes, |payload| frame(&mut buffer, payload));
         }
-        if let Err(source) = self.file.write_all(&buffer) {
+        let mut file = &*self.file;
+        if let Err(source) = file.write_all(&buffer) {
             self.shapes.forget_behind(shapes);
-            let undone = self.file.set_len(self.info.bytes).and_then(|()| self.file.seek(SeekFrom::End(0)));
+            let undone = file.set_len(self.info.bytes).and_then(|()| file.seek(SeekFrom::End(0)));
             return Err(AppendError { source, usable: undone.is_ok() });
         }
         self.info.bytes += buffer.len() as u64;
         for entry in entries {
             self.info.last = entry.seq;
-            self.info.horizon = self.info.horizon.max(entry.horizon);
+            self.info.horizon = self.info.horizon.max(entry.flight.newest);
         }
         Ok(())
     }
 
-    pub(in crate::mirror::ledger) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    /// To be synced; what is appended meanwhile may be part of it or not.
+    pub(in crate::mirror::ledger) fn file(&self) -> Arc<File> {
+        self.file.clone()
     }
 
     pub(in crate::mirror::ledger) fn info(&self) -> SegmentInfo {

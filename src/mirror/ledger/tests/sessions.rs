@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 
 use super::{seqs, take};
 use crate::effect::{Change, Reason, Seq, Touched};
-use crate::mirror::entry::Item;
+use crate::mirror::entry::{Flight, Item};
 use crate::mirror::ledger::Outcome;
 use crate::mirror::ledger::fixture::{T, U, mark_keys, mark_tables, open, row, transaction, truncate};
 
@@ -21,7 +21,7 @@ async fn a_transaction_comes_out_as_it_went_in_and_its_marks_go_to_the_suspects(
     let entry = take(&mut feed, 1).await.remove(0);
     let Item::Transaction(effects) = &entry.item else { panic!("{entry:?}") };
     assert_eq!(*effects, transaction(7, vec![row(T, "a", 1), row(T, "b", 2)]));
-    assert_eq!(entry.horizon, 1);
+    assert_eq!(entry.flight, Flight { oldest: 1, newest: 1 });
     assert!(mirror.is_suspect(U) && !mirror.is_suspect(T));
     feed.settle(&entry, Outcome::Applied);
     assert_eq!(mirror.applied(), Seq(1));
