@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use crossfade::catalog::Catalog;
+use crossfade::catalog::{Catalog, Currency};
 use crossfade::config::Ddl;
 use crossfade::effect::Epoch;
 use crossfade::session::testing::{Books, Told, asking};
@@ -125,8 +125,9 @@ impl Stage {
 
     /// Shows the machine what is held of one side and takes off what it clears, as the relay does.
     fn show(&mut self, side: Side, held: &mut Vec<u8>) {
-        let (catalog, current) = (self.world.catalog(), self.world.is_current);
-        let env = Env { catalog, current, cache: &CACHE, ddl: self.world.ddl, epoch: Epoch(1) };
+        let catalog = self.world.catalog();
+        let currency = if self.world.is_current { Currency::whole(0) } else { Currency::nothing(0) };
+        let env = Env { catalog, currency: &currency, cache: &CACHE, ddl: self.world.ddl, epoch: Epoch(1) };
         let mut splice = Splice::default();
         let (shown, out) = match side {
             Side::Client => (self.session.client(held, &env, &mut self.books, &mut splice), &mut self.upward),
@@ -177,7 +178,7 @@ impl Stage {
             match told {
                 Told::Enter(_) => open += 1,
                 Told::Resolve(count) => open = open.checked_sub(*count).expect("more decided than announced"),
-                Told::Commit(_) | Told::Skip | Told::Ddl | Told::Defined | Told::Refused | Told::Refusal(_) => {}
+                Told::Commit(_) | Told::Skip | Told::Ddl(_) | Told::Defined | Told::Refused | Told::Refusal(_) => {}
             }
         }
         assert!(self.is_broken || !self.session.is_idle() || open == 0, "{open} announcements are never decided");

@@ -5,6 +5,7 @@ mod assemble;
 mod builtin;
 mod chunk;
 mod compare;
+mod currency;
 mod definitions;
 mod facts;
 mod follow;
@@ -27,6 +28,7 @@ mod types;
 
 pub use chunk::{Bound, Chunk, Seed, hash_row, hash_sums, key_after, key_texts, predicate, record_text};
 pub use compare::{Pair, Pairs};
+pub use currency::Currency;
 pub use definitions::Definitions;
 pub use follow::Changed;
 pub use handle::{Handle, Invalidation};

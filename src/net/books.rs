@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::catalog::{Handle, Invalidation};
-use crate::effect::{Change, Mark, Reason, Seq, Touched, Transaction, Xid};
+use crate::effect::{Change, Disturbed, Mark, Reason, Seq, Touched, Transaction, Xid};
 use crate::mirror::{Mirror, Ticket};
 use crate::session::{Accounts, RefusalOutcome};
 use crate::telemetry::count_refused_rewrite;
@@ -51,8 +51,8 @@ impl Accounts for Books {
         self.undecided.drain(..count.min(self.undecided.len()));
     }
 
-    fn ddl(&mut self) {
-        self.invalidations.push(self.catalog.invalidate());
+    fn ddl(&mut self, disturbed: Disturbed) {
+        self.invalidations.push(self.catalog.invalidate(disturbed));
     }
 
     fn defined(&mut self) {

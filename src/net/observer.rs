@@ -135,8 +135,9 @@ impl Observer {
 }
 
 fn with_env<T>(shared: &Shared, look: impl FnOnce(&Env<'_>) -> T) -> T {
+    // First: of the catalog that follows no less may be trusted.
+    let currency = shared.catalog.currency();
     let catalog = shared.catalog.get();
-    let current = shared.catalog.is_current();
     let ddl = shared.live.get().mirror.ddl;
-    look(&Env { catalog: &catalog, current, cache: &shared.statements, ddl, epoch: shared.epoch() })
+    look(&Env { catalog: &catalog, currency: &currency, cache: &shared.statements, ddl, epoch: shared.epoch() })
 }

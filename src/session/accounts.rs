@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Currency};
 use crate::config::Ddl;
-use crate::effect::{Change, Epoch, Touched, Xid};
+use crate::effect::{Change, Disturbed, Epoch, Touched, Xid};
 use crate::sql;
 
 /// Keeps the books of one session; `net` joins it to the mirror. No call may block.
@@ -21,8 +21,8 @@ pub trait Accounts {
     /// What the oldest `count` calls of [`Accounts::enter`] announced is decided.
     fn resolve(&mut self, count: usize);
 
-    /// The definition of tables is about to change.
-    fn ddl(&mut self);
+    /// The definition of these is about to change.
+    fn ddl(&mut self, disturbed: Disturbed);
 
     /// It changes no more: all transactions in which it did have ended.
     fn defined(&mut self);
@@ -48,8 +48,8 @@ pub enum RefusalOutcome {
 pub struct Env<'a> {
     /// Of the primary.
     pub catalog: &'a Arc<Catalog>,
-    /// Whether images may be read by it.
-    pub current: bool,
+    /// What of it may be trusted.
+    pub currency: &'a Currency,
     /// Of statements seen before.
     pub cache: &'a sql::Cache,
     /// What happens to DDL.

@@ -17,6 +17,8 @@ pub(super) enum Told {
     Unmirrored,
     /// It cannot be told: what the statement may have written is marked, for this reason.
     Unreadable(Reason),
+    /// Nor which table it is of: one of these, for definitions change.
+    Undefined(Touched),
 }
 
 /// Reads the body of a DataRow whose last columns were appended.
@@ -24,10 +26,13 @@ pub(super) fn told(body: &[u8], capture: &Capture, format: RowFormat, env: &Env<
     let Some(appended) = appended(body, format) else { return Told::Unreadable(Reason::Image) };
     let Some(table) = env.catalog.by_oid(appended.relation) else {
         let known = env.catalog.unmirrored.contains(&appended.relation);
-        return if known { Told::Unmirrored } else { Told::Unreadable(Reason::Ddl) };
+        // It may be a partition of any table.
+        return if known { Told::Unmirrored } else { Told::Undefined(Touched::All) };
     };
-    if !env.current {
-        return Told::Unreadable(Reason::Ddl);
+    if !env.currency.trusts(table) {
+        let mut touched = env.currency.doubted();
+        touched.extend(&capture.touched);
+        return Told::Undefined(touched);
     }
     let stamp = Stamp { epoch: env.epoch, lsn: appended.lsn };
     match row(table, capture.verb, &appended, stamp) {
@@ -41,9 +46,9 @@ pub(super) fn unreadable(capture: &Capture, reason: Reason) -> Change {
     Change::Mark(Mark::Tables { touched: capture.touched.clone(), reason })
 }
 
-/// The mark for a row of a relation that the catalog does not know: it may be a partition of any table.
-pub(super) fn unknown_relation() -> Change {
-    Change::Mark(Mark::Tables { touched: Touched::All, reason: Reason::Ddl })
+/// The mark for a row of one of these.
+pub(super) fn undefined(touched: Touched) -> Change {
+    Change::Mark(Mark::Tables { touched, reason: Reason::Ddl })
 }
 
 struct Appended<'a> {

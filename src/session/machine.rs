@@ -205,10 +205,10 @@ impl Session {
         let stays_open = block_is_open && !self.may_end_block;
         self.may_read_otherwise |= step.may_change_settings();
         if let Plan::Marked(marking) = &step.plan
-            && marking.ddl
+            && let Some(disturbed) = &marking.disturbed
         {
             self.defines = true;
-            accounts.ddl();
+            accounts.ddl(disturbed.clone());
         }
         if !touched.is_empty() {
             self.touched.extend(&touched);

@@ -10,7 +10,7 @@ use super::refusals::{Refusal, Refusals};
 use super::settings::Settings;
 use crate::catalog::{Extent, Resolved, Table, Volatility};
 use crate::config::Ddl;
-use crate::effect::{Reason, Replay, Shape, TableId, Touched};
+use crate::effect::{Disturbed, Reason, Replay, Shape, TableId, Touched};
 use crate::sql::{self, Bulky, Call, FunctionName, Kind, Name, Script, Verb, Write};
 
 /// One statement with what is to happen.
@@ -60,8 +60,8 @@ pub(super) struct Marking {
     pub(super) reason: Reason,
     /// To be run again on the shadow.
     pub(super) replay: Option<Replay>,
-    /// It changes what tables are.
-    pub(super) ddl: bool,
+    /// Of these it changes what they are.
+    pub(super) disturbed: Option<Disturbed>,
 }
 
 impl Step {
@@ -149,8 +149,8 @@ pub(super) fn changes_session(read: &sql::Read) -> bool {
 pub(super) struct Era {
     /// Of the catalog.
     pub(super) generation: u64,
-    /// Whether that could be trusted.
-    pub(super) current: bool,
+    /// Of what could be trusted of it.
+    pub(super) currency: u64,
     /// How many of its tables had refused a rewrite of this session.
     pub(super) refusals: usize,
 }
@@ -163,7 +163,7 @@ pub(super) struct Planner<'a> {
 }
 
 fn marked(touched: Touched, reason: Reason) -> Plan {
-    Plan::Marked(Arc::new(Marking { touched, reason, replay: None, ddl: false }))
+    Plan::Marked(Arc::new(Marking { touched, reason, replay: None, disturbed: None }))
 }
 
 /// Columns whose text may be too long to be made (rule 10). Those of a key have to fit into an index.
@@ -190,7 +190,7 @@ impl Planner<'_> {
     /// When this is.
     pub(super) fn era(&self) -> Era {
         let generation = self.env.catalog.generation;
-        Era { generation, current: self.env.current, refusals: self.refusals.count(generation) }
+        Era { generation, currency: self.env.currency.version, refusals: self.refusals.count(generation) }
     }
 
     /// Plans one statement of `script`, which stands in `text`.
@@ -220,12 +220,12 @@ impl Planner<'_> {
             Kind::Truncate { targets, cascade: false } => self.targets(targets, Reason::Truncate),
             Kind::Truncate { cascade: true, .. } => marked(Touched::All, Reason::Truncate),
             // Of roles: it changes who may read what, and no table.
-            Kind::Ddl { cluster_wide: true, temporary: false, .. } => {
-                let touched = Touched::NONE;
-                Plan::Marked(Arc::new(Marking { touched, reason: Reason::Ddl, replay: None, ddl: true }))
+            Kind::Ddl { cluster_wide: true, temporary: false, disturbed, .. } => {
+                let (touched, disturbed) = (Touched::NONE, Some(disturbed.clone()));
+                Plan::Marked(Arc::new(Marking { touched, reason: Reason::Ddl, replay: None, disturbed }))
             }
-            Kind::Ddl { targets, temporary: false, .. } => {
-                self.ddl(targets, text.get(statement.span.clone()).unwrap_or(text))
+            Kind::Ddl { targets, temporary: false, disturbed, .. } => {
+                self.ddl(targets, disturbed, text.get(statement.span.clone()).unwrap_or(text))
             }
             Kind::Procedure | Kind::Execute { .. } => marked(Touched::All, Reason::Opaque),
             Kind::Opaque => marked(Touched::All, Reason::Unparsed),
@@ -292,7 +292,7 @@ impl Planner<'_> {
             return Err(reason);
         }
         let key_is_set = table.shape.key_columns().any(|column| write.set_columns.contains(&column.name));
-        if !self.env.current {
+        if !self.env.currency.knows(&write.target.name) || !self.env.currency.trusts(table) {
             return Err(Reason::Ddl);
         }
         if write.unusual {
@@ -339,7 +339,7 @@ impl Planner<'_> {
                     Touched::All => return marked(Touched::All, Reason::NotATable),
                     tables @ Touched::Tables(_) => touched.extend(&tables),
                 },
-                Resolved::Unknown if self.env.current && self.settings.has_temporary() => {}
+                Resolved::Unknown if self.is_temporary(target) => {}
                 Resolved::Unknown => return marked(Touched::All, reason),
             }
             touched.extend(&self.namesakes(target));
@@ -347,7 +347,7 @@ impl Planner<'_> {
         if touched.is_empty() { Plan::Unmirrored } else { marked(touched, reason) }
     }
 
-    fn ddl(&self, targets: &[Name], text: &str) -> Plan {
+    fn ddl(&self, targets: &[Name], disturbed: &Disturbed, text: &str) -> Plan {
         // Without a name it may be about any table: DROP SCHEMA, GRANT ON ALL TABLES.
         let mut touched = if targets.is_empty() { Touched::All } else { Touched::NONE };
         for target in targets {
@@ -366,7 +366,8 @@ impl Planner<'_> {
                 reason: "ddl".to_owned(),
             }),
         };
-        Plan::Marked(Arc::new(Marking { touched, reason: Reason::Ddl, replay, ddl: true }))
+        let disturbed = Some(disturbed.clone());
+        Plan::Marked(Arc::new(Marking { touched, reason: Reason::Ddl, replay, disturbed }))
     }
 
     fn resolve(&self, name: &Name) -> Resolved {
@@ -380,10 +381,16 @@ impl Planner<'_> {
         Touched::Tables(tables)
     }
 
+    /// Whether a name that leads nowhere is a temporary relation's: nothing of that name is being made.
+    fn is_temporary(&self, name: &Name) -> bool {
+        self.env.currency.knows(&name.name) && self.settings.has_temporary()
+    }
+
     /// All that a write through this view may reach.
     fn through_view(&self, view: &Name) -> Touched {
-        let known = self.env.catalog.through_views.get(&view.name).filter(|_| self.env.current);
-        known.cloned().unwrap_or(Touched::All)
+        let known = self.env.catalog.through_views.get(&view.name);
+        let trusted = known.filter(|reached| self.env.currency.trusts_view(&view.name, reached));
+        trusted.cloned().unwrap_or(Touched::All)
     }
 
     fn calls_opaque(&self, write: &Write) -> bool {

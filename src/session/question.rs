@@ -130,7 +130,11 @@ impl Session {
 
     fn may_ask(&self, env: &Env<'_>) -> bool {
         let role = &self.settings.profile().role;
-        env.current && !self.defines && !self.failed && env.catalog.askers.contains(role) && self.settings.may_ask()
+        !env.currency.is_nothing()
+            && !self.defines
+            && !self.failed
+            && env.catalog.askers.contains(role)
+            && self.settings.may_ask()
     }
 
     fn ask(&mut self, at: usize, splice: &mut Splice) {
@@ -191,8 +195,11 @@ impl Session {
     }
 
     fn told(&mut self, row: &[u8], env: &Env<'_>) {
-        let Some(answer) = Answer::read(row).filter(|_| env.current) else { return };
+        let Some(answer) = Answer::read(row) else { return };
         let written = env.catalog.written(&answer.relations);
+        if !env.currency.trusts_written(&written) {
+            return;
+        }
         self.transaction.told(&written);
         if written.is_empty() && !answer.relations.is_empty() {
             self.transaction.push_unmirrored();

@@ -166,7 +166,7 @@ impl Session {
         match told {
             Told::Change(xid, change) => self.transaction.push(Some(xid), change),
             Told::Unmirrored => self.transaction.push_unmirrored(),
-            Told::Unreadable(Reason::Ddl) => self.transaction.push(None, capture::unknown_relation()),
+            Told::Undefined(touched) => self.transaction.push(None, capture::undefined(touched)),
             Told::Unreadable(reason) => self.transaction.push(None, capture::unreadable(&capture, reason)),
         }
         if capture.own_columns {

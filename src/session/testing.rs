@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Accounts, RefusalOutcome};
 use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Resolved, Table, Volatility};
-use crate::effect::{Change, Column, Mark, Reason, Shape, TableId, Touched, Xid};
+use crate::effect::{Change, Column, Disturbed, Mark, Reason, Shape, TableId, Touched, Xid};
 
 /// What the session told, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +19,7 @@ pub enum Told {
     /// [`Accounts::resolve`] of more than none.
     Resolve(usize),
     /// [`Accounts::ddl`]
-    Ddl,
+    Ddl(Disturbed),
     /// [`Accounts::defined`]
     Defined,
     /// [`Accounts::refused`]
@@ -51,8 +51,8 @@ impl Accounts for Books {
         }
     }
 
-    fn ddl(&mut self) {
-        self.0.push(Told::Ddl);
+    fn ddl(&mut self, disturbed: Disturbed) {
+        self.0.push(Told::Ddl(disturbed));
     }
 
     fn defined(&mut self) {

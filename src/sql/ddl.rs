@@ -1,11 +1,16 @@
 //! Statements that change what tables, functions and everything else in the catalog are.
 
+mod disturbed;
+
 use pg_raw_parse::Node;
 use pg_raw_parse::nodes::{AlterTableStmt, DropStmt, GrantStmt, GrantTargetType, NodeTag, ObjectType, RangeVar};
+
+use crate::effect::Disturbed;
 
 use super::facts::{Facts, IntoTarget};
 use super::names;
 use super::{Deed, Kind, Name};
+use disturbed::disturbed;
 
 /// What a definition names and where it may run.
 #[derive(Debug, Default)]
@@ -43,14 +48,16 @@ impl Definition {
     }
 }
 
-impl From<Definition> for Kind {
-    fn from(found: Definition) -> Self {
+impl Definition {
+    fn into_kind(self, disturbed: Disturbed) -> Kind {
+        let found = self;
         let only_temporary =
             !found.targets.is_empty() && found.targets.iter().all(|name| name.schema.as_deref() == Some("pg_temp"));
-        Self::Ddl {
+        Kind::Ddl {
             temporary: found.temporary || only_temporary,
             targets: found.targets,
             deed: found.deed,
+            disturbed,
             cluster_wide: found.cluster_wide,
             outside_transaction: found.outside_transaction,
         }
@@ -59,10 +66,10 @@ impl From<Definition> for Kind {
 
 /// `node` as a definition; `None`: it is none.
 pub(super) fn definition(node: Node<'_>) -> Option<Kind> {
-    on_relations(node)
-        .or_else(|| cluster_wide(node))
-        .or_else(|| is_other(node).then(Definition::default))
-        .map(Kind::from)
+    let found =
+        on_relations(node).or_else(|| cluster_wide(node)).or_else(|| is_other(node).then(Definition::default))?;
+    let disturbed = disturbed(node, &found.targets);
+    Some(found.into_kind(disturbed))
 }
 
 /// SELECT INTO, whose WITH clause may write.
@@ -70,7 +77,8 @@ pub(super) fn select_into(into: IntoTarget, writes: Vec<Name>) -> Kind {
     let (targets, temporary) = (vec![into.name], into.temporary);
     let mut definition = Definition { targets, temporary, deed: Deed::Makes, ..Definition::default() };
     definition.fill(writes);
-    definition.into()
+    let made = definition.targets.iter().map(|target| target.name.clone()).collect();
+    definition.into_kind(Disturbed::Relations(made))
 }
 
 fn on_relations(node: Node<'_>) -> Option<Definition> {

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::effect::Disturbed;
+
 /// All statements of one query text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Script {
@@ -148,6 +150,8 @@ pub enum Kind {
         targets: Vec<Name>,
         /// What it does to the first of them.
         deed: Deed,
+        /// Of which relations a catalog is not to be trusted while it is under way.
+        disturbed: Disturbed,
         /// Creates or drops only temporary relations (CREATE TEMP …), so nothing that is mirrored changes.
         temporary: bool,
         /// Not for the other database: databases, roles, tablespaces, systems, subscriptions.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::catalog::{Changed, Handle};
+use crate::catalog::{Changed, Currency, Handle};
+use crate::effect::Disturbed;
 
 const SOON: Duration = Duration::from_millis(50);
 const NEVER: Duration = Duration::from_hours(1);
@@ -81,7 +82,7 @@ async fn ddl_of_ours_is_read_once_its_transaction_has_ended() {
     let mut loads = follow(&handle, super::client(&cluster, "postgres").await, NEVER);
     next(&mut loads).await;
     until_current(&handle).await;
-    let ddl = handle.invalidate();
+    let ddl = handle.invalidate(Disturbed::Everything);
     run(&client, "CREATE TABLE t (a int PRIMARY KEY)").await;
     assert!(!handle.is_current());
     drop(ddl);
@@ -90,6 +91,52 @@ async fn ddl_of_ours_is_read_once_its_transaction_has_ended() {
     assert_eq!(load.tables, [load.after.table("t").shape.table]);
     until_current(&handle).await;
     assert_eq!(handle.get().table("t").exact, Ok(()));
+}
+
+/// Partitions, heirs, and what writes lead to by foreign keys and through views.
+#[tokio::test]
+async fn rule_12_what_ddl_names_is_doubted_with_all_that_belongs_to_it() {
+    let (cluster, client) = server().await;
+    run(
+        &client,
+        "CREATE TABLE root (id int PRIMARY KEY) PARTITION BY LIST (id);
+         CREATE TABLE part PARTITION OF root DEFAULT;
+         CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE heir () INHERITS (parent);
+         CREATE TABLE owner (id int PRIMARY KEY);
+         CREATE TABLE owned (id int PRIMARY KEY, owner int REFERENCES owner ON DELETE CASCADE);
+         CREATE VIEW seen AS SELECT * FROM owned; CREATE VIEW other AS SELECT * FROM parent;
+         CREATE SCHEMA s; CREATE TABLE s.far (id int PRIMARY KEY); CREATE TABLE steady (id int PRIMARY KEY)",
+    )
+    .await;
+    let handle = Arc::new(Handle::default());
+    let _loads = follow(&handle, super::client(&cluster, "postgres").await, NEVER);
+    until_current(&handle).await;
+    let catalog = handle.get().clone();
+    for (named, doubted, views) in [
+        ("part", &["root"][..], &[][..]),
+        ("root", &["root"], &[]),
+        ("heir", &["heir", "parent"], &["other"]),
+        ("parent", &["heir", "parent"], &["other"]),
+        ("owned", &["owned", "owner"], &["seen"]),
+        ("owner", &["owner"], &[]),
+        ("far", &["far"], &[]),
+        ("seen", &[], &["other", "seen"]),
+        ("new", &[], &[]),
+    ] {
+        let disturbed = Disturbed::Relations(vec![named.to_owned()]);
+        let currency = Currency::while_changed(1, &catalog, [&disturbed]);
+        let is_doubted = |table: &&Arc<Table>| !currency.trusts(table);
+        let mut names: Vec<_> =
+            catalog.tables.values().filter(is_doubted).map(|table| table.shape.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, doubted, "{named}");
+        let leads = |view: &str| catalog.through_views.get(view).unwrap().clone();
+        let is_doubted = |view: &&str| !currency.trusts_view(view, &leads(view));
+        assert_eq!(["other", "seen"].into_iter().filter(is_doubted).collect::<Vec<_>>(), views, "{named}");
+        assert!(!currency.knows(named) && currency.knows("steady") && !currency.is_whole());
+    }
+    assert!(Currency::while_changed(1, &catalog, [&Disturbed::NOTHING]).knows("new"));
+    assert!(Currency::while_changed(1, &catalog, [&Disturbed::NOTHING, &Disturbed::Everything]).is_nothing());
 }
 
 #[tokio::test]

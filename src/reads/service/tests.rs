@@ -4,6 +4,7 @@ use super::*;
 use crate::catalog::{LoadOptions, Patterns};
 use crate::config::{Require, Settings};
 use crate::demo::Cluster;
+use crate::effect::Disturbed;
 use crate::report::GuardState;
 use crate::server::{self, Purpose};
 use crate::sql::{Kind, Read};
@@ -143,7 +144,7 @@ async fn a_read_that_may_not_go_is_counted_by_its_reason() {
     house.router.verified = Arc::new(Fake::default());
     assert_eq!(house.kept().await, [("stale", 1), ("suspect", 1), ("unverified", 1)]);
     house.set(|settings| settings.reads.require = Require::Mirrored);
-    let _ddl = house.router.primary.invalidate();
+    let _ddl = house.router.primary.invalidate(Disturbed::NOTHING);
     assert!(house.kept().await.contains(&("catalog_not_current", 1)));
     let status = house.router.reads_status();
     assert_eq!((status.eligible, status.ineligible, status.effective_percent), (0, 4, None));

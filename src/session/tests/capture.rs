@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::support::*;
 use crate::catalog::Resolved;
 use crate::config::Ddl;
-use crate::effect::{TableId, Touched};
+use crate::effect::{Disturbed, TableId, Touched};
 
 const INSERT: &str = "insert into t values (1, 'a')";
 
@@ -176,12 +176,27 @@ fn rule_08_an_image_of_another_shape_marks_the_table() {
     assert_eq!(stage.commits(), [["mark 100 Image"]]);
 }
 
+/// Also what is told while it is under way, of a statement that was rewritten before.
+#[test]
+fn rule_12_while_ddl_is_under_way_what_it_does_not_name_is_captured_all_the_same() {
+    let mut stage = Stage::new();
+    stage.doubt(&["k", "made"]);
+    stage.query(INSERT, &[description(4), told_row("(1,a)"), complete("INSERT 0 1"), ready(b'I')]);
+    stage.doubt(&["t"]);
+    stage.query(INSERT, &[complete("INSERT 0 1"), ready(b'I')]);
+    stage.trust_catalog(true);
+    stage.client(&query(INSERT));
+    stage.doubt(&["t"]);
+    stage.server(&[description(4), told_row("(1,a)"), complete("INSERT 0 1"), ready(b'I')].concat());
+    assert_eq!(stage.commits(), [["t 1 (1,a)"], ["mark 100 Ddl"], ["mark 100 Ddl"]]);
+}
+
 #[test]
 fn ddl_is_announced_replayed_and_marked_or_refused_by_the_primary_itself() {
     let mut stage = Stage::new();
     stage.query("alter table t add w int", &[complete("ALTER TABLE"), ready(b'I')]);
     let told = stage.told();
-    assert_eq!(told[..2], [Told::Ddl, enter_t()]);
+    assert_eq!(told[..2], [Told::Ddl(Disturbed::Relations(vec!["t".into()])), enter_t()]);
     assert_eq!(told[2], Told::Commit(vec!["replay alter table t add w int".into(), "mark 100 Ddl".into()]));
     stage.ddl = Ddl::Refuse;
     let sent = String::from_utf8(stage.client(&query("alter table t add x int"))).unwrap();
@@ -260,7 +275,7 @@ fn rule_11_a_write_through_a_view_marks_what_it_reaches_while_that_is_known() {
         (true, "insert into w values (nobody_knows(1))", "mark all Opaque"),
         (false, "insert into w values (1)", "mark all NotATable"),
     ] {
-        stage.current = current;
+        stage.trust_catalog(current);
         stage.client(&query(sql));
         stage.server(&[complete("INSERT 0 1"), ready(b'I')].concat());
         assert_eq!(stage.commits(), [[expected]], "{sql}");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::support::*;
 use crate::catalog::Catalog;
+use crate::effect::Disturbed;
 
 const INSERT: &str = "insert into t values (1, 'a')";
 const OWN: &str = "insert into t values (1, 'a') returning v";
@@ -34,13 +35,13 @@ fn a_statement_is_captured_while_the_catalog_may_be_trusted() {
     let group = [bind("s", &[1]), execute(0), sync()].concat();
     let plain = [message(b'2', b""), complete("INSERT 0 1"), ready(b'I')].concat();
     let told = [message(b'2', b""), told_row("(1,a)"), complete("INSERT 0 1"), ready(b'I')].concat();
-    stage.current = false;
+    stage.trust_catalog(false);
     assert_eq!(parsed(&stage.client(&group)), [false, false]);
     assert_eq!(stage.server(&[hidden(), plain.clone()].concat()), plain);
     assert_eq!(stage.client(&group), group, "once");
     stage.server(&plain);
     assert_eq!(stage.commits(), [["mark 100 Ddl"], ["mark 100 Ddl"]]);
-    stage.current = true;
+    stage.trust_catalog(true);
     assert_eq!(parsed(&stage.client(&group)), [true, true]);
     assert_eq!(stage.server(&[hidden(), told.clone()].concat()), plain);
     stage.catalog = Arc::new(Catalog { generation: 2, ..catalog() });
@@ -56,7 +57,7 @@ fn described_columns_are_not_given_another_meaning() {
     stage.server(&[message(b'1', b""), ready(b'I')].concat());
     let group = [bind("s", &[]), execute(0), sync()].concat();
     stage.catalog = Arc::new(Catalog { generation: 2, ..widened() });
-    stage.current = false;
+    stage.trust_catalog(false);
     assert_eq!(parsed(&stage.client(&group)), [false; 0], "the primary itself is to say whether they changed");
     let told = row(&["a", "(1,a,w)", "100", "7", "0/10"]);
     stage.server(&[message(b'2', b""), told, complete("INSERT 0 1"), ready(b'I')].concat());
@@ -68,7 +69,7 @@ fn ddl_is_under_way_until_its_transaction_has_ended() {
     let mut stage = Stage::new();
     stage.query("begin", &[complete("BEGIN"), ready(b'T')]);
     stage.query("revoke select on t from bob", &[complete("REVOKE"), ready(b'T')]);
-    assert_eq!(stage.told(), [Told::Ddl]);
+    assert_eq!(stage.told(), [Told::Ddl(Disturbed::Relations(vec!["t".into()]))]);
     stage.query("commit", &[complete("COMMIT"), ready(b'I')]);
     assert_eq!(stage.told().last(), Some(&Told::Defined));
 }
@@ -78,7 +79,7 @@ fn what_changes_roles_changes_who_may_read() {
     for sql in ["revoke readers from bob", "alter role bob nobypassrls", "drop owned by bob"] {
         let mut stage = Stage::new();
         stage.client(&query(sql));
-        assert_eq!(stage.told().first(), Some(&Told::Ddl), "{sql}");
+        assert_eq!(stage.told().first(), Some(&Told::Ddl(Disturbed::Everything)), "{sql}");
         stage.server(&[complete("DONE"), ready(b'I')].concat());
         assert_eq!(stage.told().last(), Some(&Told::Defined), "{sql}");
     }

@@ -165,9 +165,9 @@ fn a_statement_that_could_not_follow_the_catalog_is_what_it_was() {
     let mut play = Play::in_pieces_of(usize::MAX);
     play.client(&[parse("s", INSERT), sync()].concat());
     play.wait();
-    play.stage.current = false;
+    play.stage.trust_catalog(false);
     play.client(&[parse("x", NONSENSE), bind("s", &[]), sync(), bind("s", &[]), sync()].concat());
-    play.stage.current = true;
+    play.stage.trust_catalog(true);
     play.stage.catalog = Arc::new(Catalog { generation: 2, ..catalog() });
     play.wait();
     play.client(&run("s"));

@@ -152,7 +152,7 @@ fn rule_15_all_tables_stay_marked_by_an_answer_that_does_not_tell() {
     }
     let mut stale = block("select f()");
     stale.client(&query("commit"));
-    stale.current = false;
+    stale.trust_catalog(false);
     stale.server(&[answered("{100}"), complete("COMMIT"), ready(b'I')].concat());
     assert_eq!(stale.commits(), [[ALL]], "the catalog is being read anew");
 }
@@ -180,7 +180,7 @@ fn rule_15_nothing_is_asked_where_it_could_be_seen_or_would_not_tell() {
     rolled_back_to.query("savepoint s", &[complete("SAVEPOINT"), ready(b'T')]);
     rolled_back_to.query("rollback to s", &[complete("ROLLBACK"), ready(b'T')]);
     let mut read_anew = block("select f()");
-    read_anew.current = false;
+    read_anew.trust_catalog(false);
     for (case, stage) in [
         failed,
         pipelined,

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Currency};
 use crate::config::Ddl;
-use crate::effect::Epoch;
+use crate::effect::{Disturbed, Epoch};
 pub(super) use crate::session::testing::{Books, Told, catalog, widened};
 use crate::session::{Env, Session, SessionError, Splice};
 use crate::sql;
@@ -15,7 +15,7 @@ pub(super) struct Stage {
     pub(super) session: Session,
     pub(super) books: Books,
     pub(super) catalog: Arc<Catalog>,
-    pub(super) current: bool,
+    pub(super) currency: Currency,
     cache: sql::Cache,
     pub(super) ddl: Ddl,
     /// How many bytes come at a time.
@@ -51,7 +51,7 @@ impl Stage {
             session,
             books: Books::default(),
             catalog: Arc::new(catalog()),
-            current: true,
+            currency: Currency::whole(0),
             cache: sql::Cache::new(100),
             ddl: Ddl::Mirror,
             piece,
@@ -75,7 +75,7 @@ impl Stage {
     pub(super) fn released(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut splice = Splice::default();
-        let env = env(&self.catalog, self.current, &self.cache, self.ddl);
+        let env = env(&self.catalog, &self.currency, &self.cache, self.ddl);
         let size = self.session.client(&self.upward, &env, &mut self.books, &mut splice).unwrap();
         splice.apply(&self.upward[..size], &mut out);
         self.upward.drain(..size);
@@ -88,7 +88,7 @@ impl Stage {
         for piece in bytes.chunks(self.piece.min(bytes.len().max(1))) {
             self.downward.extend_from_slice(piece);
             let mut splice = Splice::default();
-            let env = env(&self.catalog, self.current, &self.cache, self.ddl);
+            let env = env(&self.catalog, &self.currency, &self.cache, self.ddl);
             let size = self.session.server(&self.downward, &env, &mut self.books, &mut splice).unwrap();
             splice.apply(&self.downward[..size], &mut out);
             self.downward.drain(..size);
@@ -102,9 +102,21 @@ impl Stage {
         self.held
     }
 
+    /// From now on the catalog is to be trusted as a whole, or in nothing.
+    pub(super) fn trust_catalog(&mut self, whole: bool) {
+        let version = self.currency.version + 1;
+        self.currency = if whole { Currency::whole(version) } else { Currency::nothing(version) };
+    }
+
+    /// From now on, except for these names.
+    pub(super) fn doubt(&mut self, names: &[&str]) {
+        let disturbed = Disturbed::Relations(names.iter().map(|&name| name.to_owned()).collect());
+        self.currency = Currency::while_changed(self.currency.version + 1, &self.catalog, [&disturbed]);
+    }
+
     /// Feeds bytes that need not be well formed.
     pub(super) fn try_client(&mut self, bytes: &[u8]) {
-        let env = env(&self.catalog, self.current, &self.cache, self.ddl);
+        let env = env(&self.catalog, &self.currency, &self.cache, self.ddl);
         let mut splice = Splice::default();
         if let Ok(size) = self.session.client(bytes, &env, &mut self.books, &mut splice) {
             splice.apply(&bytes[..size], &mut Vec::new());
@@ -113,7 +125,7 @@ impl Stage {
 
     /// Feeds bytes that need not be well formed.
     pub(super) fn try_server(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
-        let env = env(&self.catalog, self.current, &self.cache, self.ddl);
+        let env = env(&self.catalog, &self.currency, &self.cache, self.ddl);
         let mut splice = Splice::default();
         let size = self.session.server(bytes, &env, &mut self.books, &mut splice)?;
         splice.apply(&bytes[..size], &mut Vec::new());
@@ -138,8 +150,8 @@ impl Stage {
     }
 }
 
-fn env<'a>(catalog: &'a Arc<Catalog>, current: bool, cache: &'a sql::Cache, ddl: Ddl) -> Env<'a> {
-    Env { catalog, current, cache, ddl, epoch: Epoch(1) }
+fn env<'a>(catalog: &'a Arc<Catalog>, currency: &'a Currency, cache: &'a sql::Cache, ddl: Ddl) -> Env<'a> {
+    Env { catalog, currency, cache, ddl, epoch: Epoch(1) }
 }
 
 pub(super) fn message(tag: u8, body: &[u8]) -> Vec<u8> {

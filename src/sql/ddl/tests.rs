@@ -5,7 +5,7 @@ use crate::sql::analyze;
 
 fn ddl(text: &str) -> Definition {
     match std::sync::Arc::unwrap_or_clone(analyze(text.as_bytes()).statements.remove(0).kind) {
-        Kind::Ddl { targets, deed, temporary, cluster_wide, outside_transaction } => {
+        Kind::Ddl { targets, deed, temporary, cluster_wide, outside_transaction, .. } => {
             Definition { targets, deed, temporary, cluster_wide, outside_transaction }
         }
         other => panic!("{text}: {other:?}"),
@@ -56,6 +56,57 @@ fn definitions_name_their_relations() {
         ("DROP OWNED BY bob", &[]),
     ] {
         assert_eq!(targets(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn rule_12_what_of_the_catalog_a_definition_disturbs() {
+    for (text, expected) in [
+        ("CREATE TABLE s.a (b int)", Some(&["a"][..])),
+        ("CREATE TABLE a (b int REFERENCES c, FOREIGN KEY (b) REFERENCES s.d)", Some(&["a", "c", "d"])),
+        ("CREATE TABLE a PARTITION OF b DEFAULT", Some(&["a", "b"])),
+        ("CREATE TABLE a AS SELECT * FROM b", Some(&["a"])),
+        ("SELECT 1 INTO a FROM b", Some(&["a"])),
+        ("ALTER TABLE a ADD b int REFERENCES c", Some(&["a", "c"])),
+        ("ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES c", Some(&["a", "c"])),
+        ("ALTER TABLE a DETACH PARTITION b CONCURRENTLY", Some(&["a", "b"])),
+        ("ALTER TABLE a RENAME TO b", Some(&["a", "b"])),
+        ("ALTER TABLE a RENAME b TO c", Some(&["a", "c"])),
+        ("ALTER TABLE a SET SCHEMA s", Some(&["a"])),
+        ("ALTER INDEX a RENAME TO b", Some(&["a", "b"])),
+        ("CREATE UNIQUE INDEX CONCURRENTLY i ON s.a (b)", Some(&["a"])),
+        ("DROP TABLE a, s.b CASCADE", Some(&["a", "b"])),
+        ("DROP VIEW v", Some(&["v"])),
+        ("DROP TRIGGER t ON a", Some(&["a"])),
+        ("CREATE CONSTRAINT TRIGGER t AFTER INSERT ON a FROM b FOR EACH ROW EXECUTE FUNCTION f()", Some(&["a", "b"])),
+        ("CREATE POLICY p ON a", Some(&["a"])),
+        ("CREATE RULE r AS ON INSERT TO a DO ALSO INSERT INTO b VALUES (1)", Some(&["a"])),
+        ("CREATE OR REPLACE VIEW v AS SELECT 1", Some(&["v"])),
+        ("GRANT SELECT ON a TO bob", Some(&["a"])),
+        ("COMMENT ON TABLE a IS 'x'", Some(&[])),
+        ("CREATE TYPE t AS ENUM ('a')", Some(&[])),
+        ("ALTER TYPE t ADD VALUE 'b'", Some(&[])),
+        ("ALTER TYPE t RENAME VALUE 'b' TO 'c'", Some(&[])),
+        ("DROP TYPE t CASCADE", Some(&[])),
+        ("DROP DOMAIN d", Some(&[])),
+        ("DROP INDEX i", Some(&["i"])),
+        ("ALTER TYPE t ADD ATTRIBUTE a int CASCADE", None),
+        ("ALTER TYPE t RENAME ATTRIBUTE a TO b", None),
+        ("DROP FUNCTION f() CASCADE", None),
+        ("DROP SCHEMA s CASCADE", None),
+        ("CREATE SCHEMA s CREATE TABLE a (b int)", None),
+        ("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", None),
+        ("ALTER FUNCTION f() VOLATILE", None),
+        ("GRANT SELECT ON ALL TABLES IN SCHEMA s TO bob", None),
+        ("GRANT bob TO alice", None),
+        ("CREATE EXTENSION x", None),
+    ] {
+        let disturbed = match &*analyze(text.as_bytes()).statements[0].kind {
+            Kind::Ddl { disturbed, .. } => disturbed.clone(),
+            other => panic!("{text}: {other:?}"),
+        };
+        let names = |names: &[&str]| Disturbed::Relations(names.iter().map(|&name| name.to_owned()).collect());
+        assert_eq!(disturbed, expected.map_or(Disturbed::Everything, names), "{text}");
     }
 }
 

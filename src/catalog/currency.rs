@@ -1,0 +1,150 @@
+//! What of a catalog may be trusted while definitions change it. Without I/O.
+
+use rapidhash::RapidHashSet;
+
+use super::{Catalog, Resolved, Table};
+use crate::effect::{Disturbed, TableId, Touched};
+
+/// Says of which relations a catalog tells what is true, or what it did when the last definition began that may change it.
+#[derive(Debug, Default)]
+pub struct Currency {
+    /// Differs from that of every other moment at which something else was to be trusted.
+    pub version: u64,
+    trust: Trust,
+}
+
+#[derive(Debug, Default)]
+enum Trust {
+    /// All that it says.
+    Whole,
+    Except(Doubts),
+    /// Nothing: it was never read, or a definition may change anything.
+    #[default]
+    Nothing,
+}
+
+#[derive(Debug, Default)]
+struct Doubts {
+    names: RapidHashSet<String>,
+    /// Those that the names may stand for, and what inherits from them or they inherit from.
+    tables: RapidHashSet<TableId>,
+    /// One of the names is a view's: what others that read it lead to is not known.
+    views: bool,
+}
+
+impl Currency {
+    /// Nothing changes.
+    pub fn whole(version: u64) -> Self {
+        Self { version, trust: Trust::Whole }
+    }
+
+    /// Anything may change.
+    pub fn nothing(version: u64) -> Self {
+        Self { version, trust: Trust::Nothing }
+    }
+
+    /// What is left of `catalog` while all these change.
+    pub fn while_changed<'a>(
+        version: u64,
+        catalog: &Catalog,
+        disturbed: impl IntoIterator<Item = &'a Disturbed>,
+    ) -> Self {
+        let mut doubts = None;
+        for disturbed in disturbed {
+            match disturbed {
+                Disturbed::Everything => return Self::nothing(version),
+                Disturbed::Relations(names) => doubts.get_or_insert_with(Doubts::default).names.extend(names.clone()),
+            }
+        }
+        let trust = doubts.map_or(Trust::Whole, |doubts| Trust::Except(doubts.with_families(catalog)));
+        Self { version, trust }
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.trust, Trust::Whole)
+    }
+
+    /// Whether anything may be trusted.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self.trust, Trust::Nothing)
+    }
+
+    /// Whether the relation that is called `name` is the one that the catalog knows, or still none.
+    pub fn knows(&self, name: &str) -> bool {
+        match &self.trust {
+            Trust::Whole => true,
+            Trust::Except(doubts) => !doubts.names.contains(name),
+            Trust::Nothing => false,
+        }
+    }
+
+    /// Whether `table` is what the catalog says, and so is all that is written with it.
+    pub fn trusts(&self, table: &Table) -> bool {
+        let id = table.shape.table;
+        match &self.trust {
+            Trust::Whole => true,
+            Trust::Except(doubts) => {
+                !doubts.tables.contains(&id) && !doubts.meet(&table.reach) && !doubts.meet(&table.cascades)
+            }
+            Trust::Nothing => false,
+        }
+    }
+
+    /// The tables that are not what it says, or belong to others by now.
+    pub fn doubted(&self) -> Touched {
+        match &self.trust {
+            Trust::Whole => Touched::NONE,
+            Trust::Except(doubts) => Touched::Tables(doubts.tables.iter().copied().collect()),
+            Trust::Nothing => Touched::All,
+        }
+    }
+
+    /// Whether what is known of a view still holds, which leads to these tables.
+    pub fn trusts_view(&self, name: &str, leads_to: &Touched) -> bool {
+        match &self.trust {
+            Trust::Whole => true,
+            Trust::Except(doubts) => !doubts.views && self.knows(name) && !doubts.meet(leads_to),
+            Trust::Nothing => false,
+        }
+    }
+
+    /// Whether these tables, told by the primary, are all that was written: none of them belongs to another by now.
+    pub fn trusts_written(&self, written: &Touched) -> bool {
+        match &self.trust {
+            Trust::Whole => true,
+            Trust::Except(doubts) => !doubts.meet(written),
+            Trust::Nothing => false,
+        }
+    }
+}
+
+impl Doubts {
+    fn with_families(mut self, catalog: &Catalog) -> Self {
+        for name in &self.names {
+            for (_, resolved) in catalog.names.get(name).into_iter().flatten() {
+                match resolved {
+                    Resolved::Table(table) => {
+                        self.tables.insert(table.shape.table);
+                        self.tables.extend(&table.descendants);
+                    }
+                    Resolved::View(_) => self.views = true,
+                    Resolved::Unmirrored | Resolved::Unknown => {}
+                }
+            }
+        }
+        let inherit = |table: &Table| table.descendants.iter().any(|descendant| self.tables.contains(descendant));
+        let ancestors: Vec<_> =
+            catalog.tables.values().filter(|table| inherit(table)).map(|table| table.shape.table).collect();
+        self.tables.extend(ancestors);
+        self
+    }
+
+    /// Whether one of them is doubted. Not of a reach that has no bounds: what writes everything is marked everywhere.
+    fn meet(&self, touched: &Touched) -> bool {
+        match touched {
+            Touched::Tables(tables) => tables.iter().any(|table| self.tables.contains(table)),
+            Touched::All => false,
+        }
+    }
+}
