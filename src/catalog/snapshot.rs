@@ -121,6 +121,11 @@ impl Catalog {
         Touched::Tables(tables)
     }
 
+    /// Whether no user has a function of this name beside the server's.
+    pub fn is_servers_own(&self, name: &str) -> bool {
+        self.functions.get(name).is_none_or(|known| known.iter().all(|(schema, _)| schema == "pg_catalog"))
+    }
+
     /// The worst that `x.name` may do: a function that takes the row of `x` looks like its column. Of PostgreSQL's own none
     /// that takes any row does harm.
     pub fn attribute_volatility(&self, name: &str) -> Volatility {

@@ -279,17 +279,29 @@ impl Session {
                 self.roll_back();
                 self.in_block = false;
             }
-            Kind::Savepoint(name) => self.transaction.savepoint(name),
-            Kind::Release(name) => self.transaction.release(name),
+            Kind::Savepoint(name) => {
+                self.transaction.savepoint(name);
+                self.settings.savepoint(name);
+            }
+            Kind::Release(name) => {
+                self.transaction.release(name);
+                self.settings.release(name);
+            }
             Kind::RollbackTo(name) => {
                 self.transaction.rollback_to(name);
-                self.settings.rolled_back_to_savepoint();
+                self.settings.rolled_back_to(name);
                 self.temporary.rolled_back_to_savepoint();
                 self.block.rolled_back_to_savepoint();
             }
             Kind::Set(setting) => {
-                self.settings.set(setting, self.in_block);
+                self.settings.set(setting);
                 self.block.set(setting);
+            }
+            Kind::Read(read) if !read.settings.is_empty() && matches!(step.plan, Plan::Quiet) => {
+                for setting in &read.settings {
+                    self.settings.set(setting);
+                    self.block.set(setting);
+                }
             }
             Kind::Discard { all: true } => {
                 self.settings.discard_all();
@@ -302,7 +314,7 @@ impl Session {
                 self.settings.unshareable();
             }
             Kind::Read(read) if super::plan::changes_session(read) => {
-                if read.functions.iter().any(|function| function.name == "set_config") {
+                if step.sets_by_function() {
                     self.settings.unknown();
                 }
                 self.settings.unshareable();

@@ -102,6 +102,12 @@ impl Step {
         }
     }
 
+    /// Whether it calls `set_config`.
+    pub(super) fn sets_by_function(&self) -> bool {
+        let (Kind::Read(read) | Kind::CopyTo(read)) = self.kind() else { return false };
+        read.functions.iter().any(|function| function.name == "set_config")
+    }
+
     /// Whether code of the user may run in it of which nothing is known.
     pub(super) fn may_write_anything(&self) -> bool {
         self.touches_all() && !matches!(self.kind(), Kind::Ddl { .. } | Kind::CommitPrepared(_))
@@ -201,6 +207,9 @@ impl Planner<'_> {
 
     fn plan(&self, statement: &sql::Statement, text: &str) -> Plan {
         match &*statement.kind {
+            Kind::Read(read) if !read.settings.is_empty() && self.env.catalog.is_servers_own("set_config") => {
+                Plan::Quiet
+            }
             Kind::Read(read) | Kind::CopyTo(read) | Kind::DeclareCursor(read) => {
                 if self.is_opaque(&read.functions) || self.has_opaque_view(&read.tables) {
                     marked(Touched::All, Reason::Opaque)

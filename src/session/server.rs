@@ -230,9 +230,14 @@ impl Session {
         // What functions wrote for the rows that came stays written, whether the others are asked for or not.
         if let Some(Request::Execute { portal: Some(portal) }) = self.done()
             && let Some(step) = &portal.prepared.step
-            && step.may_write_anything()
         {
-            self.wrote(step, b"");
+            if step.may_write_anything() {
+                self.wrote(step, b"");
+            }
+            if step.sets_by_function() {
+                self.settings.unknown();
+                self.settings.unshareable();
+            }
         }
     }
 

@@ -11,11 +11,11 @@ use crate::wire::Startup;
 
 /// Settings that end with the session or transaction and change no result.
 const HARMLESS: [&str; 11] = [
+    "jit",
     "application_name",
     "lock_timeout",
     "idle_in_transaction_session_timeout",
     "idle_session_timeout",
-    "transaction_timeout",
     "client_min_messages",
     "synchronous_commit",
     "transaction",
@@ -23,6 +23,12 @@ const HARMLESS: [&str; 11] = [
     "tcp_user_timeout",
     "log_statement",
 ];
+
+/// Settings that decide what a name means, who reads and how values print, and that the server does not report.
+const DECISIVE: [&str; 5] = ["search_path", "role", "session_authorization", "extra_float_digits", "all"];
+
+/// Past so many savepoints of a transaction no further is remembered.
+const MAX_SAVEPOINTS: usize = 1000;
 
 /// Whether code ran that may have changed role, search_path and temporary tables (rule 15).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +41,31 @@ enum Doubt {
     Confirmed,
 }
 
-/// Role and settings now, and as they will be if the open transaction rolls back.
+/// Role and settings at one moment of a transaction.
+#[derive(Debug, Clone)]
+struct Moment {
+    profile: Arc<Profile>,
+    /// Whether the profile says what is decisive; else something may have changed any of it in a way that was not seen.
+    known: bool,
+    /// Whether it says all that another connection must be told.
+    whole: bool,
+}
+
+/// What a ROLLBACK TO goes back to.
+#[derive(Debug)]
+struct Savepoint {
+    name: String,
+    now: Moment,
+    after: Option<Moment>,
+}
+
+/// Role and settings now, and as they will be if the open transaction rolls back. A statement that stands alone is a
+/// transaction, and so are all of a query or series: SET LOCAL holds for what stands behind it there, too.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each follows settings of its own, in any combination")]
 pub(super) struct Settings {
     login: Arc<Profile>,
-    profile: Arc<Profile>,
+    now: Moment,
     /// Of the profile, taken apart.
     search_path: Vec<String>,
     /// What the server reports of itself and another connection must be told.
@@ -48,12 +73,12 @@ pub(super) struct Settings {
     /// The profile and what is reported.
     shared: Arc<Profile>,
     /// As they were when the open transaction began; set at its first change.
-    before: Option<Arc<Profile>>,
+    before: Option<Moment>,
     /// As they will be when it commits, when that is not as they are now (SET LOCAL).
-    after: Option<Arc<Profile>>,
+    after: Option<Moment>,
+    savepoints: Vec<Savepoint>,
     shareable: bool,
     temporary: bool,
-    known: bool,
     doubt: Doubt,
     datestyle_iso: bool,
     interval_postgres: bool,
@@ -81,15 +106,15 @@ impl Settings {
         let profile = Arc::new(profile);
         Self {
             login: Arc::clone(&profile),
-            profile,
+            now: Moment { profile, known: true, whole: true },
             search_path,
             reported: BTreeMap::new(),
             shared: Arc::default(),
             before: None,
             after: None,
+            savepoints: Vec::new(),
             shareable,
             temporary: false,
-            known: true,
             doubt: Doubt::None,
             datestyle_iso: true,
             interval_postgres: true,
@@ -100,7 +125,7 @@ impl Settings {
 
     /// Role and settings in force.
     pub(super) fn profile(&self) -> &Arc<Profile> {
-        &self.profile
+        &self.now.profile
     }
 
     /// The schemas in which unqualified names are looked for.
@@ -108,41 +133,41 @@ impl Settings {
         &self.search_path
     }
 
-    fn install(&mut self, profile: Arc<Profile>) {
-        self.search_path = profile.search_path();
-        self.profile = profile;
+    fn install(&mut self, moment: Moment) {
+        self.search_path = moment.profile.search_path();
+        self.now = moment;
         self.share();
     }
 
     fn share(&mut self) {
-        let mut shared = Profile::clone(&self.profile);
+        let mut shared = Profile::clone(&self.now.profile);
         shared.settings.extend(self.reported.clone());
         self.shared = Arc::new(shared);
     }
 
     /// Role and settings in force, if another connection can have them too.
     pub(super) fn shared_profile(&self) -> Option<Arc<Profile>> {
-        (self.shareable && self.known && self.doubt == Doubt::None && self.before.is_none() && self.after.is_none())
-            .then(|| Arc::clone(&self.shared))
+        let is_settled = self.doubt == Doubt::None && self.before.is_none() && self.after.is_none();
+        (self.shareable && self.now.known && self.now.whole && is_settled).then(|| Arc::clone(&self.shared))
     }
 
     /// What a statement needs to run elsewhere as it runs here, name and value.
     pub(super) fn for_replay(&self) -> Vec<(String, String)> {
-        let mut settings = self.profile.settings.clone();
+        let mut settings = self.now.profile.settings.clone();
         // The client's patience, not the mirror's.
         settings.remove("statement_timeout");
         settings.entry("search_path".to_owned()).or_insert_with(|| DEFAULT_SEARCH_PATH.to_owned());
         // Last: what the role may not set is set before it is taken on.
-        settings.into_iter().chain([("role".to_owned(), self.profile.role.clone())]).collect()
+        settings.into_iter().chain([("role".to_owned(), self.now.profile.role.clone())]).collect()
     }
 
     /// Whether values print in the one way in which images are read (rule 10).
     pub(super) fn prints_exactly(&self) -> bool {
-        self.known && self.datestyle_iso && self.interval_postgres && self.utf8 && self.prints_whole_floats()
+        self.now.known && self.datestyle_iso && self.interval_postgres && self.utf8 && self.prints_whole_floats()
     }
 
     fn prints_whole_floats(&self) -> bool {
-        let digits = self.profile.settings.get("extra_float_digits").and_then(|digits| digits.parse::<i32>().ok());
+        let digits = self.now.profile.settings.get("extra_float_digits").and_then(|digits| digits.parse::<i32>().ok());
         digits.is_none_or(|digits| digits >= 1)
     }
 
@@ -187,7 +212,11 @@ impl Settings {
 
     /// Something may have changed any setting in a way that was not seen.
     pub(super) fn unknown(&mut self) {
-        self.known = false;
+        self.before.get_or_insert_with(|| self.now.clone());
+        self.now.known = false;
+        if let Some(after) = &mut self.after {
+            after.known = false;
+        }
     }
 
     /// Code ran that may have changed role, search_path and temporary tables.
@@ -204,53 +233,47 @@ impl Settings {
     pub(super) fn found(&mut self, answer: &Answer) {
         let setting = ("search_path".to_owned(), answer.search_path.clone());
         let found = Profile { role: answer.role.clone(), settings: [setting].into() };
-        let is_same = found.role == self.profile.role && found.search_path() == self.search_path;
+        let is_same = found.role == self.now.profile.role && found.search_path() == self.search_path;
         self.doubt = if is_same { Doubt::None } else { Doubt::Confirmed };
         if answer.temporary {
             self.made_temporary();
         }
-        self.known &= answer.extra_float_digits >= 1 || !self.prints_whole_floats();
+        self.now.known &= answer.extra_float_digits >= 1 || !self.prints_whole_floats();
     }
 
     /// Whether a statement of ours, a short one, may run among the client's: nothing that is known ends it.
     pub(super) fn may_ask(&self) -> bool {
         let is_long = |timeout: &String| timeout == "0" || milliseconds(timeout).is_some_and(|time| time >= 1000);
-        self.known && self.utf8 && self.profile.settings.get("statement_timeout").is_none_or(is_long)
+        self.now.known && self.utf8 && self.now.profile.settings.get("statement_timeout").is_none_or(is_long)
     }
 
     /// `DISCARD ALL` was done.
     pub(super) fn discard_all(&mut self) {
-        self.install(Arc::clone(&self.login));
+        self.install(Moment { profile: Arc::clone(&self.login), known: true, whole: true });
         (self.before, self.after) = (None, None);
-        (self.shareable, self.temporary, self.known, self.doubt) = (true, false, true, Doubt::None);
+        (self.shareable, self.temporary, self.doubt) = (true, false, Doubt::None);
     }
 
-    /// A SET or RESET was done, inside an explicit transaction or not.
-    pub(super) fn set(&mut self, setting: &Setting, in_block: bool) {
-        if HARMLESS.contains(&setting.name.as_str()) {
+    /// A SET or RESET was done.
+    pub(super) fn set(&mut self, setting: &Setting) {
+        if HARMLESS.contains(&setting.name.as_str()) || setting.name.starts_with("transaction_") {
             return;
         }
-        if setting.local && !in_block {
-            return;
-        }
-        if in_block {
-            self.before.get_or_insert_with(|| Arc::clone(&self.profile));
-        }
+        self.before.get_or_insert_with(|| self.now.clone());
         if setting.local {
-            self.after.get_or_insert_with(|| Arc::clone(&self.profile));
-        } else if let Some(after) = &self.after {
-            let mut profile = Profile::clone(after);
-            self.known &= change(&mut profile, setting, &self.login);
-            self.after = Some(Arc::new(profile));
+            self.after.get_or_insert_with(|| self.now.clone());
+        } else if let Some(after) = &mut self.after {
+            after.change(setting, &self.login);
         }
-        let mut profile = Profile::clone(&self.profile);
-        self.known &= change(&mut profile, setting, &self.login);
-        self.install(Arc::new(profile));
+        let mut now = self.now.clone();
+        now.change(setting, &self.login);
+        self.install(now);
     }
 
     /// The transaction committed.
     pub(super) fn committed(&mut self) {
         self.before = None;
+        self.savepoints.clear();
         if let Some(after) = self.after.take() {
             self.install(after);
         }
@@ -259,14 +282,58 @@ impl Settings {
     /// The transaction rolled back.
     pub(super) fn rolled_back(&mut self) {
         self.after = None;
+        self.savepoints.clear();
         if let Some(before) = self.before.take() {
             self.install(before);
         }
     }
 
-    /// It rolled back to a savepoint: which settings that took back is not kept track of.
-    pub(super) fn rolled_back_to_savepoint(&mut self) {
-        self.known &= self.before.is_none();
+    /// SAVEPOINT was done.
+    pub(super) fn savepoint(&mut self, name: &str) {
+        if self.savepoints.len() < MAX_SAVEPOINTS {
+            self.savepoints.push(Savepoint { name: name.to_owned(), now: self.now.clone(), after: self.after.clone() });
+        }
+    }
+
+    /// RELEASE was done.
+    pub(super) fn release(&mut self, name: &str) {
+        if let Some(at) = self.last_savepoint(name) {
+            self.savepoints.truncate(at);
+        }
+    }
+
+    /// ROLLBACK TO was done.
+    pub(super) fn rolled_back_to(&mut self, name: &str) {
+        // With as many, it may be a later one of the same name that was not remembered.
+        let at = self.last_savepoint(name).filter(|_| self.savepoints.len() < MAX_SAVEPOINTS);
+        match at.and_then(|at| self.savepoints.get(at).map(|savepoint| (at, savepoint))) {
+            Some((at, savepoint)) => {
+                self.after.clone_from(&savepoint.after);
+                let now = savepoint.now.clone();
+                self.savepoints.truncate(at + 1);
+                self.install(now);
+            }
+            None if self.before.is_some() => self.unknown(),
+            None => {}
+        }
+    }
+
+    fn last_savepoint(&self, name: &str) -> Option<usize> {
+        self.savepoints.iter().rposition(|savepoint| savepoint.name == name)
+    }
+}
+
+impl Moment {
+    /// `login` is what RESET goes back to.
+    fn change(&mut self, setting: &Setting, login: &Profile) {
+        let mut profile = Profile::clone(&self.profile);
+        if change(&mut profile, setting, login) {
+            self.profile = Arc::new(profile);
+        } else if DECISIVE.contains(&setting.name.as_str()) {
+            self.known = false;
+        } else {
+            self.whole = false;
+        }
     }
 }
 
@@ -299,6 +366,7 @@ fn change(profile: &mut Profile, setting: &Setting, login: &Profile) -> bool {
             Some(value) => drop(profile.settings.insert(name.to_owned(), value.clone())),
             None => drop(profile.settings.remove(name)),
         },
+        (SettingValue::List(text), "search_path") => drop(profile.settings.insert("search_path".into(), text.clone())),
         (SettingValue::Values(values), "search_path") => {
             let quoted: Vec<_> = values.iter().map(|value| crate::effect::quote_ident(value)).collect();
             profile.settings.insert("search_path".into(), quoted.join(", "));
@@ -308,7 +376,7 @@ fn change(profile: &mut Profile, setting: &Setting, login: &Profile) -> bool {
             profile.settings.extend(defaults.map(|(name, value)| (format!("default_{name}"), value.to_owned())));
         }
         (SettingValue::Values(values), name) => drop(profile.settings.insert(name.to_owned(), values.join(", "))),
-        (SettingValue::Other, _) => return false,
+        (SettingValue::List(_) | SettingValue::Other, _) => return false,
     }
     true
 }

@@ -69,7 +69,11 @@ fn rows(node: Node<'_>) -> Kind {
         return Kind::Write(Box::new(head.write(facts)));
     }
     if facts.writes.is_empty() {
-        Kind::Read(facts.read)
+        let settings = match node {
+            Node::SelectStmt(select) => settings::set_by_function(select),
+            _ => Vec::new(),
+        };
+        Kind::Read(Read { settings, ..facts.read })
     } else {
         Kind::OtherWrite { targets: facts.writes, functions: facts.read.functions }
     }

@@ -200,6 +200,8 @@ pub struct Read {
     pub system_columns: bool,
     /// Names a type that is neither unqualified built-in nor in `pg_catalog` (cast, row constructor).
     pub user_types: bool,
+    /// What it sets by `set_config`, in order, if it does so once for certain and does nothing else.
+    pub settings: Vec<Setting>,
 }
 
 /// What a captured statement does.
@@ -254,6 +256,8 @@ pub enum SettingValue {
     Default,
     /// Literals and names, in order.
     Values(Vec<String>),
+    /// Names in one text, as `set_config` takes them for what is a list.
+    List(String),
     /// In a form that is not plain (FROM CURRENT, intervals).
     Other,
 }

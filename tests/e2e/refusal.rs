@@ -158,3 +158,17 @@ async fn rule_10_a_row_too_long_for_its_text_is_written_as_ever() {
     pair.wait_settled().await;
     assert_eq!(same_rows(&pair, "huge").await, 1);
 }
+
+/// SET LOCAL warns outside a block, and holds until the end of the query or series all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_10_set_local_outside_a_block_counts_for_what_stands_behind_it() {
+    let pair = Pair::start("create table t (id int primary key, f float8)").await;
+    let client = connect(&pair.url()).await;
+    client
+        .batch_execute("set local extra_float_digits = -10; insert into t values (1, 1.0::float8 / 3)")
+        .await
+        .unwrap();
+    client.batch_execute("insert into t values (2, 2.0::float8 / 3)").await.unwrap();
+    pair.wait_settled().await;
+    assert_eq!(same_rows(&pair, "t").await, 2);
+}

@@ -15,13 +15,13 @@ fn set(name: &str, value: &str, local: bool) -> Setting {
 fn what_a_transaction_set_goes_with_its_rollback_and_set_local_with_its_commit() {
     let mut settings = settings(&[("user", "bob")]);
     assert_eq!(settings.profile().search_path(), ["app"]);
-    settings.set(&set("search_path", "one", false), true);
+    settings.set(&set("search_path", "one", false));
     assert_eq!(settings.shared_profile(), None, "not before the transaction ends");
     settings.rolled_back();
     assert_eq!(settings.profile().search_path(), ["app"]);
-    settings.set(&set("search_path", "two", true), true);
+    settings.set(&set("search_path", "two", true));
     assert_eq!(settings.profile().search_path(), ["two"]);
-    settings.set(&set("search_path", "three", false), true);
+    settings.set(&set("search_path", "three", false));
     settings.committed();
     assert_eq!(settings.profile().search_path(), ["three"]);
     assert!(settings.shared_profile().is_some());
@@ -34,7 +34,7 @@ fn rule_10_only_iso_dates_utf8_and_full_floats_print_exactly() {
     settings.reported(b"DateStyle", b"SQL, DMY");
     assert!(!settings.prints_exactly());
     settings.reported(b"DateStyle", b"ISO, MDY");
-    settings.set(&set("extra_float_digits", "0", false), false);
+    settings.set(&set("extra_float_digits", "0", false));
     assert!(!settings.prints_exactly());
     settings.discard_all();
     assert!(settings.prints_exactly());
@@ -49,7 +49,7 @@ fn a_replay_finds_names_where_the_session_does() {
     };
     let mut session = settings(&[("user", "bob")]);
     assert_eq!(path(&session).as_deref(), Some("app"), "the role's");
-    session.set(&set("search_path", "Two", false), false);
+    session.set(&set("search_path", "Two", false));
     assert_eq!(path(&session).as_deref(), Some("\"Two\""));
     let startup = Startup { parameters: vec![("user".into(), "bob".into())] };
     assert_eq!(path(&Settings::new(&startup, &[])).as_deref(), Some("\"$user\", public"), "nobody's");
@@ -60,7 +60,7 @@ fn session_characteristics_are_the_defaults_of_its_transactions() {
     let mut settings = settings(&[("user", "bob")]);
     let modes = ["transaction_isolation=serializable", "transaction_read_only=1"];
     let value = SettingValue::Values(modes.map(str::to_owned).to_vec());
-    settings.set(&Setting { name: "session_characteristics".into(), local: false, value }, false);
+    settings.set(&Setting { name: "session_characteristics".into(), local: false, value });
     let settings = &settings.profile().settings;
     assert_eq!(settings["default_transaction_isolation"], "serializable");
     assert_eq!(settings["default_transaction_read_only"], "1");
@@ -69,7 +69,8 @@ fn session_characteristics_are_the_defaults_of_its_transactions() {
 #[test]
 fn a_statements_time_is_limited_elsewhere_too_but_not_when_it_is_replayed() {
     let mut settings = settings(&[("user", "bob")]);
-    settings.set(&set("statement_timeout", "5s", false), false);
+    settings.set(&set("statement_timeout", "5s", false));
+    settings.committed();
     assert_eq!(settings.shared_profile().unwrap().settings["statement_timeout"], "5s");
     assert!(settings.for_replay().iter().all(|(name, _)| name != "statement_timeout"));
 }
@@ -92,14 +93,16 @@ fn rule_15_behind_code_that_may_change_them_role_and_path_are_shared_when_the_pr
     }
     settings.found(&answer("app", "bob", false, 3));
     assert!(settings.shared_profile().is_some());
-    settings.set(&set("search_path", "My Schema", false), false);
+    settings.set(&set("search_path", "My Schema", false));
+    settings.committed();
     settings.doubt();
     settings.found(&answer("\"My Schema\"", "bob", false, 1));
     assert!(settings.shared_profile().is_some() && settings.prints_exactly() && !settings.has_temporary());
     settings.found(&answer("\"My Schema\"", "bob", true, 0));
     assert!(settings.shared_profile().is_none() && !settings.prints_exactly() && settings.has_temporary());
     settings.discard_all();
-    settings.set(&set("extra_float_digits", "0", false), false);
+    settings.set(&set("extra_float_digits", "0", false));
+    settings.committed();
     settings.doubt();
     settings.found(&answer("app", "bob", false, 0));
     assert!(settings.shared_profile().is_some(), "as the client set them");
@@ -119,7 +122,7 @@ fn rule_15_only_a_session_that_gives_a_statement_time_is_asked() {
         ("99999999999999999999s", false),
     ] {
         let mut settings = settings(&[("user", "bob")]);
-        settings.set(&set("statement_timeout", timeout, false), false);
+        settings.set(&set("statement_timeout", timeout, false));
         assert_eq!(settings.may_ask(), expected, "{timeout}");
     }
     let mut settings = settings(&[("user", "bob")]);
@@ -131,8 +134,63 @@ fn rule_15_only_a_session_that_gives_a_statement_time_is_asked() {
 #[test]
 fn a_role_is_taken_on_and_off() {
     let mut settings = settings(&[("user", "bob")]);
-    settings.set(&set("role", "eve", false), false);
+    settings.set(&set("role", "eve", false));
     assert_eq!(settings.profile().role, "eve");
-    settings.set(&set("role", "none", false), false);
+    settings.set(&set("role", "none", false));
     assert_eq!(settings.profile().role, "bob");
+}
+
+#[test]
+fn a_savepoint_takes_back_what_was_set_since() {
+    let mut settings = settings(&[("user", "bob")]);
+    let path = |settings: &Settings| settings.profile().search_path().join(",");
+    settings.set(&set("search_path", "one", true));
+    settings.savepoint("a");
+    settings.set(&set("search_path", "two", false));
+    settings.savepoint("b");
+    settings.savepoint("a");
+    settings.set(&set("search_path", "three", true));
+    settings.rolled_back_to("b");
+    assert_eq!(path(&settings), "two");
+    settings.rolled_back_to("a");
+    assert_eq!(path(&settings), "one", "the first of that name: the second is gone");
+    settings.rolled_back_to("a");
+    settings.savepoint("c");
+    settings.release("a");
+    settings.set(&set("search_path", "four", false));
+    settings.rolled_back_to("c");
+    assert!(!settings.prints_exactly(), "what the server would refuse");
+    settings.rolled_back();
+    assert_eq!(path(&settings), "app");
+    assert!(settings.prints_exactly() && settings.shared_profile().is_some());
+}
+
+#[test]
+fn more_savepoints_than_are_remembered_leave_nothing_known_until_the_transaction_ends() {
+    let mut settings = settings(&[("user", "bob")]);
+    settings.set(&set("search_path", "one", false));
+    for _ in 0..2 * MAX_SAVEPOINTS {
+        settings.savepoint("a");
+    }
+    settings.rolled_back_to("a");
+    assert!(!settings.prints_exactly() && settings.savepoints.len() == MAX_SAVEPOINTS);
+    settings.rolled_back();
+    assert!(settings.prints_exactly());
+}
+
+/// As PostgREST and drivers do: values are parameters.
+#[test]
+fn a_value_that_is_not_seen_matters_where_it_decides_and_as_long_as_it_holds() {
+    let mut settings = settings(&[("user", "bob")]);
+    let mut unseen = |name: &str, local| {
+        settings.set(&Setting { name: name.into(), local, value: SettingValue::Other });
+        let during = settings.prints_exactly();
+        settings.committed();
+        (during, settings.prints_exactly(), settings.shared_profile().is_some())
+    };
+    assert_eq!(unseen("jit", false), (true, true, true));
+    assert_eq!(unseen("search_path", true), (false, true, true));
+    assert_eq!(unseen("app.tenant", true), (true, true, true));
+    assert_eq!(unseen("app.tenant", false), (true, true, false));
+    assert_eq!(unseen("extra_float_digits", false), (false, false, false));
 }

@@ -209,3 +209,44 @@ fn what_may_write_anything() {
     assert_eq!(kind("CALL p(1)"), Kind::Procedure);
     assert_eq!(kind("EXPLAIN ANALYZE EXECUTE p"), Kind::Opaque);
 }
+
+#[test]
+fn settings_set_by_function() {
+    let set = |name: &str, value: &str, local| Setting {
+        name: name.into(),
+        local,
+        value: SettingValue::Values(vec![value.into()]),
+    };
+    let path = Setting { name: "search_path".into(), local: true, value: SettingValue::List("a, \"B\"".into()) };
+    let unseen = Setting { name: "role".into(), local: true, value: SettingValue::Other };
+    let reset = Setting { name: "work_mem".into(), local: false, value: SettingValue::Default };
+    for (text, expected) in [
+        ("select set_config('App.Tenant', '7', true)", vec![set("app.tenant", "7", true)]),
+        (
+            "select pg_catalog.set_config('search_path', 'a, \"B\"', 'on'), set_config('role', $1, true)",
+            vec![path, unseen.clone()],
+        ),
+        (
+            "select current_setting('jit') as cur, set_config('jit', 'off', false) as new",
+            vec![set("jit", "off", false)],
+        ),
+        ("select set_config('work_mem', null, false)", vec![reset]),
+        ("select set_config($1, 'x', true)", vec![]),
+        ("select set_config('a.b', 'x', $1)", vec![]),
+        ("select set_config('a.b', 'x', true) from t", vec![]),
+        ("select set_config('a.b', 'x', true) where false", vec![]),
+        ("select set_config('a.b', 'x', true) limit 0", vec![]),
+        ("select set_config('a.b', 'x', true) union select 'y'", vec![]),
+        ("select case when random() < 0.5 then set_config('a.b', 'x', true) end", vec![]),
+        ("select set_config('a.b', 'x', true), f()", vec![]),
+        ("select set_config('a.b', set_config('c.d', 'x', true), true)", vec![]),
+        ("select set_config('role', $1::text, true)", vec![unseen.clone()]),
+        ("select set_config('role', $1::of_a_user, true)", vec![]),
+        ("select current_setting('a.b')", vec![]),
+        ("select 1", vec![]),
+    ] {
+        let script = analyze(text.as_bytes());
+        let Kind::Read(read) = &*script.statements[0].kind else { panic!("{text}") };
+        assert_eq!(read.settings, expected, "{text}");
+    }
+}
