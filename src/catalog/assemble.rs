@@ -15,8 +15,8 @@ use crate::effect::{Reason, Shape, TableId, Touched};
 
 /// What follows from the facts.
 pub(super) fn assemble(facts: &Facts, options: &LoadOptions, generation: u64, system_identifier: String) -> Catalog {
-    let relations = Relations::new(facts);
     let functions = Functions::new(&facts.functions, &facts.operators);
+    let relations = Relations::new(facts, &functions);
     let tables = Tables::new(facts, &relations, options).all();
     let mut roots = RapidHashMap::default();
     let mut unmirrored = HashSet::new();
@@ -138,6 +138,10 @@ impl<'a> Tables<'a> {
         }
         if self.options.no_rewrite.matches(&relation.schema, &relation.name) {
             return Err(Reason::Configured);
+        }
+        let is_assigned = |at: &usize| columns.get(*at).is_some_and(|column| self.relations.assigns(oid, &column.name));
+        if keys.chosen.iter().any(is_assigned) {
+            return Err(Reason::Trigger);
         }
         if columns.iter().any(|column| self.types.depends_on_settings(column.type_oid)) {
             return Err(Reason::Settings);

@@ -8,7 +8,7 @@ use super::hashing::Samples;
 mod code;
 
 use code::VOLATILE;
-pub(super) use code::{FunctionFact, OperatorFact, ViewFact};
+pub(super) use code::{FunctionFact, OperatorFact, TriggerFact, ViewFact};
 
 /// Everything [`load`](super::load()) reads.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct Facts {
     pub(super) indexes: Vec<IndexFact>,
     pub(super) foreign_keys: Vec<ForeignKey>,
     /// Relations with enabled triggers of the user for INSERT, UPDATE or DELETE.
-    pub(super) triggers: Vec<u32>,
+    pub(super) triggers: Vec<TriggerFact>,
     /// Tables with rewrite rules, and views with rules of their own.
     pub(super) rules: Vec<u32>,
     /// Tables whose defaults, generated columns or checks call a volatile function of the user.
@@ -74,7 +74,7 @@ impl Facts {
             collations: collations.iter().map(CollationFact::read).collect::<Result<_, _>>()?,
             indexes: all(client).await?,
             foreign_keys: all(client).await?,
-            triggers: oids(client, TRIGGERS).await?,
+            triggers: all(client).await?,
             rules: oids(client, RULES).await?,
             volatile: oids(client, VOLATILE).await?,
             views: all(client).await?,
@@ -367,10 +367,6 @@ impl Fact for ForeignKey {
         Ok(Self { referencing: row.try_get(0)?, referenced: row.try_get(1)?, acts: row.try_get(2)? })
     }
 }
-
-/// `tgtype`: 4 INSERT, 8 DELETE, 16 UPDATE.
-const TRIGGERS: &str = "SELECT DISTINCT tgrelid FROM pg_trigger
-    WHERE NOT tgisinternal AND tgenabled <> 'D' AND (tgtype & 28) <> 0";
 
 /// Of a view, other than the one that makes it a view.
 const RULES: &str = "SELECT DISTINCT r.ev_class FROM pg_rewrite r

@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::LoadOptions;
-use super::facts::{Facts, Relation};
+use super::facts::{Facts, Relation, TriggerFact};
+use super::functions::Functions;
+use super::{LoadOptions, Volatility, quiet};
 use crate::effect::{TableId, Touched};
 
 /// The relations of one side.
@@ -16,8 +17,10 @@ pub(super) struct Relations<'a> {
     acted_on: HashMap<u32, Vec<u32>>,
     /// Roots with a foreign key to or from them.
     pub(super) in_foreign_keys: HashSet<u32>,
-    /// Roots on which, or on whose partitions, users have triggers.
+    /// Roots on which, or on whose partitions, users have triggers that may do anything.
     pub(super) with_triggers: HashSet<u32>,
+    /// Columns to which other triggers may give another value when a row is updated, by root.
+    assigned: HashMap<u32, HashSet<String>>,
     /// Roots whose writes are not what the statement says: rules, foreign partitions.
     pub(super) rewritten: HashSet<u32>,
     /// Roots with foreign partitions.
@@ -27,7 +30,7 @@ pub(super) struct Relations<'a> {
 }
 
 impl<'a> Relations<'a> {
-    pub(super) fn new(facts: &'a Facts) -> Self {
+    pub(super) fn new(facts: &'a Facts, functions: &Functions) -> Self {
         let by_oid: HashMap<_, _> = facts.relations.iter().map(|relation| (relation.oid, relation)).collect();
         let mut parents = HashMap::new();
         let mut heirs: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -45,6 +48,7 @@ impl<'a> Relations<'a> {
             acted_on: HashMap::new(),
             in_foreign_keys: HashSet::new(),
             with_triggers: HashSet::new(),
+            assigned: HashMap::new(),
             rewritten: HashSet::new(),
             partly_foreign: HashSet::new(),
             volatile: HashSet::new(),
@@ -52,9 +56,18 @@ impl<'a> Relations<'a> {
         let roots = |oids: &[u32]| oids.iter().map(|&oid| relations.root(oid)).collect::<HashSet<_>>();
         let foreign = facts.relations.iter().filter(|relation| relation.kind == "f" && relation.partition);
         let foreign: Vec<_> = foreign.map(|relation| relation.oid).collect();
-        let (triggers, volatile) = (roots(&facts.triggers), roots(&facts.volatile));
+        let volatile = roots(&facts.volatile);
         (relations.rewritten, relations.partly_foreign) = (&roots(&facts.rules) | &roots(&foreign), roots(&foreign));
-        (relations.with_triggers, relations.volatile) = (triggers, volatile);
+        relations.volatile = volatile;
+        for trigger in &facts.triggers {
+            let root = relations.root(trigger.relation);
+            // Whose text is read runs in the form in which it came (rule 11).
+            match assigned(trigger, functions).filter(|_| !facts.server.texts_are_read) {
+                Some(columns) if trigger.before_update => relations.assigned.entry(root).or_default().extend(columns),
+                Some(_) => {}
+                None => drop(relations.with_triggers.insert(root)),
+            }
+        }
         for key in &facts.foreign_keys {
             let (referencing, referenced) = (relations.root(key.referencing), relations.root(key.referenced));
             relations.in_foreign_keys.extend([referencing, referenced]);
@@ -76,6 +89,11 @@ impl<'a> Relations<'a> {
             }
         }
         root
+    }
+
+    /// Whether a trigger may give this column another value when a row is updated.
+    pub(super) fn assigns(&self, root: u32, column: &str) -> bool {
+        self.assigned.get(&root).is_some_and(|columns| columns.contains(column))
     }
 
     pub(super) fn get(&self, oid: u32) -> Option<&'a Relation> {
@@ -128,4 +146,23 @@ fn reach(edges: &HashMap<u32, Vec<u32>>, start: u32) -> Vec<u32> {
         }
     }
     found
+}
+
+/// The server's own, which touch nothing but their row; what one of these fills is no key.
+const QUIET: &[&str] =
+    &["suppress_redundant_updates_trigger", "tsvector_update_trigger_byid", "tsvector_update_trigger_bycolumn"];
+
+/// To which columns a trigger may give another value; `None` if it may do anything else.
+fn assigned(trigger: &TriggerFact, functions: &Functions) -> Option<HashSet<String>> {
+    if trigger.instead || trigger.calls_in_when {
+        return None;
+    }
+    match trigger.language.as_str() {
+        "internal" => QUIET.contains(&trigger.source.as_str()).then(HashSet::new),
+        "plpgsql" => quiet::assigned(&trigger.source, |name| {
+            let known = functions.by_name.get(name);
+            known.is_some_and(|known| known.iter().all(|(_, volatility)| *volatility < Volatility::Opaque))
+        }),
+        _ => None,
+    }
 }

@@ -4,6 +4,8 @@ use futures_util::future::BoxFuture;
 use rand::RngExt as _;
 use tokio_postgres::Client;
 
+use crossfade::report::Way;
+
 use crate::support::{PGBENCH, Pair, Workers, connect, pgbench, psql, same_rows, seconds};
 
 const PGBENCH_TABLES: [&str; 4] = ["pgbench_accounts", "pgbench_branches", "pgbench_tellers", "pgbench_history"];
@@ -351,4 +353,38 @@ async fn ddl_through_the_proxy_is_mirrored() {
     for table in ["t", "made"] {
         assert_eq!(same_rows(&pair, table).await, 1);
     }
+}
+
+/// As most applications have them: the row's own columns, and a row that is left as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_10_rows_that_triggers_only_complete_are_captured_exactly() {
+    let schema = "create table stamped (id int primary key, v text, version int default 0, at timestamptz);
+        create function stamp() returns trigger language plpgsql as $$
+        begin
+            if new.v = 'unwanted' then return null; end if;
+            if tg_op = 'UPDATE' then new.version := old.version + 1; end if;
+            new.at = clock_timestamp();
+            new.v := lower(new.v);
+            return new;
+        end $$;
+        create trigger stamp before insert or update on stamped for each row execute function stamp();
+        create trigger same before update on stamped for each row execute function suppress_redundant_updates_trigger()";
+    let pair = Pair::start(schema).await;
+    let client = connect(&pair.url()).await;
+    client.batch_execute("insert into stamped values (1, 'A'), (2, 'B'), (3, 'unwanted')").await.unwrap();
+    for round in 0..5 {
+        let id = round % 3 + 1;
+        client.execute("update stamped set v = v || $1 where id = $2", &[&"X", &id]).await.unwrap();
+        let upsert =
+            "insert into stamped values ($1, 'New') on conflict (id) do update set v = 'AGAIN' returning version";
+        client.query(upsert, &[&(id + 1)]).await.unwrap();
+        client
+            .batch_execute("update stamped set v = 'unwanted' where id = 2; delete from stamped where id = 4")
+            .await
+            .unwrap();
+    }
+    pair.wait_settled().await;
+    assert_eq!(same_rows(&pair, "stamped").await, 3);
+    let handled = pair.report().await.mirror.handled;
+    assert!(handled.iter().all(|handled| handled.way == Way::Exact) && !handled.is_empty(), "{handled:?}");
 }

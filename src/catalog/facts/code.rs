@@ -26,6 +26,40 @@ pub(super) const VOLATILE: &str = concat!(
     ")"
 );
 
+/// A trigger of the user that fires at writes of rows.
+#[derive(Debug, Default)]
+pub(in crate::catalog) struct TriggerFact {
+    pub(in crate::catalog) relation: u32,
+    pub(in crate::catalog) language: String,
+    /// The function's body; of one in C, its name there.
+    pub(in crate::catalog) source: String,
+    /// INSTEAD OF.
+    pub(in crate::catalog) instead: bool,
+    /// May give a row that is updated another value.
+    pub(in crate::catalog) before_update: bool,
+    /// Its WHEN calls code of the user.
+    pub(in crate::catalog) calls_in_when: bool,
+}
+
+impl Fact for TriggerFact {
+    // `tgtype`: 1 ROW, 2 BEFORE, 4 INSERT, 8 DELETE, 16 UPDATE, 64 INSTEAD.
+    const SQL: &'static str = "SELECT t.tgrelid, l.lanname::text, p.prosrc, (t.tgtype & 64) <> 0, (t.tgtype & 19) = 19,
+            EXISTS (SELECT FROM regexp_matches(t.tgqual::text, ':(?:funcid|opfuncid) (\\d+)', 'g') m WHERE m[1]::oid >= 16384)
+        FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_language l ON l.oid = p.prolang
+        WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND (t.tgtype & 28) <> 0";
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            relation: row.try_get(0)?,
+            language: row.try_get(1)?,
+            source: row.try_get(2)?,
+            instead: row.try_get(3)?,
+            before_update: row.try_get(4)?,
+            calls_in_when: row.try_get(5)?,
+        })
+    }
+}
+
 /// A view of the user.
 #[derive(Debug, Default)]
 pub(in crate::catalog) struct ViewFact {

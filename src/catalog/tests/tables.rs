@@ -93,7 +93,7 @@ async fn rule_11_what_would_not_be_captured_exactly_says_why() {
     let (_cluster, client) = server().await;
     run(
         &client,
-        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM 1; RETURN NEW; END';
          CREATE TABLE plain (a int PRIMARY KEY);
          CREATE UNLOGGED TABLE unlogged (a int PRIMARY KEY);
          CREATE TABLE triggered (a int PRIMARY KEY);
@@ -154,6 +154,63 @@ async fn rule_11_what_would_not_be_captured_exactly_says_why() {
 }
 
 #[tokio::test]
+async fn rule_10_triggers_that_change_nothing_but_their_row_leave_a_table_exact() {
+    let (_cluster, client) = server().await;
+    run(
+        &client,
+        "CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN NEW.at := now(); NEW.b := lower(NEW.b); RETURN NEW; END $$;
+         CREATE FUNCTION identify() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN NEW.a := coalesce(NEW.a, 1); RETURN NEW; END $$;
+         CREATE FUNCTION lower(inet) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT NULL::text';
+         CREATE FUNCTION stamp_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.at := now(); RETURN NEW; END $$;
+         CREATE FUNCTION asks(x int) RETURNS bool LANGUAGE sql VOLATILE AS 'SELECT true';
+         CREATE FUNCTION sql_body() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (1); RETURN NEW; END $$;
+         CREATE TABLE log (a int);
+         CREATE TABLE stamped (a int PRIMARY KEY, b text, at timestamptz);
+         CREATE TABLE overloaded (a int PRIMARY KEY, b text, at timestamptz);
+         CREATE TABLE identified (a int PRIMARY KEY); CREATE TABLE rekeyed (a int PRIMARY KEY);
+         CREATE TABLE asked (a int PRIMARY KEY, b text, at timestamptz);
+         CREATE TABLE noted (a int PRIMARY KEY, b text, at timestamptz);
+         CREATE TABLE indexed (a int PRIMARY KEY, t tsvector, b text); CREATE TABLE same (a int PRIMARY KEY);
+         CREATE TRIGGER t BEFORE INSERT OR UPDATE ON stamped FOR EACH ROW EXECUTE FUNCTION stamp_only();
+         CREATE TRIGGER t BEFORE INSERT OR UPDATE ON overloaded FOR EACH ROW EXECUTE FUNCTION stamp();
+         CREATE TRIGGER t BEFORE INSERT ON identified FOR EACH ROW EXECUTE FUNCTION identify();
+         CREATE TRIGGER t BEFORE UPDATE ON rekeyed FOR EACH ROW EXECUTE FUNCTION identify();
+         CREATE TRIGGER t BEFORE UPDATE ON asked FOR EACH ROW WHEN (asks(NEW.a)) EXECUTE FUNCTION stamp_only();
+         CREATE TRIGGER t BEFORE UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION stamp_only();
+         CREATE TRIGGER u AFTER UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION sql_body();
+         CREATE TRIGGER t BEFORE INSERT OR UPDATE ON indexed FOR EACH ROW
+            EXECUTE FUNCTION tsvector_update_trigger(t, 'pg_catalog.english', b);
+         CREATE TRIGGER t BEFORE UPDATE ON same FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    )
+    .await;
+    let exact = |catalog: &Catalog| {
+        let names = ["stamped", "overloaded", "identified", "rekeyed", "asked", "noted", "indexed", "same"];
+        names.map(|name| (name, catalog.table(name).exact.is_ok()))
+    };
+    assert_eq!(
+        exact(&catalog(&client).await),
+        [
+            ("stamped", true),
+            ("overloaded", false),
+            ("identified", true),
+            ("rekeyed", false),
+            ("asked", false),
+            ("noted", false),
+            ("indexed", true),
+            ("same", true)
+        ]
+    );
+    assert_eq!(catalog(&client).await.table("rekeyed").exact, Err(Reason::Trigger));
+    // Whoever reads the text of a statement would see the rewrite.
+    let reads = "CREATE FUNCTION reads() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM current_query(); RETURN NEW; END $$";
+    client.batch_execute(reads).await.unwrap();
+    assert!(exact(&catalog(&client).await).iter().all(|(_, exact)| !exact));
+}
+
+#[tokio::test]
 async fn rule_07_partitions_belong_to_their_root() {
     let (_cluster, client) = server().await;
     run(
@@ -178,7 +235,7 @@ async fn rule_16_cascades_are_followed_to_their_end() {
     let (_cluster, client) = server().await;
     run(
         &client,
-        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM 1; RETURN NEW; END';
          CREATE TABLE a (id int PRIMARY KEY);
          CREATE TABLE b (id int PRIMARY KEY REFERENCES a ON DELETE CASCADE);
          CREATE TABLE c (id int PRIMARY KEY, b int REFERENCES b ON UPDATE SET NULL) PARTITION BY RANGE (id);
