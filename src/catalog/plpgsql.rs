@@ -14,6 +14,9 @@ pub(super) enum Token {
     Symbol(String),
 }
 
+/// The server cuts names off behind so many bytes.
+const LONGEST_NAME: usize = 63;
+
 const OPERATOR: &str = "+-*/<>=~!@#%^&|`?";
 
 /// All of them; `None` where one is not understood: escapes, what is not closed, anything but ASCII outside of names and strings.
@@ -21,10 +24,10 @@ pub(super) fn tokens(source: &str) -> Option<Vec<Token>> {
     let mut tokens = Vec::new();
     let mut rest = source;
     while let Some(first) = rest.chars().next() {
-        let taken = if first.is_whitespace() {
-            first.len_utf8()
+        let taken = if first.is_ascii_whitespace() {
+            1
         } else if rest.starts_with("--") {
-            rest.find('\n').unwrap_or(rest.len())
+            rest.find(['\n', '\r']).unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
             comment(rest)?
         } else if let Some((token, size)) = token(rest, first)? {
@@ -60,7 +63,10 @@ fn comment(text: &str) -> Option<usize> {
 fn token(text: &str, first: char) -> Option<Option<(Token, usize)>> {
     let found = match first {
         '\'' => quoted(text, '\'').map(|(_, size)| (Token::Literal, size))?,
-        '"' => quoted(text, '"').map(|(name, size)| (Token::Quoted(name), size))?,
+        '"' => {
+            let (name, size) = quoted(text, '"').filter(|(name, _)| name.len() <= LONGEST_NAME)?;
+            (Token::Quoted(name), size)
+        }
         '$' => (Token::Literal, dollar_quoted(text)?),
         '0'..='9' => (Token::Literal, number(text)),
         'a'..='z' | 'A'..='Z' | '_' => word(text)?,
@@ -127,6 +133,9 @@ fn number(text: &str) -> usize {
 fn word(text: &str) -> Option<(Token, usize)> {
     let size = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '$')).unwrap_or(text.len());
     let (name, rest) = text.split_at_checked(size)?;
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     // A prefix of a string (E'', B''), U&, or a name that goes on beyond ASCII.
     let goes_on = rest.starts_with('\'')
         || rest.starts_with(|c: char| !c.is_ascii())

@@ -73,8 +73,8 @@ const SYNTAX: &[&str] =
 
 /// Words that may stand in front of a parenthesis and call nothing.
 const NO_CALL: &[&str] = &[
-    "all", "and", "any", "array", "between", "case", "distinct", "else", "elseif", "elsif", "if", "ilike", "in", "is",
-    "like", "not", "null", "or", "return", "row", "some", "then", "using", "when",
+    "all", "and", "any", "array", "between", "case", "distinct", "else", "elseif", "elsif", "in", "is", "not", "null",
+    "or", "return", "row", "some", "then", "using", "when",
 ];
 
 /// Types of the server's own.
@@ -126,7 +126,9 @@ const NO_TYPE: &[&str] = &[
     "escape",
     "exception",
     "hint",
+    "ilike",
     "info",
+    "like",
     "message",
     "notice",
     "raise",
@@ -134,6 +136,10 @@ const NO_TYPE: &[&str] = &[
     "warning",
     "zone",
 ];
+
+/// Types that may stand in front of a parenthesis.
+const MODIFIED_TYPES: &[&str] =
+    &["char", "character", "decimal", "interval", "numeric", "time", "timestamp", "varchar"];
 
 /// The columns that a trigger function may give its row another value of; `None` if it may do anything else. `writes_nothing`
 /// says that of a function or operator by its name, whatever its schema.
@@ -210,8 +216,7 @@ impl<'a> Body<'a> {
             // `(x).f` may call a function.
             "." => return !self.is_behind_symbol(at, ")") && !self.is_behind_symbol(at, "]"),
             ";" | "," | "[" | "]" | ":" | ":=" => {}
-            // `t.c%TYPE`.
-            "%" if self.declares => {}
+            "%" if self.declares && self.is_type_of(at) => {}
             operator => return writes_nothing(operator),
         }
         true
@@ -219,7 +224,9 @@ impl<'a> Body<'a> {
 
     fn is_quiet_word(&mut self, at: usize, word: &'a str, writes_nothing: &impl Fn(&str) -> bool) -> bool {
         if self.is_behind_symbol(at, ".") {
-            return self.symbol(at + 1) != Some("(");
+            let assigns = self.symbol(at + 1).is_some_and(|next| [".", "=", ":="].contains(&next));
+            // `block.NEW` is NEW, too.
+            return self.symbol(at + 1) != Some("(") && !(["new", "old"].contains(&word) && assigns);
         }
         match word {
             "new" | "old" => return self.is_quiet_row(at),
@@ -231,7 +238,9 @@ impl<'a> Body<'a> {
                 let within = self.calls.last().copied().flatten();
                 let is_syntax =
                     within.is_some_and(|call| ["extract", "overlay", "position", "substring", "trim"].contains(&call));
-                return is_syntax || self.is_behind_word(at, &["distinct"]);
+                // IS [NOT] DISTINCT FROM.
+                let compares = at.checked_sub(1).is_some_and(|distinct| self.is_behind_word(distinct, &["is", "not"]));
+                return is_syntax || compares && self.is_behind_word(at, &["distinct"]);
             }
             "with" => return self.word(at + 1) == Some("time") && self.is_behind_word(at, &["time", "timestamp"]),
             word if FORBIDDEN.contains(&word) => return false,
@@ -243,7 +252,9 @@ impl<'a> Body<'a> {
 
     /// Not a call.
     fn is_plain_name(&self, at: usize) -> bool {
-        self.symbol(at + 1) != Some("(") && !(self.declares && self.begins(at))
+        !matches!(self.name(at), Some("new" | "old"))
+            && self.symbol(at + 1) != Some("(")
+            && !(self.declares && self.begins(at))
     }
 
     /// A variable of a type whose values come about without code of the user.
@@ -252,8 +263,13 @@ impl<'a> Body<'a> {
         let rest = self.tokens.get(at..).unwrap_or_default();
         let mut declared =
             rest.iter().take_while(|token| !matches!(token, Token::Symbol(end) if end == ";" || end == ":="));
-        self.word(at).is_some_and(|word| TYPES.contains(&word))
-            || declared.any(|token| matches!(token, Token::Symbol(percent) if percent == "%"))
+        let mut of_another = || declared.any(|token| matches!(token, Token::Symbol(percent) if percent == "%"));
+        self.word(at).is_some_and(|word| TYPES.contains(&word)) || of_another()
+    }
+
+    /// `t.c%TYPE`
+    fn is_type_of(&self, percent: usize) -> bool {
+        matches!(self.word(percent + 1), Some("type" | "rowtype"))
     }
 
     /// NEW and OLD: a column, which may be assigned, or the row where it is only read.
@@ -284,7 +300,7 @@ impl<'a> Body<'a> {
 fn may_be_called(word: &str, writes_nothing: &impl Fn(&str) -> bool) -> bool {
     // These tell of the statement that runs.
     let tells = word.starts_with("pg_") || word == "current_query";
-    NO_CALL.contains(&word) || SYNTAX.contains(&word) || TYPES.contains(&word) || !tells && writes_nothing(word)
+    [NO_CALL, SYNTAX, MODIFIED_TYPES].iter().any(|words| words.contains(&word)) || !tells && writes_nothing(word)
 }
 
 /// `mine '…'` is a value of a type, which code of the user may read.
@@ -371,6 +387,17 @@ mod tests {
             "BEGIN NEW.a := mine 'x'; RETURN NEW; END",
             "BEGIN NEW.a := s.load(1); RETURN NEW; END",
             "BEGIN NEW.a := s.new(1); RETURN NEW; END",
+            "BEGIN -- hidden\rINSERT INTO log VALUES (1);\rRETURN NEW; END",
+            "BEGIN f.NEW.id := OLD.id + 1; RETURN NEW; END",
+            "BEGIN f.NEW := OLD; RETURN NEW; END",
+            "BEGIN \"new\".id := 1; RETURN NEW; END",
+            "BEGIN \"new\" := OLD; RETURN NEW; END",
+            "BEGIN f.\"new\".id := 1; RETURN NEW; END",
+            "BEGIN NEW.n := record(NEW.id); RETURN NEW; END",
+            "BEGIN NEW.n := uuid(NEW.id); RETURN NEW; END",
+            "BEGIN NEW.n := v.distinct FROM v; RETURN NEW; END",
+            "DECLARE x mydomain DEFAULT 5 % 2; BEGIN RETURN NEW; END",
+            "BEGIN NEW.a234567890123456789012345678901234567890123456789012345678901234 := 1; RETURN NEW; END",
             "BEGIN NEW.a := pg_stat_get_activity(1); RETURN NEW; END",
             "BEGIN NEW := OLD; RETURN NEW; END",
             "BEGIN NEW = f; RETURN NEW; END",

@@ -275,7 +275,8 @@ impl Session {
                 }
             }
             Kind::PrepareTransaction(_) => {
-                // Its changes become visible by COMMIT PREPARED, which marks every table.
+                // Its changes become visible by COMMIT PREPARED, which marks every table. What it set stays.
+                self.settings.committed();
                 self.roll_back();
                 self.in_block = false;
             }

@@ -207,9 +207,7 @@ impl Planner<'_> {
 
     fn plan(&self, statement: &sql::Statement, text: &str) -> Plan {
         match &*statement.kind {
-            Kind::Read(read) if !read.settings.is_empty() && self.env.catalog.is_servers_own("set_config") => {
-                Plan::Quiet
-            }
+            Kind::Read(read) if !read.settings.is_empty() && self.sets_by_servers_own() => Plan::Quiet,
             Kind::Read(read) | Kind::CopyTo(read) | Kind::DeclareCursor(read) => {
                 if self.is_opaque(&read.functions) || self.has_opaque_view(&read.tables) {
                     marked(Touched::All, Reason::Opaque)
@@ -400,6 +398,10 @@ impl Planner<'_> {
         let known = self.env.catalog.through_views.get(&view.name);
         let trusted = known.filter(|reached| self.env.currency.trusts_view(&view.name, reached));
         trusted.cloned().unwrap_or(Touched::All)
+    }
+
+    fn sets_by_servers_own(&self) -> bool {
+        ["set_config", "current_setting"].iter().all(|name| self.env.catalog.is_servers_own(name))
     }
 
     fn calls_opaque(&self, write: &Write) -> bool {

@@ -24,8 +24,17 @@ const HARMLESS: [&str; 11] = [
     "log_statement",
 ];
 
-/// Settings that decide what a name means, who reads and how values print, and that the server does not report.
-const DECISIVE: [&str; 5] = ["search_path", "role", "session_authorization", "extra_float_digits", "all"];
+/// Settings that decide what a name means, who reads and how values print.
+const DECISIVE: [&str; 8] = [
+    "search_path",
+    "role",
+    "session_authorization",
+    "extra_float_digits",
+    "datestyle",
+    "intervalstyle",
+    "client_encoding",
+    "all",
+];
 
 /// Past so many savepoints of a transaction no further is remembered.
 const MAX_SAVEPOINTS: usize = 1000;
@@ -163,12 +172,24 @@ impl Settings {
 
     /// Whether values print in the one way in which images are read (rule 10).
     pub(super) fn prints_exactly(&self) -> bool {
-        self.now.known && self.datestyle_iso && self.interval_postgres && self.utf8 && self.prints_whole_floats()
+        let is_reported = self.datestyle_iso && self.interval_postgres && self.utf8;
+        self.now.known && is_reported && self.is_set_to_print_plainly() && self.prints_whole_floats()
+    }
+
+    /// The server reports what was set only when it waits for the next query: what stands behind it in the same is printed so.
+    fn is_set_to_print_plainly(&self) -> bool {
+        let is = |name: &str, is_plain: fn(&str) -> bool| {
+            self.now.profile.settings.get(name).is_none_or(|value| is_plain(&value.to_lowercase()))
+        };
+        is("datestyle", |style| !["german", "sql", "postgres"].iter().any(|other| style.contains(other)))
+            && is("intervalstyle", |style| style == "postgres")
+            && is("client_encoding", |encoding| ["utf8", "utf-8", "unicode"].contains(&encoding))
     }
 
     fn prints_whole_floats(&self) -> bool {
-        let digits = self.now.profile.settings.get("extra_float_digits").and_then(|digits| digits.parse::<i32>().ok());
-        digits.is_none_or(|digits| digits >= 1)
+        // The server rounds, and takes hexadecimals: what is no plain number may be any.
+        let is_whole = |digits: &String| digits.parse::<i32>().is_ok_and(|digits| digits >= 1);
+        self.now.profile.settings.get("extra_float_digits").is_none_or(is_whole)
     }
 
     /// Whether the server reads a text as we do: the same characters, and backslashes that mean nothing but themselves.
@@ -238,7 +259,13 @@ impl Settings {
         if answer.temporary {
             self.made_temporary();
         }
-        self.now.known &= answer.extra_float_digits >= 1 || !self.prints_whole_floats();
+        let is_known = answer.extra_float_digits >= 1 || !self.prints_whole_floats();
+        self.now.known &= is_known;
+        if let Some(after) = &mut self.after {
+            after.known &= is_known;
+            // What was set for the session is hidden by what holds for the transaction.
+            self.doubt = Doubt::Unasked;
+        }
     }
 
     /// Whether a statement of ours, a short one, may run among the client's: nothing that is known ends it.

@@ -31,6 +31,8 @@ pub(super) fn set_by_function(select: &SelectStmt) -> Vec<Setting> {
         && select.values_lists().is_empty()
         && select.group_clause().is_empty()
         && select.distinct_clause().is_empty()
+        && select.sort_clause().is_empty()
+        && select.window_clause().is_empty()
         && select.op == SetOperation::SETOP_NONE
         && select.with_clause().is_none()
         && [select.where_clause(), select.having_clause(), select.limit_count(), select.limit_offset()]

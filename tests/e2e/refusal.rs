@@ -1,5 +1,6 @@
 //! What the primary refuses of a rewrite, and what it could not do, nobody sees.
 
+use crossfade::report::Way;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{Pair, connect, psql, same_rows};
@@ -159,16 +160,39 @@ async fn rule_10_a_row_too_long_for_its_text_is_written_as_ever() {
     assert_eq!(same_rows(&pair, "huge").await, 1);
 }
 
-/// SET LOCAL warns outside a block, and holds until the end of the query or series all the same.
+/// SET LOCAL warns outside a block, and holds until the end of the query or series all the same; and what is set at all is
+/// reported only behind it.
 #[tokio::test(flavor = "multi_thread")]
-async fn rule_10_set_local_outside_a_block_counts_for_what_stands_behind_it() {
-    let pair = Pair::start("create table t (id int primary key, f float8)").await;
+async fn rule_10_what_is_set_in_front_of_a_write_in_one_query_counts_for_it() {
+    let pair = Pair::start("create table t (id int primary key, f float8, d date, i interval, v text)").await;
     let client = connect(&pair.url()).await;
-    client
-        .batch_execute("set local extra_float_digits = -10; insert into t values (1, 1.0::float8 / 3)")
-        .await
-        .unwrap();
-    client.batch_execute("insert into t values (2, 2.0::float8 / 3)").await.unwrap();
+    let settings = [
+        "extra_float_digits = -10",
+        "extra_float_digits = 0.3",
+        "datestyle = 'SQL, DMY'",
+        "datestyle = 'German'",
+        "intervalstyle = 'sql_standard'",
+        "client_encoding = 'LATIN1'",
+        "client_encoding = 'SQL_ASCII'",
+    ];
+    for (n, setting) in settings.iter().enumerate() {
+        for (id, form) in [(10 * n, "set local"), (10 * n + 1, "set"), (10 * n + 2, "select 1; set session")] {
+            let values = format!("({id}, 1.0::float8 / 3, '2026-02-01', '-1 day 2:03', U&'\\00c3\\00a9')");
+            client.batch_execute(&format!("{form} {setting}; insert into t values {values}")).await.unwrap();
+            client.batch_execute("reset all").await.unwrap();
+        }
+        client.batch_execute(&format!("insert into t values ({}, 2.0::float8 / 3)", 10 * n + 3)).await.unwrap();
+    }
     pair.wait_settled().await;
-    assert_eq!(same_rows(&pair, "t").await, 2);
+    assert_eq!(same_rows(&pair, "t").await, settings.len() * 4);
+    let exact = pair
+        .report()
+        .await
+        .mirror
+        .handled
+        .iter()
+        .filter(|handled| handled.way == Way::Exact)
+        .map(|handled| handled.transactions)
+        .sum::<u64>();
+    assert_eq!(exact, settings.len() as u64, "behind them it is captured exactly");
 }

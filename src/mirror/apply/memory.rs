@@ -69,6 +69,11 @@ const OVERHEAD: usize = 160;
 const MAX_BARRIERS: usize = 64;
 
 impl Place {
+    /// What holds as long as both: one that is tried again is remembered behind others.
+    fn or_later(self, other: Self) -> Self {
+        Self { seq: self.seq.max(other.seq), newest: self.newest.max(other.newest) }
+    }
+
     /// Whether something older than what was set here may come with an entry of `flight`, or behind it.
     fn may_follow(self, flight: Flight) -> bool {
         self.newest >= flight.oldest
@@ -147,8 +152,10 @@ impl Memory {
             && let Some((stamp, set)) = self.forget_oldest()
         {
             if let Some(gone) = stamp {
-                let newest = self.forgotten.map_or(gone, |forgotten| forgotten.newest.max(gone));
-                self.forgotten = Some(Forgotten { newest, set });
+                self.forgotten = Some(match self.forgotten {
+                    Some(before) => Forgotten { newest: before.newest.max(gone), set: before.set.or_later(set) },
+                    None => Forgotten { newest: gone, set },
+                });
             }
         }
     }

@@ -237,9 +237,11 @@ impl<S: Source> Run<S> {
         self.settling.expect(entry.clone());
         self.taken = seq;
         let task = self.task(entry, shadow);
-        if self.resumed.as_ref().is_some_and(|resumed| resumed.has(seq)) {
-            self.settling.decide(seq, Outcome::Applied);
-            return;
+        match &self.resumed {
+            Some(resumed) if resumed.has(seq) => return self.settling.decide(seq, Outcome::Applied),
+            // Refused before the last end: it waits as it did, behind what was applied in spite of it.
+            Some(resumed) if resumed.parked.contains(&seq) => return self.park(&task),
+            _ => {}
         }
         if task.writes == WriteSet::Everything {
             self.barrier = Some(seq);

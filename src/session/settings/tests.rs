@@ -36,6 +36,10 @@ fn rule_10_only_iso_dates_utf8_and_full_floats_print_exactly() {
     settings.reported(b"DateStyle", b"ISO, MDY");
     settings.set(&set("extra_float_digits", "0", false));
     assert!(!settings.prints_exactly());
+    for rounded in ["0.4", "0x0", " 0"] {
+        settings.set(&set("extra_float_digits", rounded, false));
+        assert!(!settings.prints_exactly(), "{rounded}");
+    }
     settings.discard_all();
     assert!(settings.prints_exactly());
     settings.reported(b"client_encoding", b"LATIN1");

@@ -236,6 +236,7 @@ fn settings_set_by_function() {
         ("select set_config('a.b', 'x', true) from t", vec![]),
         ("select set_config('a.b', 'x', true) where false", vec![]),
         ("select set_config('a.b', 'x', true) limit 0", vec![]),
+        ("select set_config('a.b', 'x', true) order by set_config('c.d', 'x', true)", vec![]),
         ("select set_config('a.b', 'x', true) union select 'y'", vec![]),
         ("select case when random() < 0.5 then set_config('a.b', 'x', true) end", vec![]),
         ("select set_config('a.b', 'x', true), f()", vec![]),

@@ -2,8 +2,7 @@
 //! tell: of everything.
 //!
 //! What is dropped is not missed: without a view, a foreign key, a default or a policy a table is only less entangled than was
-//! known, whoever took them with it by a CASCADE. And a table whose columns, types or key are found to be others is read back
-//! as a whole (rule 8): so a type or an index, of which no statement names the tables, disturbs none beforehand.
+//! known, whoever took them with it by a CASCADE.
 
 use pg_raw_parse::Node;
 use pg_raw_parse::nodes::{AlterTableStmt, CreateStmt, GrantStmt, GrantTargetType, ObjectType, RenameStmt};
@@ -30,7 +29,8 @@ pub(super) fn disturbed(node: Node<'_>, targets: &[Name]) -> Disturbed {
         }
         Node::DropStmt(drop) => match drop.remove_type {
             ObjectType::OBJECT_TRIGGER | ObjectType::OBJECT_RULE | ObjectType::OBJECT_POLICY => by_name(Vec::new()),
-            ObjectType::OBJECT_TYPE | ObjectType::OBJECT_DOMAIN => Disturbed::NOTHING,
+            // Its table is not named.
+            ObjectType::OBJECT_INDEX => Disturbed::Everything,
             relation if is_relation(relation) => by_name(Vec::new()),
             _ => Disturbed::Everything,
         },
@@ -44,8 +44,8 @@ pub(super) fn disturbed(node: Node<'_>, targets: &[Name]) -> Disturbed {
         | Node::AlterPolicyStmt(_)
         | Node::RuleStmt(_)
         | Node::RefreshMatViewStmt(_) => by_name(Vec::new()),
-        Node::AlterEnumStmt(_)
-        | Node::CommentStmt(_)
+        Node::AlterEnumStmt(alter) if alter.old_val().is_none() => Disturbed::NOTHING,
+        Node::CommentStmt(_)
         | Node::CompositeTypeStmt(_)
         | Node::CreateDomainStmt(_)
         | Node::CreateEnumStmt(_)

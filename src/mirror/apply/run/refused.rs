@@ -74,10 +74,15 @@ impl<S: Source> Run<S> {
             (Item::Transaction(_), Trial::First) if task.writes != WriteSet::Everything && !task.has_arrivals() => {
                 self.progress.seq = self.progress.seq.max(task.seq());
                 self.progress.parked.insert(task.seq());
-                self.parked.park(task.entry.clone(), self.horizon.begun(), self.source.newest_ticket());
+                self.park(task);
             }
             (Item::Transaction(_), _) => self.quarantine(task, refusal),
         }
+    }
+
+    /// To be tried again when all that is pending or in flight now is applied.
+    pub(super) fn park(&mut self, task: &Task) {
+        self.parked.park(task.entry.clone(), self.horizon.begun(), self.source.newest_ticket());
     }
 
     fn quarantine(&mut self, task: &Task, refusal: &Refusal) {

@@ -61,6 +61,26 @@ async fn rule_20_what_is_tried_again_does_not_undo_what_was_applied_meanwhile() 
     assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, ["1|c", "2|b"]);
 }
 
+/// Nor when crossfade was stopped in between.
+#[tokio::test]
+async fn rule_20_what_waits_over_a_restart_does_not_undo_what_was_applied_meanwhile() {
+    let mut stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, u text UNIQUE)").await;
+    let t = shape(1, "t", &["id", "u pg_catalog.text"], &[0]);
+    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1,a)"))]);
+    stage.ledger.settle().await;
+    stage.ledger.hold_ticket(Some(1));
+    stage.ledger.transaction(vec![row(&t, &["2"], 3, Some("(2,a)"))]);
+    wait_for("the refusal", || stage.appliers.shadow().state == ServerState::Degraded).await;
+    stage.ledger.transaction(vec![row(&t, &["2"], 4, Some("(2,b)"))]);
+    stage.ledger.transaction(vec![row(&t, &["1"], 2, Some("(1,c)"))]);
+    let applied = ["1|c", "2|b"];
+    while stage.query("SELECT * FROM t ORDER BY 1").await != applied {}
+    stage = stage.restart().await;
+    stage.ledger.hold_ticket(None);
+    stage.ledger.settle().await;
+    assert_eq!(stage.query("SELECT * FROM t ORDER BY 1").await, applied);
+}
+
 /// Rows read back say more than an older image; only, who reads them back cannot know what is tried again later.
 #[tokio::test]
 async fn rule_20_keys_read_back_before_a_refused_write_of_them_is_tried_again_are_read_back_again() {

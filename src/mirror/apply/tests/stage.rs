@@ -33,6 +33,8 @@ pub(super) struct Ledger {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Since the start.
+    all: Vec<Arc<Entry>>,
     waiting: VecDeque<Arc<Entry>>,
     last: u64,
     oldest_ticket: Option<u64>,
@@ -55,7 +57,9 @@ impl Ledger {
         state.last += 1;
         let seq = state.last;
         let flight = Flight { oldest: state.oldest_ticket.unwrap_or(seq), newest: seq };
-        state.waiting.push_back(testing::placed(seq, flight, make(seq)));
+        let entry = testing::placed(seq, flight, make(seq));
+        state.all.push(entry.clone());
+        state.waiting.push_back(entry);
         self.arrived.notify_one();
         seq
     }
@@ -121,8 +125,13 @@ pub(super) async fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 pub(super) struct MemorySource(Arc<Ledger>);
 
 impl Source for MemorySource {
+    /// What was not settled comes again.
     fn history(&mut self) -> Vec<Arc<Entry>> {
-        Vec::new()
+        let mut state = self.0.state.lock();
+        let settled = state.settled.last().copied().unwrap_or(0);
+        let (history, waiting): (Vec<_>, Vec<_>) = state.all.iter().cloned().partition(|entry| entry.seq.0 <= settled);
+        state.waiting = waiting.into();
+        history
     }
 
     fn resume_behind(&mut self, applied: Seq) {
