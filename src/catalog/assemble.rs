@@ -39,6 +39,7 @@ pub(super) fn assemble(facts: &Facts, options: &LoadOptions, generation: u64, sy
         unreadable: unreadable(facts, &tables),
         askers: facts.roles.iter().filter(|role| role.may_ask).map(|role| role.name.clone()).collect(),
         texts_are_read: server.texts_are_read,
+        ddl_is_watched: server.ddl_is_watched,
         triggers_are_deferred: server.triggers_are_deferred,
         role_settings: role_settings(facts),
         functions: functions.by_name,

@@ -26,8 +26,12 @@ enum Trust {
 #[derive(Debug, Default)]
 struct Doubts {
     names: RapidHashSet<String>,
+    /// Of these it is not even known what a write to them leads to.
+    leading: RapidHashSet<String>,
     /// Those that the names may stand for, and what inherits from them or they inherit from.
     tables: RapidHashSet<TableId>,
+    /// The same of the leading.
+    leading_tables: RapidHashSet<TableId>,
     /// One of the names is a view's: what others that read it lead to is not known.
     views: bool,
 }
@@ -53,7 +57,12 @@ impl Currency {
         for disturbed in disturbed {
             match disturbed {
                 Disturbed::Everything => return Self::nothing(version),
-                Disturbed::Relations(names) => doubts.get_or_insert_with(Doubts::default).names.extend(names.clone()),
+                Disturbed::Shapes(names) => doubts.get_or_insert_with(Doubts::default).names.extend(names.clone()),
+                Disturbed::Relations(names) => {
+                    let doubts = doubts.get_or_insert_with(Doubts::default);
+                    doubts.names.extend(names.clone());
+                    doubts.leading.extend(names.clone());
+                }
             }
         }
         let trust = doubts.map_or(Trust::Whole, |doubts| Trust::Except(doubts.with_families(catalog)));
@@ -91,6 +100,14 @@ impl Currency {
         }
     }
 
+    /// Whether a write to `table` leads to no other tables than the catalog says: nothing under way names it that may
+    /// change that.
+    pub fn trusts_reach(&self, table: &Table) -> bool {
+        let Trust::Except(doubts) = &self.trust else { return true };
+        let leads = |touched: &Touched| meet(touched, &doubts.leading_tables);
+        !doubts.leading_tables.contains(&table.shape.table) && !leads(&table.reach) && !leads(&table.cascades)
+    }
+
     /// The tables that are not what it says, or belong to others by now.
     pub fn doubted(&self) -> Touched {
         match &self.trust {
@@ -121,30 +138,38 @@ impl Currency {
 
 impl Doubts {
     fn with_families(mut self, catalog: &Catalog) -> Self {
-        for name in &self.names {
-            for (_, resolved) in catalog.names.get(name).into_iter().flatten() {
-                match resolved {
-                    Resolved::Table(table) => {
-                        self.tables.insert(table.shape.table);
-                        self.tables.extend(&table.descendants);
-                    }
-                    Resolved::View(_) => self.views = true,
-                    Resolved::Unmirrored | Resolved::Unknown => {}
-                }
-            }
-        }
-        let inherit = |table: &Table| table.descendants.iter().any(|descendant| self.tables.contains(descendant));
-        let ancestors: Vec<_> =
-            catalog.tables.values().filter(|table| inherit(table)).map(|table| table.shape.table).collect();
-        self.tables.extend(ancestors);
+        let all = self.names.iter().filter_map(|name| catalog.names.get(name)).flatten();
+        self.views = all.into_iter().any(|(_, resolved)| matches!(resolved, Resolved::View(_)));
+        self.tables = families(&self.names, catalog);
+        self.leading_tables = families(&self.leading, catalog);
         self
     }
 
     /// Whether one of them is doubted. Not of a reach that has no bounds: what writes everything is marked everywhere.
     fn meet(&self, touched: &Touched) -> bool {
-        match touched {
-            Touched::Tables(tables) => tables.iter().any(|table| self.tables.contains(table)),
-            Touched::All => false,
+        meet(touched, &self.tables)
+    }
+}
+
+fn meet(touched: &Touched, tables: &RapidHashSet<TableId>) -> bool {
+    match touched {
+        Touched::Tables(touched) => touched.iter().any(|table| tables.contains(table)),
+        Touched::All => false,
+    }
+}
+
+/// The tables that these names may stand for, what inherits from them, and what they inherit from.
+fn families(names: &RapidHashSet<String>, catalog: &Catalog) -> RapidHashSet<TableId> {
+    let mut tables = RapidHashSet::default();
+    for (_, resolved) in names.iter().filter_map(|name| catalog.names.get(name)).flatten() {
+        if let Resolved::Table(table) = resolved {
+            tables.insert(table.shape.table);
+            tables.extend(&table.descendants);
         }
     }
+    let inherits = |table: &Table| table.descendants.iter().any(|descendant| tables.contains(descendant));
+    let ancestors: Vec<_> =
+        catalog.tables.values().filter(|table| inherits(table)).map(|table| table.shape.table).collect();
+    tables.extend(ancestors);
+    tables
 }

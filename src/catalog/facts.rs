@@ -96,6 +96,8 @@ pub(super) struct Server {
     pub(super) started: String,
     /// Code or a stored expression of the user may look at the text that the client sent.
     pub(super) texts_are_read: bool,
+    /// Event triggers of users fire.
+    pub(super) ddl_is_watched: bool,
     /// Users have triggers that may run as late as the commit.
     pub(super) triggers_are_deferred: bool,
 }
@@ -115,7 +117,8 @@ impl Fact for Server {
                         'pg_catalog.pg_stat_activity'::regclass::oid)
                     FROM pg_proc
                     WHERE proname IN ('current_query', 'pg_stat_get_activity', 'pg_stat_get_backend_activity'))),
-        EXISTS (SELECT FROM pg_trigger WHERE tgfoid >= 16384 AND tgdeferrable)";
+        EXISTS (SELECT FROM pg_trigger WHERE tgfoid >= 16384 AND tgdeferrable),
+        EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D')";
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
@@ -125,6 +128,7 @@ impl Fact for Server {
             started: row.try_get(3)?,
             texts_are_read: row.try_get(4)?,
             triggers_are_deferred: row.try_get(5)?,
+            ddl_is_watched: row.try_get(6)?,
         })
     }
 }

@@ -60,6 +60,8 @@ pub struct Catalog {
     pub askers: HashSet<String>,
     /// Code or a stored expression of the user may look at the text that the client sent (`current_query()`).
     pub texts_are_read: bool,
+    /// Users have event triggers: a definition may do more than it says.
+    pub ddl_is_watched: bool,
     /// Users have triggers that may run as late as the commit.
     pub triggers_are_deferred: bool,
     /// Settings that a role gets at login in this database, name and value.

@@ -3,8 +3,9 @@
 /// Relations of which a catalog is not to be trusted until the definition has ended and the catalog was read anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disturbed {
-    /// Of these names, whatever their schema, and what belongs to them: where a name leads, columns, keys, privileges,
-    /// triggers, rules, policies, foreign keys.
+    /// Of these names, whatever their schema: where a name leads, columns, keys, privileges, policies.
+    Shapes(Vec<String>),
+    /// And what a write to them leads to: triggers, rules, foreign keys, code in defaults and checks.
     Relations(Vec<String>),
     /// Any relation, or what functions and roles may do.
     Everything,
@@ -12,5 +13,5 @@ pub enum Disturbed {
 
 impl Disturbed {
     /// No relation that is known: what is made is new.
-    pub const NOTHING: Self = Self::Relations(Vec::new());
+    pub const NOTHING: Self = Self::Shapes(Vec::new());
 }

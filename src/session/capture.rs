@@ -1,5 +1,7 @@
 //! From a row that the primary told to a change: the appended columns read back.
 
+use std::sync::Arc;
+
 use super::accounts::Env;
 use super::plan::Capture;
 use super::prepared::RowFormat;
@@ -29,6 +31,9 @@ pub(super) fn told(body: &[u8], capture: &Capture, format: RowFormat, env: &Env<
         // It may be a partition of any table.
         return if known { Told::Unmirrored } else { Told::Undefined(Touched::All) };
     };
+    if env.currency.is_nothing() || !env.currency.trusts_reach(table) || !leads_where_it_did(table, &capture.table) {
+        return Told::Undefined(Touched::All);
+    }
     if !env.currency.trusts(table) {
         let mut touched = env.currency.doubted();
         touched.extend(&capture.touched);
@@ -39,6 +44,12 @@ pub(super) fn told(body: &[u8], capture: &Capture, format: RowFormat, env: &Env<
         Some(change) => Told::Change(appended.xid, change),
         None => Told::Unreadable(Reason::Image),
     }
+}
+
+/// Whether all that is written with a row is what was known when its statement was planned, of whatever table it was.
+fn leads_where_it_did(now: &Arc<Table>, then: &Arc<Table>) -> bool {
+    let is_as_exact = now.exact.is_ok() || now.exact == then.exact;
+    Arc::ptr_eq(now, then) || is_as_exact && now.reach == then.reach && now.cascades == then.cascades
 }
 
 /// The mark for a statement whose rows cannot be read.

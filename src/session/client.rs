@@ -148,7 +148,9 @@ impl Session {
         let text = std::str::from_utf8(text).unwrap_or_default();
         let mut steps = Vec::new();
         for index in 0..script.statements.len() {
-            steps.push(self.executing(self.planner(env).step(&script, index, text)));
+            let step = self.executing(self.planner(env).step(&script, index, text));
+            self.opaque_views.extend(step.opaque_view.clone());
+            steps.push(step);
         }
         if steps.iter().all(Step::is_quiet) && !self.settings.is_doubted() {
             self.outstanding.push(Request::Query(Steps::Quiet));

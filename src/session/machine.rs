@@ -1,5 +1,6 @@
 //! The state of a session and what both sides' messages share; `client.rs` and `server.rs` move it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -48,6 +49,8 @@ pub struct Session {
     pub(super) mode: Mode,
     pub(super) settings: Settings,
     pub(super) temporary: Temporary,
+    /// Views that it made, of which reading runs code that may write.
+    pub(super) opaque_views: HashSet<String>,
     pub(super) outstanding: Outstanding,
     pub(super) names: Names,
     pub(super) transaction: Transaction,
@@ -109,6 +112,7 @@ impl Session {
             mode,
             settings,
             temporary: Temporary::default(),
+            opaque_views: HashSet::new(),
             outstanding: Outstanding::default(),
             names: Names::default(),
             transaction: Transaction::new(room),
@@ -201,6 +205,7 @@ impl Session {
     /// Tells what a statement that is about to be forwarded may write, if it may commit (rule 3).
     pub(super) fn announce(&mut self, step: &Step, accounts: &mut impl Accounts) {
         let touched = step.touched();
+        self.opaque_views.extend(step.opaque_view.clone());
         let block_is_open = matches!(self.status, Some(TransactionStatus::InBlock | TransactionStatus::Failed));
         let stays_open = block_is_open && !self.may_end_block;
         self.may_read_otherwise |= step.may_change_settings();
@@ -306,6 +311,7 @@ impl Session {
             }
             Kind::Discard { all: true } => {
                 self.settings.discard_all();
+                self.opaque_views.clear();
                 self.names.statements.forget_all();
             }
             Kind::Deallocate(None) => self.names.statements.forget_all(),

@@ -3,15 +3,16 @@
 //! Not sure means no: a statement whose effect cannot be told exactly marks what it may have written, and a mark
 //! always converges. Rules 7 and 10 to 16.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::accounts::Env;
 use super::refusals::{Refusal, Refusals};
-use super::settings::Settings;
+use super::settings::{Settings, may_be_rounded};
 use crate::catalog::{Extent, Resolved, Table, Volatility};
 use crate::config::Ddl;
 use crate::effect::{Disturbed, Reason, Replay, Shape, TableId, Touched};
-use crate::sql::{self, Bulky, Call, FunctionName, Kind, Name, Script, Verb, Write};
+use crate::sql::{self, Bulky, Call, DefiningQuery, FunctionName, Kind, Name, Script, Verb, Write};
 
 /// One statement with what is to happen.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub(super) struct Step {
     index: usize,
     /// What is to happen.
     pub(super) plan: Plan,
+    /// The view that it makes, of which reading runs code that may write.
+    pub(super) opaque_view: Option<String>,
 }
 
 /// What happens with a statement.
@@ -41,7 +44,8 @@ pub(super) enum Plan {
 #[derive(Debug, Clone)]
 pub(super) struct Capture {
     pub(super) verb: Verb,
-    /// The table it names.
+    /// The table it names, as it was known then.
+    pub(super) table: Arc<Table>,
     pub(super) shape: Arc<Shape>,
     /// Whether the client asked for rows of its own.
     pub(super) own_columns: bool,
@@ -165,6 +169,8 @@ pub(super) struct Era {
 pub(super) struct Planner<'a> {
     pub(super) settings: &'a Settings,
     pub(super) refusals: &'a Refusals,
+    /// Views that the session made, of which reading runs code that may write.
+    pub(super) opaque_views: &'a HashSet<String>,
     pub(super) env: &'a Env<'a>,
 }
 
@@ -201,15 +207,22 @@ impl Planner<'_> {
 
     /// Plans one statement of `script`, which stands in `text`.
     pub(super) fn step(&self, script: &Arc<Script>, index: usize, text: &str) -> Step {
-        let plan = script.statements.get(index).map_or(Plan::Quiet, |statement| self.plan(statement, text));
-        Step { script: Arc::clone(script), index, plan }
+        let statement = script.statements.get(index);
+        let plan = statement.map_or(Plan::Quiet, |statement| self.plan(statement, text));
+        let opaque_view = statement.and_then(|statement| self.opaque_view(&statement.kind));
+        Step { script: Arc::clone(script), index, plan, opaque_view }
+    }
+
+    fn opaque_view(&self, kind: &Kind) -> Option<String> {
+        let Kind::Ddl { targets, query: Some(DefiningQuery::View(read)), .. } = kind else { return None };
+        targets.first().filter(|_| self.reads_opaque(read)).map(|view| view.name.clone())
     }
 
     fn plan(&self, statement: &sql::Statement, text: &str) -> Plan {
         match &*statement.kind {
             Kind::Read(read) if !read.settings.is_empty() && self.sets_by_servers_own() => Plan::Quiet,
             Kind::Read(read) | Kind::CopyTo(read) | Kind::DeclareCursor(read) => {
-                if self.is_opaque(&read.functions) || self.has_opaque_view(&read.tables) {
+                if self.reads_opaque(read) {
                     marked(Touched::All, Reason::Opaque)
                 } else {
                     Plan::Quiet
@@ -231,12 +244,15 @@ impl Planner<'_> {
                 let (touched, disturbed) = (Touched::NONE, Some(disturbed.clone()));
                 Plan::Marked(Arc::new(Marking { touched, reason: Reason::Ddl, replay: None, disturbed }))
             }
-            Kind::Ddl { targets, temporary: false, disturbed, .. } => {
-                self.ddl(targets, disturbed, text.get(statement.span.clone()).unwrap_or(text))
+            Kind::Ddl { targets, temporary: false, disturbed, query, .. } => {
+                self.ddl(targets, disturbed, query.as_ref(), text.get(statement.span.clone()).unwrap_or(text))
             }
             Kind::Procedure | Kind::Execute { .. } => marked(Touched::All, Reason::Opaque),
             Kind::Opaque => marked(Touched::All, Reason::Unparsed),
             Kind::CommitPrepared(_) => marked(Touched::All, Reason::TwoPhase),
+            Kind::Ddl { temporary: true, query, .. } if self.may_do_more(query.as_ref()) => {
+                marked(Touched::All, Reason::Opaque)
+            }
             Kind::Ddl { temporary: true, .. }
             | Kind::Begin { .. }
             | Kind::Commit { .. }
@@ -269,7 +285,7 @@ impl Planner<'_> {
             touched.extend(more);
         }
         if let Err(reason) = self.qualifies(write, &table) {
-            touched.extend(&table.reach);
+            touched.extend(&self.led_to(&table));
             return marked(touched, reason);
         }
         match self.refusals.of(table.shape.table, self.env.catalog.generation) {
@@ -288,7 +304,7 @@ impl Planner<'_> {
         };
         let rewrite = sql::returning(statement, write, image);
         let (verb, own_columns, shape) = (write.verb, write.returning, Arc::clone(&table.shape));
-        Plan::Captured(Arc::new(Capture { verb, shape, own_columns, touched, besides, rewrite }))
+        Plan::Captured(Arc::new(Capture { verb, table, shape, own_columns, touched, besides, rewrite }))
     }
 
     /// Whether the statement may be captured, by table, role, session and form.
@@ -308,8 +324,12 @@ impl Planner<'_> {
         if key_is_set {
             return Err(Reason::KeyChange);
         }
-        if !self.settings.prints_exactly() {
+        if !self.settings.prints_exactly(&table.shape) {
             return Err(Reason::Settings);
+        }
+        // What it calls may set how its own rows are printed.
+        if self.calls_unseen(write, table) && may_be_rounded(&table.shape) {
+            return Err(Reason::Opaque);
         }
         if !self.env.catalog.may_read_all(&self.settings.profile().role, table.shape.table) {
             return Err(Reason::Privilege);
@@ -317,11 +337,15 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Whether code runs with it that may do anything.
+    fn calls_unseen(&self, write: &Write, table: &Table) -> bool {
+        // Beyond the row itself a table that is captured reaches only what its defaults and checks call.
+        self.calls_opaque(write) || write.verb != Verb::Delete && table.reach == Touched::All
+    }
+
     /// What the statement writes besides the rows of its target.
     fn besides(&self, write: &Write, table: &Table) -> Option<(Touched, Reason)> {
-        // Beyond the row itself a table that is captured reaches only what its defaults and checks call.
-        let is_drawn = write.verb != Verb::Delete && table.reach == Touched::All;
-        if self.calls_opaque(write) || is_drawn {
+        if self.calls_unseen(write, table) {
             return Some((Touched::All, Reason::Opaque));
         }
         let removes = match write.verb {
@@ -331,6 +355,11 @@ impl Planner<'_> {
         (removes && !table.cascades.is_empty()).then(|| (table.cascades.clone(), Reason::Cascade))
     }
 
+    /// What is written with a row of `table`.
+    fn led_to(&self, table: &Table) -> Touched {
+        if self.env.currency.trusts_reach(table) { table.reach.clone() } else { Touched::All }
+    }
+
     /// Marks every table that these names may stand for, and what their triggers and foreign keys reach.
     fn targets(&self, targets: &[Name], reason: Reason) -> Plan {
         let mut touched = Touched::NONE;
@@ -338,7 +367,7 @@ impl Planner<'_> {
             match self.resolve(target) {
                 Resolved::Table(table) => {
                     touched.extend(&Touched::Tables(vec![table.shape.table]));
-                    touched.extend(&table.reach);
+                    touched.extend(&self.led_to(&table));
                     touched.extend(&table.cascades);
                 }
                 Resolved::Unmirrored => {}
@@ -354,9 +383,20 @@ impl Planner<'_> {
         if touched.is_empty() { Plan::Unmirrored } else { marked(touched, reason) }
     }
 
-    fn ddl(&self, targets: &[Name], disturbed: &Disturbed, text: &str) -> Plan {
+    /// Whether a definition writes more than what it makes: by the query that fills it, or by an event trigger.
+    fn may_do_more(&self, query: Option<&DefiningQuery>) -> bool {
+        self.env.catalog.ddl_is_watched
+            || match query {
+                Some(DefiningQuery::Runs(Some(read))) => self.reads_opaque(read),
+                Some(DefiningQuery::Runs(None)) => true,
+                Some(DefiningQuery::View(_)) | None => false,
+            }
+    }
+
+    fn ddl(&self, targets: &[Name], disturbed: &Disturbed, query: Option<&DefiningQuery>, text: &str) -> Plan {
         // Without a name it may be about any table: DROP SCHEMA, GRANT ON ALL TABLES.
-        let mut touched = if targets.is_empty() { Touched::All } else { Touched::NONE };
+        let is_any = targets.is_empty() || self.may_do_more(query);
+        let mut touched = if is_any { Touched::All } else { Touched::NONE };
         for target in targets {
             if let Resolved::Table(table) = self.resolve(target) {
                 touched.extend(&Touched::Tables(vec![table.shape.table]));
@@ -373,8 +413,8 @@ impl Planner<'_> {
                 reason: "ddl".to_owned(),
             }),
         };
-        let disturbed = Some(disturbed.clone());
-        Plan::Marked(Arc::new(Marking { touched, reason: Reason::Ddl, replay, disturbed }))
+        let disturbed = if self.env.catalog.ddl_is_watched { Disturbed::Everything } else { disturbed.clone() };
+        Plan::Marked(Arc::new(Marking { touched, reason: Reason::Ddl, replay, disturbed: Some(disturbed) }))
     }
 
     fn resolve(&self, name: &Name) -> Resolved {
@@ -405,7 +445,12 @@ impl Planner<'_> {
     }
 
     fn calls_opaque(&self, write: &Write) -> bool {
-        self.is_opaque(&write.reads.functions) || self.has_opaque_view(&write.reads.tables)
+        self.reads_opaque(&write.reads)
+    }
+
+    /// Whether reading it runs code that may write.
+    fn reads_opaque(&self, read: &sql::Read) -> bool {
+        self.is_opaque(&read.functions) || self.has_opaque_view(&read.tables)
     }
 
     fn is_opaque(&self, functions: &[FunctionName]) -> bool {
@@ -417,6 +462,8 @@ impl Planner<'_> {
     }
 
     fn has_opaque_view(&self, tables: &[Name]) -> bool {
-        tables.iter().any(|name| matches!(self.resolve(name), Resolved::View(None)))
+        let is_opaque =
+            |name: &Name| self.opaque_views.contains(&name.name) || matches!(self.resolve(name), Resolved::View(None));
+        tables.iter().any(is_opaque)
     }
 }

@@ -158,7 +158,7 @@ impl Session {
 
     fn row(&mut self, message: &[u8], at: usize, env: &Env<'_>, splice: &mut Splice) -> Result<(), Malformed> {
         let Some((capture, format)) = self.captured() else { return Ok(()) };
-        let told = if self.settings.prints_exactly() {
+        let told = if self.settings.prints_exactly(&capture.shape) {
             capture::told(&message[HEADER..], &capture, format, env)
         } else {
             Told::Unreadable(Reason::Settings)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Profile;
 use super::profile::DEFAULT_SEARCH_PATH;
 use super::question::Answer;
+use crate::effect::Shape;
 use crate::sql::{Setting, SettingValue};
 use crate::wire::Startup;
 
@@ -54,6 +55,8 @@ enum Doubt {
 #[derive(Debug, Clone)]
 struct Moment {
     profile: Arc<Profile>,
+    /// The role to which RESET ROLE goes back: who logged in, or SET SESSION AUTHORIZATION.
+    user: String,
     /// Whether the profile says what is decisive; else something may have changed any of it in a way that was not seen.
     known: bool,
     /// Whether it says all that another connection must be told.
@@ -115,7 +118,7 @@ impl Settings {
         let profile = Arc::new(profile);
         Self {
             login: Arc::clone(&profile),
-            now: Moment { profile, known: true, whole: true },
+            now: Moment { user: profile.role.clone(), profile, known: true, whole: true },
             search_path,
             reported: BTreeMap::new(),
             shared: Arc::default(),
@@ -170,8 +173,13 @@ impl Settings {
         settings.into_iter().chain([("role".to_owned(), self.now.profile.role.clone())]).collect()
     }
 
-    /// Whether values print in the one way in which images are read (rule 10).
-    pub(super) fn prints_exactly(&self) -> bool {
+    /// Whether the values of a row print in the one way in which images are read (rule 10).
+    pub(super) fn prints_exactly(&self, shape: &Shape) -> bool {
+        self.prints_plainly() && (self.doubt != Doubt::Unasked || !may_be_rounded(shape))
+    }
+
+    /// The same, as far as it was not done by code that nobody looked into.
+    fn prints_plainly(&self) -> bool {
         let is_reported = self.datestyle_iso && self.interval_postgres && self.utf8;
         self.now.known && is_reported && self.is_set_to_print_plainly() && self.prints_whole_floats()
     }
@@ -245,9 +253,9 @@ impl Settings {
         self.doubt = Doubt::Unasked;
     }
 
-    /// Whether they are to be asked for before the session can be shared again.
+    /// Whether they are to be asked for before the session can be shared again, and floats be captured exactly.
     pub(super) fn is_doubted(&self) -> bool {
-        self.doubt == Doubt::Unasked && self.shareable
+        self.doubt == Doubt::Unasked
     }
 
     /// What the primary says after it.
@@ -276,7 +284,8 @@ impl Settings {
 
     /// `DISCARD ALL` was done.
     pub(super) fn discard_all(&mut self) {
-        self.install(Moment { profile: Arc::clone(&self.login), known: true, whole: true });
+        let (profile, user) = (Arc::clone(&self.login), self.login.role.clone());
+        self.install(Moment { profile, user, known: true, whole: true });
         (self.before, self.after) = (None, None);
         (self.shareable, self.temporary, self.doubt) = (true, false, Doubt::None);
     }
@@ -354,7 +363,7 @@ impl Moment {
     /// `login` is what RESET goes back to.
     fn change(&mut self, setting: &Setting, login: &Profile) {
         let mut profile = Profile::clone(&self.profile);
-        if change(&mut profile, setting, login) {
+        if change(&mut profile, &mut self.user, setting, login) {
             self.profile = Arc::new(profile);
         } else if DECISIVE.contains(&setting.name.as_str()) {
             self.known = false;
@@ -362,6 +371,44 @@ impl Moment {
             self.whole = false;
         }
     }
+}
+
+/// Types of the server whose values print the same whatever `extra_float_digits` says.
+const NEVER_ROUNDED: [&str; 25] = [
+    "bit",
+    "bool",
+    "bpchar",
+    "bytea",
+    "char",
+    "cidr",
+    "date",
+    "inet",
+    "int2",
+    "int4",
+    "int8",
+    "interval",
+    "json",
+    "jsonb",
+    "macaddr",
+    "name",
+    "numeric",
+    "oid",
+    "text",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "uuid",
+    "varchar",
+];
+
+/// Whether rows of this shape may hold floats.
+pub(super) fn may_be_rounded(shape: &Shape) -> bool {
+    let is_never_rounded = |type_name: &str| {
+        let plain = type_name.strip_prefix("pg_catalog.").map(|name| name.trim_matches('"').trim_end_matches("[]"));
+        plain.is_some_and(|name| NEVER_ROUNDED.contains(&name.strip_prefix('_').unwrap_or(name)))
+    };
+    !shape.columns.iter().all(|column| is_never_rounded(&column.type_name))
 }
 
 /// A time as a setting gives it.
@@ -379,15 +426,20 @@ fn milliseconds(text: &str) -> Option<u64> {
 }
 
 /// Applies one change; false when what it leads to is not known.
-fn change(profile: &mut Profile, setting: &Setting, login: &Profile) -> bool {
+fn change(profile: &mut Profile, user: &mut String, setting: &Setting, login: &Profile) -> bool {
     match (&setting.value, setting.name.as_str()) {
         (SettingValue::Default, "all") => profile.settings.clone_from(&login.settings),
-        (SettingValue::Default, "role" | "session_authorization") => profile.role.clone_from(&login.role),
+        (SettingValue::Default, "role") => profile.role.clone_from(user),
+        (SettingValue::Default, "session_authorization") => {
+            user.clone_from(&login.role);
+            profile.role.clone_from(user);
+        }
         (SettingValue::Values(values), "role") if values.len() == 1 => {
-            profile.role = if values[0] == "none" { login.role.clone() } else { values[0].clone() };
+            profile.role.clone_from(if values[0] == "none" { user } else { &values[0] });
         }
         (SettingValue::Values(values), "session_authorization") if values.len() == 1 => {
-            profile.role.clone_from(&values[0]);
+            user.clone_from(&values[0]);
+            profile.role.clone_from(user);
         }
         (SettingValue::Default, name) => match login.settings.get(name) {
             Some(value) => drop(profile.settings.insert(name.to_owned(), value.clone())),

@@ -61,7 +61,7 @@ fn rows(node: Node<'_>) -> Kind {
         return Kind::Opaque;
     }
     if let Some(into) = facts.into {
-        return ddl::select_into(into, facts.writes);
+        return ddl::select_into(into, Facts { into: None, ..facts });
     }
     if let [_] = facts.writes[..]
         && let Some(head) = Head::of(node)

@@ -9,7 +9,7 @@ use crate::effect::Disturbed;
 
 use super::facts::{Facts, IntoTarget};
 use super::names;
-use super::{Deed, Kind, Name};
+use super::{Deed, DefiningQuery, Kind, Name};
 use disturbed::disturbed;
 
 /// What a definition names and where it may run.
@@ -20,6 +20,7 @@ struct Definition {
     temporary: bool,
     cluster_wide: bool,
     outside_transaction: bool,
+    query: Option<DefiningQuery>,
 }
 
 impl Definition {
@@ -33,10 +34,16 @@ impl Definition {
         Self { temporary, deed: Deed::Makes, ..Self::on(relation) }
     }
 
-    /// The new relation's rows come from a query that writes these.
-    fn fill(&mut self, writes: Vec<Name>) {
-        self.temporary &= writes.is_empty();
-        self.targets.extend(writes);
+    /// The new relation's rows come from this query, which may write, too.
+    fn fill(&mut self, query: Facts) {
+        self.temporary &= query.writes.is_empty();
+        self.targets.extend(query.writes);
+        self.query = Some(DefiningQuery::Runs((!query.unknown).then_some(query.read)));
+    }
+
+    /// The query is what the new relation is.
+    fn reading(self, query: Facts) -> Self {
+        Self { query: Some(DefiningQuery::View(query.read)), ..self }
     }
 
     fn cluster_wide() -> Self {
@@ -58,6 +65,7 @@ impl Definition {
             targets: found.targets,
             deed: found.deed,
             disturbed,
+            query: found.query,
             cluster_wide: found.cluster_wide,
             outside_transaction: found.outside_transaction,
         }
@@ -73,12 +81,12 @@ pub(super) fn definition(node: Node<'_>) -> Option<Kind> {
 }
 
 /// SELECT INTO, whose WITH clause may write.
-pub(super) fn select_into(into: IntoTarget, writes: Vec<Name>) -> Kind {
+pub(super) fn select_into(into: IntoTarget, query: Facts) -> Kind {
     let (targets, temporary) = (vec![into.name], into.temporary);
     let mut definition = Definition { targets, temporary, deed: Deed::Makes, ..Definition::default() };
-    definition.fill(writes);
+    definition.fill(query);
     let made = definition.targets.iter().map(|target| target.name.clone()).collect();
-    definition.into_kind(Disturbed::Relations(made))
+    definition.into_kind(Disturbed::Shapes(made))
 }
 
 fn on_relations(node: Node<'_>) -> Option<Definition> {
@@ -86,10 +94,10 @@ fn on_relations(node: Node<'_>) -> Option<Definition> {
         Node::CreateStmt(create) => create_table(create.relation(), create.inh_relations().iter()),
         Node::CreateTableAsStmt(create) => {
             let mut definition = Definition::creating(create.into().and_then(|into| into.rel()));
-            definition.fill(Facts::of(create.query()).writes);
+            definition.fill(Facts::of(create.query()));
             definition
         }
-        Node::ViewStmt(view) => Definition::creating(view.view()),
+        Node::ViewStmt(view) => Definition::creating(view.view()).reading(Facts::of(view.query())),
         Node::CreateSeqStmt(create) => Definition::creating(create.sequence()),
         Node::AlterSeqStmt(alter) => Definition::on(alter.sequence()),
         Node::AlterTableStmt(alter) => alter_table(alter),

@@ -23,5 +23,6 @@ pub use names::asks_clock;
 pub use redact::redact;
 pub use rewrite::{APPENDED_COLUMNS, Bulky, Image, Rewrite, names_its_row, returning};
 pub use statement::{
-    Access, Call, Deed, FunctionName, Kind, Name, Read, Script, Setting, SettingValue, Statement, Verb, Write,
+    Access, Call, Deed, DefiningQuery, FunctionName, Kind, Name, Read, Script, Setting, SettingValue, Statement, Verb,
+    Write,
 };

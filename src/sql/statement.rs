@@ -152,6 +152,8 @@ pub enum Kind {
         deed: Deed,
         /// Of which relations a catalog is not to be trusted while it is under way.
         disturbed: Disturbed,
+        /// A query in it.
+        query: Option<DefiningQuery>,
         /// Creates or drops only temporary relations (CREATE TEMP …), so nothing that is mirrored changes.
         temporary: bool,
         /// Not for the other database: databases, roles, tablespaces, systems, subscriptions.
@@ -171,6 +173,15 @@ pub enum Kind {
     Procedure,
     /// Refused by the parser, too long, too deep, not UTF-8: may be and write anything.
     Opaque,
+}
+
+/// The query of a definition.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DefiningQuery {
+    /// It runs to fill what is made (CREATE TABLE AS, SELECT INTO); `None`: it is not known what it does (EXECUTE).
+    Runs(Option<Read>),
+    /// It is what the view is.
+    View(Read),
 }
 
 /// What a definition does to a relation.

@@ -196,3 +196,37 @@ async fn rule_10_what_is_set_in_front_of_a_write_in_one_query_counts_for_it() {
         .sum::<u64>();
     assert_eq!(exact, settings.len() as u64, "behind them it is captured exactly");
 }
+
+/// What code does to the session nobody sees; what it fills a table with neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_15_what_hidden_code_sets_or_writes_is_not_lost() {
+    let schema = "create table t (id int primary key, f float8); create table source (id int primary key); insert into source values (1);
+        create table log (id serial primary key, what text);
+        create function noted(what text) returns int language sql as $$ insert into log (what) values ($1); select 1 $$;
+        create view noting as select noted('by the view') as n";
+    let pair = Pair::start(schema).await;
+    let client = connect(&pair.url()).await;
+    for steps in [
+        &["do $$ begin set extra_float_digits = -10; end $$"][..],
+        &["insert into t values (1, 1.0::float8 / 3)"],
+        &["reset all"],
+        &[
+            "begin; do $$ begin set local extra_float_digits = -10; end $$",
+            "insert into t values (2, 2.0::float8 / 3)",
+            "commit",
+        ],
+        &["create temp table filled as select noted('by a temporary table')"],
+        &["select noted('by a select') into temp other"],
+        &["create temp view seen as select noted('by a temporary view') as n"],
+        &["select * from seen"],
+        &["create view later as select * from noting; select * from later"],
+    ] {
+        for sql in steps {
+            client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+        // Before the marks of one heal what another left.
+        pair.wait_settled().await;
+        assert!(same_rows(&pair, "t").await <= 2 && same_rows(&pair, "log").await <= 4, "{steps:?}");
+    }
+    assert_eq!((same_rows(&pair, "t").await, same_rows(&pair, "log").await), (2, 4));
+}

@@ -160,6 +160,11 @@ async fn rule_15_a_database_tells_whether_its_code_looks_at_texts_or_runs_at_the
          CREATE CONSTRAINT TRIGGER g AFTER INSERT ON t DEFERRABLE FOR EACH ROW EXECUTE FUNCTION g()";
     run(&client, deferred).await;
     assert_eq!(told().await, (false, true));
+    assert!(!catalog(&client).await.ddl_is_watched);
+    let watching = "CREATE FUNCTION e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+         CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION e()";
+    run(&client, watching).await;
+    assert!(catalog(&client).await.ddl_is_watched);
 }
 
 #[tokio::test]

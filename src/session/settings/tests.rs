@@ -1,6 +1,7 @@
 //! Settings that are set, told and taken back.
 
 use super::*;
+use crate::effect::{Column, TableId};
 
 fn settings(parameters: &[(&str, &str)]) -> Settings {
     let parameters = parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
@@ -30,20 +31,20 @@ fn what_a_transaction_set_goes_with_its_rollback_and_set_local_with_its_commit()
 #[test]
 fn rule_10_only_iso_dates_utf8_and_full_floats_print_exactly() {
     let mut settings = settings(&[("user", "bob"), ("options", "-c extra_float_digits=3 --geqo=off")]);
-    assert!(settings.prints_exactly());
+    assert!(settings.prints_plainly());
     settings.reported(b"DateStyle", b"SQL, DMY");
-    assert!(!settings.prints_exactly());
+    assert!(!settings.prints_plainly());
     settings.reported(b"DateStyle", b"ISO, MDY");
     settings.set(&set("extra_float_digits", "0", false));
-    assert!(!settings.prints_exactly());
+    assert!(!settings.prints_plainly());
     for rounded in ["0.4", "0x0", " 0"] {
         settings.set(&set("extra_float_digits", rounded, false));
-        assert!(!settings.prints_exactly(), "{rounded}");
+        assert!(!settings.prints_plainly(), "{rounded}");
     }
     settings.discard_all();
-    assert!(settings.prints_exactly());
+    assert!(settings.prints_plainly());
     settings.reported(b"client_encoding", b"LATIN1");
-    assert!(!settings.prints_exactly());
+    assert!(!settings.prints_plainly());
 }
 
 #[test]
@@ -101,9 +102,9 @@ fn rule_15_behind_code_that_may_change_them_role_and_path_are_shared_when_the_pr
     settings.committed();
     settings.doubt();
     settings.found(&answer("\"My Schema\"", "bob", false, 1));
-    assert!(settings.shared_profile().is_some() && settings.prints_exactly() && !settings.has_temporary());
+    assert!(settings.shared_profile().is_some() && settings.prints_plainly() && !settings.has_temporary());
     settings.found(&answer("\"My Schema\"", "bob", true, 0));
-    assert!(settings.shared_profile().is_none() && !settings.prints_exactly() && settings.has_temporary());
+    assert!(settings.shared_profile().is_none() && !settings.prints_plainly() && settings.has_temporary());
     settings.discard_all();
     settings.set(&set("extra_float_digits", "0", false));
     settings.committed();
@@ -142,6 +143,14 @@ fn a_role_is_taken_on_and_off() {
     assert_eq!(settings.profile().role, "eve");
     settings.set(&set("role", "none", false));
     assert_eq!(settings.profile().role, "bob");
+    settings.set(&set("session_authorization", "eve", false));
+    settings.set(&set("role", "carol", false));
+    settings.set(&Setting { name: "role".into(), local: false, value: SettingValue::Default });
+    assert_eq!(settings.profile().role, "eve", "whose session it is now");
+    settings.set(&set("role", "none", false));
+    assert_eq!(settings.profile().role, "eve");
+    settings.set(&Setting { name: "session_authorization".into(), local: false, value: SettingValue::Default });
+    assert_eq!(settings.profile().role, "bob");
 }
 
 #[test]
@@ -163,10 +172,10 @@ fn a_savepoint_takes_back_what_was_set_since() {
     settings.release("a");
     settings.set(&set("search_path", "four", false));
     settings.rolled_back_to("c");
-    assert!(!settings.prints_exactly(), "what the server would refuse");
+    assert!(!settings.prints_plainly(), "what the server would refuse");
     settings.rolled_back();
     assert_eq!(path(&settings), "app");
-    assert!(settings.prints_exactly() && settings.shared_profile().is_some());
+    assert!(settings.prints_plainly() && settings.shared_profile().is_some());
 }
 
 #[test]
@@ -177,9 +186,9 @@ fn more_savepoints_than_are_remembered_leave_nothing_known_until_the_transaction
         settings.savepoint("a");
     }
     settings.rolled_back_to("a");
-    assert!(!settings.prints_exactly() && settings.savepoints.len() == MAX_SAVEPOINTS);
+    assert!(!settings.prints_plainly() && settings.savepoints.len() == MAX_SAVEPOINTS);
     settings.rolled_back();
-    assert!(settings.prints_exactly());
+    assert!(settings.prints_plainly());
 }
 
 /// As PostgREST and drivers do: values are parameters.
@@ -188,13 +197,39 @@ fn a_value_that_is_not_seen_matters_where_it_decides_and_as_long_as_it_holds() {
     let mut settings = settings(&[("user", "bob")]);
     let mut unseen = |name: &str, local| {
         settings.set(&Setting { name: name.into(), local, value: SettingValue::Other });
-        let during = settings.prints_exactly();
+        let during = settings.prints_plainly();
         settings.committed();
-        (during, settings.prints_exactly(), settings.shared_profile().is_some())
+        (during, settings.prints_plainly(), settings.shared_profile().is_some())
     };
     assert_eq!(unseen("jit", false), (true, true, true));
     assert_eq!(unseen("search_path", true), (false, true, true));
     assert_eq!(unseen("app.tenant", true), (true, true, true));
     assert_eq!(unseen("app.tenant", false), (true, true, false));
     assert_eq!(unseen("extra_float_digits", false), (false, false, false));
+}
+
+#[test]
+fn rule_10_behind_code_that_nobody_looked_into_floats_are_read_back_until_the_primary_is_asked() {
+    let column = |type_name: &str| Column { name: "c".into(), type_name: type_name.into(), generated: false };
+    let shape = |types: &[&str]| Shape {
+        table: TableId(1),
+        schema: "public".into(),
+        name: "t".into(),
+        columns: types.iter().map(|name| column(name)).collect(),
+        key: vec![0],
+    };
+    let plain = shape(&["pg_catalog.int4", "pg_catalog.\"char\"", "pg_catalog.text[]", "pg_catalog.timestamptz"]);
+    let rounded =
+        ["pg_catalog.float8", "pg_catalog.point", "pg_catalog.float4[]", "public.mood"].map(|name| shape(&[name]));
+    let mut settings = settings(&[("user", "bob")]);
+    assert!(rounded.iter().chain([&plain]).all(|shape| settings.prints_exactly(shape)));
+    settings.unshareable();
+    settings.doubt();
+    assert!(settings.is_doubted() && settings.prints_exactly(&plain));
+    assert!(!rounded.iter().any(|shape| settings.prints_exactly(shape)));
+    let relations = Vec::new();
+    let answer =
+        Answer { relations, search_path: "app".into(), role: "bob".into(), temporary: false, extra_float_digits: 1 };
+    settings.found(&answer);
+    assert!(rounded.iter().all(|shape| settings.prints_exactly(shape)));
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::support::*;
-use crate::catalog::Resolved;
+use crate::catalog::{Catalog, Resolved, Table};
 use crate::config::Ddl;
-use crate::effect::{Disturbed, TableId, Touched};
+use crate::effect::{Disturbed, Reason, TableId, Touched};
 
 const INSERT: &str = "insert into t values (1, 'a')";
 
@@ -191,12 +191,51 @@ fn rule_12_while_ddl_is_under_way_what_it_does_not_name_is_captured_all_the_same
     assert_eq!(stage.commits(), [["t 1 (1,a)"], ["mark 100 Ddl"], ["mark 100 Ddl"]]);
 }
 
+/// A trigger may be on its way, or was made since the statement was planned.
+#[test]
+fn rule_12_what_a_write_leads_to_is_what_it_was_when_the_statement_was_planned_or_anything() {
+    let mut stage = Stage::new();
+    stage.doubt_reach(&["t"]);
+    stage.query(INSERT, &[complete("INSERT 0 1"), ready(b'I')]);
+    stage.trust_catalog(true);
+    stage.client(&query(INSERT));
+    let mut triggered = catalog();
+    let table = triggered.tables.get_mut(&TableId(100)).unwrap();
+    *table = Arc::new(Table { reach: Touched::All, exact: Err(Reason::Trigger), ..Table::clone(table) });
+    stage.catalog = Arc::new(triggered);
+    stage.server(&[description(4), told_row("(1,a)"), complete("INSERT 0 1"), ready(b'I')].concat());
+    assert_eq!(stage.commits(), [["mark all Ddl"], ["mark all Ddl"]]);
+}
+
+#[test]
+fn rule_15_what_a_definition_runs_is_marked_wherever_it_writes() {
+    let mut stage = Stage::new();
+    for (sql, expected) in [
+        ("create temp table x as select f()", "mark all Opaque"),
+        ("select f() into temp x", "mark all Opaque"),
+        ("create temp table x as execute p", "mark all Opaque"),
+        ("create temp view seen as select f() as n; select * from seen", "mark all Opaque"),
+        ("select * from seen", "mark all Opaque"),
+    ] {
+        stage.client(&query(sql));
+        let tags: Vec<_> = sql.split(';').map(|_| complete("SELECT 1")).collect();
+        stage.server(&[tags.concat(), ready(b'I')].concat());
+        assert_eq!(stage.commits(), [[expected]], "{sql}");
+    }
+    let watched = Catalog { ddl_is_watched: true, ..catalog() };
+    stage.catalog = Arc::new(watched);
+    stage.query("comment on table t is 'x'", &[complete("COMMENT"), ready(b'I')]);
+    assert_eq!(stage.told()[0], Told::Ddl(Disturbed::Everything), "an event trigger may do anything");
+    stage.query("create temp table y (a int)", &[complete("CREATE TABLE"), ready(b'I')]);
+    assert_eq!(stage.commits(), [["mark all Opaque"]]);
+}
+
 #[test]
 fn ddl_is_announced_replayed_and_marked_or_refused_by_the_primary_itself() {
     let mut stage = Stage::new();
     stage.query("alter table t add w int", &[complete("ALTER TABLE"), ready(b'I')]);
     let told = stage.told();
-    assert_eq!(told[..2], [Told::Ddl(Disturbed::Relations(vec!["t".into()])), enter_t()]);
+    assert_eq!(told[..2], [Told::Ddl(Disturbed::Shapes(vec!["t".into()])), enter_t()]);
     assert_eq!(told[2], Told::Commit(vec!["replay alter table t add w int".into(), "mark 100 Ddl".into()]));
     stage.ddl = Ddl::Refuse;
     let sent = String::from_utf8(stage.client(&query("alter table t add x int"))).unwrap();

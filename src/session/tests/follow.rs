@@ -69,7 +69,7 @@ fn ddl_is_under_way_until_its_transaction_has_ended() {
     let mut stage = Stage::new();
     stage.query("begin", &[complete("BEGIN"), ready(b'T')]);
     stage.query("revoke select on t from bob", &[complete("REVOKE"), ready(b'T')]);
-    assert_eq!(stage.told(), [Told::Ddl(Disturbed::Relations(vec!["t".into()]))]);
+    assert_eq!(stage.told(), [Told::Ddl(Disturbed::Shapes(vec!["t".into()]))]);
     stage.query("commit", &[complete("COMMIT"), ready(b'I')]);
     assert_eq!(stage.told().last(), Some(&Told::Defined));
 }

@@ -110,6 +110,12 @@ impl Stage {
 
     /// From now on, except for these names.
     pub(super) fn doubt(&mut self, names: &[&str]) {
+        let disturbed = Disturbed::Shapes(names.iter().map(|&name| name.to_owned()).collect());
+        self.currency = Currency::while_changed(self.currency.version + 1, &self.catalog, [&disturbed]);
+    }
+
+    /// The same, and what a write to these leads to.
+    pub(super) fn doubt_reach(&mut self, names: &[&str]) {
         let disturbed = Disturbed::Relations(names.iter().map(|&name| name.to_owned()).collect());
         self.currency = Currency::while_changed(self.currency.version + 1, &self.catalog, [&disturbed]);
     }

@@ -5,45 +5,48 @@
 //! known, whoever took them with it by a CASCADE.
 
 use pg_raw_parse::Node;
-use pg_raw_parse::nodes::{AlterTableStmt, CreateStmt, GrantStmt, GrantTargetType, ObjectType, RenameStmt};
+use pg_raw_parse::nodes::{
+    AlterTableStmt, AlterTableType, ConstrType, CreateStmt, GrantStmt, GrantTargetType, ObjectType, RenameStmt,
+};
 
 use crate::effect::Disturbed;
 use crate::sql::Name;
 
 /// What `node` disturbs, which names these relations.
 pub(super) fn disturbed(node: Node<'_>, targets: &[Name]) -> Disturbed {
-    let by_name = |further: Vec<String>| {
-        let named = targets.iter().map(|target| target.name.clone());
-        Disturbed::Relations(named.chain(further).collect())
-    };
+    let named = |further: Vec<String>| targets.iter().map(|target| target.name.clone()).chain(further).collect();
+    let by_name = |further: Vec<String>| Disturbed::Relations(named(further));
+    let in_shape = |further: Vec<String>| Disturbed::Shapes(named(further));
     match node {
         Node::CreateStmt(create) => by_name(referenced_by_table(create)),
+        Node::AlterTableStmt(alter) if is_relation(alter.objtype) && alter.cmds().iter().all(keeps_reach) => {
+            in_shape(Vec::new())
+        }
         Node::AlterTableStmt(alter) if is_relation(alter.objtype) => by_name(referenced_by_commands(alter)),
         Node::RenameStmt(rename) if renames_within_relations(rename) => {
-            by_name(rename.newname().map(str::to_owned).into_iter().collect())
+            in_shape(rename.newname().map(str::to_owned).into_iter().collect())
         }
-        Node::AlterObjectSchemaStmt(alter) if is_relation(alter.object_type) => by_name(Vec::new()),
+        Node::AlterObjectSchemaStmt(alter) if is_relation(alter.object_type) => in_shape(Vec::new()),
         Node::CreateTrigStmt(create) => {
             let other = create.constrrel().and_then(|relation| relation.relname());
             by_name(other.map(str::to_owned).into_iter().collect())
         }
         Node::DropStmt(drop) => match drop.remove_type {
-            ObjectType::OBJECT_TRIGGER | ObjectType::OBJECT_RULE | ObjectType::OBJECT_POLICY => by_name(Vec::new()),
+            ObjectType::OBJECT_TRIGGER | ObjectType::OBJECT_RULE | ObjectType::OBJECT_POLICY => in_shape(Vec::new()),
             // Its table is not named.
             ObjectType::OBJECT_INDEX => Disturbed::Everything,
-            relation if is_relation(relation) => by_name(Vec::new()),
+            relation if is_relation(relation) => in_shape(Vec::new()),
             _ => Disturbed::Everything,
         },
-        Node::GrantStmt(grant) if is_on_relations(grant) => by_name(Vec::new()),
+        Node::GrantStmt(grant) if is_on_relations(grant) => in_shape(Vec::new()),
+        Node::ViewStmt(_) | Node::RuleStmt(_) => by_name(Vec::new()),
         Node::CreateTableAsStmt(_)
-        | Node::ViewStmt(_)
         | Node::CreateSeqStmt(_)
         | Node::AlterSeqStmt(_)
         | Node::IndexStmt(_)
         | Node::CreatePolicyStmt(_)
         | Node::AlterPolicyStmt(_)
-        | Node::RuleStmt(_)
-        | Node::RefreshMatViewStmt(_) => by_name(Vec::new()),
+        | Node::RefreshMatViewStmt(_) => in_shape(Vec::new()),
         Node::AlterEnumStmt(alter) if alter.old_val().is_none() => Disturbed::NOTHING,
         Node::CommentStmt(_)
         | Node::CompositeTypeStmt(_)
@@ -56,6 +59,38 @@ pub(super) fn disturbed(node: Node<'_>, targets: &[Name]) -> Disturbed {
         _ => Disturbed::Everything,
     }
 }
+
+/// Whether a command of ALTER TABLE leaves as it is what a write leads to, or takes some of it away.
+fn keeps_reach(command: Node<'_>) -> bool {
+    let Node::AlterTableCmd(command) = command else { return false };
+    match command.subtype {
+        AlterTableType::AT_AddColumn => match command.def() {
+            Node::ColumnDef(column) => column.constraints().iter().all(|constraint| {
+                matches!(constraint, Node::Constraint(constraint) if constraint.contype == ConstrType::CONSTR_NOTNULL
+                    || constraint.contype == ConstrType::CONSTR_NULL)
+            }),
+            _ => false,
+        },
+        other => KEEPING_REACH.contains(&other),
+    }
+}
+
+const KEEPING_REACH: &[AlterTableType::Type] = &[
+    AlterTableType::AT_AlterColumnType,
+    AlterTableType::AT_ChangeOwner,
+    AlterTableType::AT_DropColumn,
+    AlterTableType::AT_DropConstraint,
+    AlterTableType::AT_DropNotNull,
+    AlterTableType::AT_ReplicaIdentity,
+    AlterTableType::AT_ResetRelOptions,
+    AlterTableType::AT_SetCompression,
+    AlterTableType::AT_SetNotNull,
+    AlterTableType::AT_SetRelOptions,
+    AlterTableType::AT_SetStatistics,
+    AlterTableType::AT_SetStorage,
+    AlterTableType::AT_SetTableSpace,
+    AlterTableType::AT_ValidateConstraint,
+];
 
 fn is_relation(object: ObjectType::Type) -> bool {
     matches!(

@@ -5,8 +5,8 @@ use crate::sql::analyze;
 
 fn ddl(text: &str) -> Definition {
     match std::sync::Arc::unwrap_or_clone(analyze(text.as_bytes()).statements.remove(0).kind) {
-        Kind::Ddl { targets, deed, temporary, cluster_wide, outside_transaction, .. } => {
-            Definition { targets, deed, temporary, cluster_wide, outside_transaction }
+        Kind::Ddl { targets, deed, temporary, cluster_wide, outside_transaction, query, .. } => {
+            Definition { targets, deed, temporary, cluster_wide, outside_transaction, query }
         }
         other => panic!("{text}: {other:?}"),
     }
@@ -70,6 +70,8 @@ fn rule_12_what_of_the_catalog_a_definition_disturbs() {
         ("ALTER TABLE a ADD b int REFERENCES c", Some(&["a", "c"])),
         ("ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES c", Some(&["a", "c"])),
         ("ALTER TABLE a DETACH PARTITION b CONCURRENTLY", Some(&["a", "b"])),
+        ("ALTER TABLE a ADD b int NOT NULL, DROP c, ALTER d TYPE text", Some(&["a"])),
+        ("ALTER TABLE a ADD b int DEFAULT f()", Some(&["a"])),
         ("ALTER TABLE a RENAME TO b", Some(&["a", "b"])),
         ("ALTER TABLE a RENAME b TO c", Some(&["a", "c"])),
         ("ALTER TABLE a SET SCHEMA s", Some(&["a"])),
@@ -104,8 +106,37 @@ fn rule_12_what_of_the_catalog_a_definition_disturbs() {
             Kind::Ddl { disturbed, .. } => disturbed.clone(),
             other => panic!("{text}: {other:?}"),
         };
-        let names = |names: &[&str]| Disturbed::Relations(names.iter().map(|&name| name.to_owned()).collect());
-        assert_eq!(disturbed, expected.map_or(Disturbed::Everything, names), "{text}");
+        let names = match &disturbed {
+            Disturbed::Relations(names) | Disturbed::Shapes(names) => {
+                Some(names.iter().map(String::as_str).collect::<Vec<_>>())
+            }
+            Disturbed::Everything => None,
+        };
+        assert_eq!(names.as_deref(), expected, "{text}");
+        let leads = ["TRIGGER t A", "RULE", "VIEW v AS", "REFERENCES", "ATTACH", "CREATE TABLE", "DETACH", "DEFAULT"];
+        let leads = leads.iter().any(|words| text.contains(words)) && !text.contains("AS SELECT * FROM");
+        assert_eq!(matches!(disturbed, Disturbed::Relations(_)), leads && names.is_some(), "{text}");
+    }
+}
+
+#[test]
+fn queries_within_definitions() {
+    let named = |text: &str| match ddl(text).query {
+        Some(DefiningQuery::Runs(Some(read))) => format!("runs {}", read.functions[0].name),
+        Some(DefiningQuery::Runs(None)) => "runs".to_owned(),
+        Some(DefiningQuery::View(read)) => format!("reads {}", read.functions[0].name),
+        None => String::new(),
+    };
+    for (text, expected) in [
+        ("CREATE TABLE a AS SELECT f()", "runs f"),
+        ("CREATE TEMP TABLE a AS SELECT * FROM f()", "runs f"),
+        ("CREATE MATERIALIZED VIEW a AS SELECT f()", "runs f"),
+        ("SELECT f() INTO TEMP a", "runs f"),
+        ("CREATE TABLE a AS EXECUTE p(1)", "runs"),
+        ("CREATE TEMP VIEW a AS SELECT f()", "reads f"),
+        ("CREATE TABLE a (b int DEFAULT f())", ""),
+    ] {
+        assert_eq!(named(text), expected, "{text}");
     }
 }
 
