@@ -118,7 +118,9 @@ impl Fact for Server {
                     FROM pg_proc
                     WHERE proname IN ('current_query', 'pg_stat_get_activity', 'pg_stat_get_backend_activity'))),
         EXISTS (SELECT FROM pg_trigger WHERE tgfoid >= 16384 AND tgdeferrable),
-        EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D')";
+        EXISTS (SELECT FROM pg_event_trigger e WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login'
+            AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_event_trigger'::regclass AND d.objid = e.oid
+                AND d.deptype = 'e'))";
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {

@@ -232,6 +232,7 @@ impl<'a> Body<'a> {
             "new" | "old" => return self.is_quiet_row(at),
             "declare" => self.declares = true,
             "begin" => self.declares = false,
+            "if" if self.is_if_statement(at) => return true,
             "return" => return self.returns_its_row(at),
             "exception" => return self.is_behind_word(at, &["raise"]),
             "from" => {
@@ -251,6 +252,13 @@ impl<'a> Body<'a> {
     }
 
     /// Not a call.
+    /// The statement, with its condition in parentheses.
+    fn is_if_statement(&self, at: usize) -> bool {
+        // Behind THEN and ELSE of a CASE it could be a call.
+        let has_case = || self.tokens.iter().any(|token| matches!(token, Token::Word(word) if word == "case"));
+        self.is_behind_symbol(at, ";") || self.is_behind_word(at, &["begin"]) || self.begins(at) && !has_case()
+    }
+
     fn is_plain_name(&self, at: usize) -> bool {
         !matches!(self.name(at), Some("new" | "old"))
             && self.symbol(at + 1) != Some("(")
@@ -359,6 +367,10 @@ mod tests {
                 "BEGIN IF NEW.a LIKE 'x%' AND NEW.b IN ('y', 'z') OR NEW.c BETWEEN 1 AND 2 THEN NULL; END IF; RETURN NEW; END",
                 &[],
             ),
+            (
+                "BEGIN IF (TG_OP = 'UPDATE') THEN IF (NEW.a = 1) THEN NEW.b = 2; END IF; END IF; RETURN NEW; END",
+                &["a", "b"],
+            ),
             ("BEGIN NEW.set := NEW.\"values\"; RETURN NEW; END", &["set"]),
         ] {
             assert_eq!(
@@ -382,6 +394,7 @@ mod tests {
             "BEGIN NEW.a := max(id) FROM t; RETURN NEW; END",
             "BEGIN NEW.a := lower('x') FROM v; RETURN NEW; END",
             "BEGIN NEW.a := current_query(); RETURN NEW; END",
+            "BEGIN NEW.a := CASE WHEN NEW.b THEN if(1) END; RETURN NEW; END",
             "BEGIN NEW.a := (NEW).f; RETURN NEW; END",
             "BEGIN NEW.a := NEW.b[1].f; RETURN NEW; END",
             "BEGIN NEW.a := mine 'x'; RETURN NEW; END",

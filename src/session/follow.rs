@@ -35,11 +35,16 @@ impl Session {
         let planner = self.planner(env);
         let era = planner.era();
         let (Some(step), Ok(text)) = (&old.step, std::str::from_utf8(&old.sql)) else { return Some(Arc::clone(old)) };
-        let Kind::Write(write) = step.kind() else { return Some(Arc::clone(old)) };
         if old.era == era || text.is_empty() || !self.reads_alike(&old.sql) {
             return Some(Arc::clone(old));
         }
         let wanted = step.again(text, &planner);
+        let Kind::Write(write) = step.kind() else {
+            // Its text stays; what it may write is what the catalog says now.
+            let new = Arc::new(Prepared { step: Some(wanted), era, ..Prepared::clone(old) });
+            self.names.statements.correct(name, Arc::clone(&new));
+            return Some(new);
+        };
         let is_same = rewritten(&old.sql, Some(step)) == rewritten(&old.sql, Some(&wanted));
         let may_change = !write.returning || write.reads.tables.is_empty() && has_same_columns(old, env);
         let step = match (is_same || may_change, old.capture()) {

@@ -281,7 +281,9 @@ impl Session {
             }
             Kind::PrepareTransaction(_) => {
                 // Its changes become visible by COMMIT PREPARED, which marks every table. What it set stays.
-                self.settings.committed();
+                if tag == b"PREPARE TRANSACTION" {
+                    self.settings.committed();
+                }
                 self.roll_back();
                 self.in_block = false;
             }

@@ -114,7 +114,7 @@ impl Step {
 
     /// Whether code of the user may run in it of which nothing is known.
     pub(super) fn may_write_anything(&self) -> bool {
-        self.touches_all() && !matches!(self.kind(), Kind::Ddl { .. } | Kind::CommitPrepared(_))
+        self.touches_all() && !matches!(self.kind(), Kind::Ddl { temporary: false, .. } | Kind::CommitPrepared(_))
     }
 
     /// The same statement, which runs another whose text was rewritten when it was prepared.
@@ -324,7 +324,7 @@ impl Planner<'_> {
         if key_is_set {
             return Err(Reason::KeyChange);
         }
-        if !self.settings.prints_exactly(&table.shape) {
+        if !self.settings.prints_plainly() {
             return Err(Reason::Settings);
         }
         // What it calls may set how its own rows are printed.

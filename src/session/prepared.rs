@@ -10,7 +10,7 @@ use super::plan::{Capture, Era, Plan, Step};
 use crate::effect::Shape;
 
 /// A prepared statement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Prepared {
     /// The client's text; empty if it was too long to be kept.
     pub(super) sql: Bytes,

@@ -89,7 +89,8 @@ impl Session {
         match steps {
             [commit] if commit.is_plain_commit() => {
                 let is_alone = self.status == Some(TransactionStatus::InBlock) && self.outstanding.is_empty();
-                let asks = is_alone && self.transaction.is_untold() && !is_seen(env.catalog.triggers_are_deferred);
+                let is_untold = self.transaction.is_untold() || self.settings.is_doubted();
+                let asks = is_alone && is_untold && !is_seen(env.catalog.triggers_are_deferred);
                 if asks { Question::First } else { Question::No }
             }
             steps => {
@@ -108,7 +109,7 @@ impl Session {
             && self.status == Some(TransactionStatus::InBlock)
             && !self.may_end_block
             && self.outstanding.only_prepares()
-            && self.transaction.is_untold()
+            && (self.transaction.is_untold() || self.settings.is_doubted())
             && self.may_ask(env)
         {
             self.ask(at, splice);
@@ -225,7 +226,9 @@ impl Step {
         match self.kind() {
             // Outside of a transaction block it may commit inside.
             Kind::Procedure => in_block,
-            Kind::CopyTo(_) | Kind::CopyFrom { .. } | Kind::DeclareCursor(_) => true,
+            Kind::CopyTo(_) | Kind::CopyFrom { .. } | Kind::DeclareCursor(_) | Kind::Ddl { temporary: true, .. } => {
+                true
+            }
             _ => self.stays_in_its_transaction(),
         }
     }

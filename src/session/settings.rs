@@ -61,6 +61,7 @@ struct Moment {
     known: bool,
     /// Whether it says all that another connection must be told.
     whole: bool,
+    doubt: Doubt,
 }
 
 /// What a ROLLBACK TO goes back to.
@@ -91,7 +92,6 @@ pub(super) struct Settings {
     savepoints: Vec<Savepoint>,
     shareable: bool,
     temporary: bool,
-    doubt: Doubt,
     datestyle_iso: bool,
     interval_postgres: bool,
     utf8: bool,
@@ -118,7 +118,7 @@ impl Settings {
         let profile = Arc::new(profile);
         Self {
             login: Arc::clone(&profile),
-            now: Moment { user: profile.role.clone(), profile, known: true, whole: true },
+            now: Moment { user: profile.role.clone(), profile, known: true, whole: true, doubt: Doubt::None },
             search_path,
             reported: BTreeMap::new(),
             shared: Arc::default(),
@@ -127,7 +127,6 @@ impl Settings {
             savepoints: Vec::new(),
             shareable,
             temporary: false,
-            doubt: Doubt::None,
             datestyle_iso: true,
             interval_postgres: true,
             utf8: true,
@@ -159,7 +158,7 @@ impl Settings {
 
     /// Role and settings in force, if another connection can have them too.
     pub(super) fn shared_profile(&self) -> Option<Arc<Profile>> {
-        let is_settled = self.doubt == Doubt::None && self.before.is_none() && self.after.is_none();
+        let is_settled = self.now.doubt == Doubt::None && self.before.is_none() && self.after.is_none();
         (self.shareable && self.now.known && self.now.whole && is_settled).then(|| Arc::clone(&self.shared))
     }
 
@@ -175,11 +174,11 @@ impl Settings {
 
     /// Whether the values of a row print in the one way in which images are read (rule 10).
     pub(super) fn prints_exactly(&self, shape: &Shape) -> bool {
-        self.prints_plainly() && (self.doubt != Doubt::Unasked || !may_be_rounded(shape))
+        self.prints_plainly() && (self.now.doubt != Doubt::Unasked || !may_be_rounded(shape))
     }
 
-    /// The same, as far as it was not done by code that nobody looked into.
-    fn prints_plainly(&self) -> bool {
+    /// The same, as far as it was not done by code that nobody looked into: that is decided when rows are told.
+    pub(super) fn prints_plainly(&self) -> bool {
         let is_reported = self.datestyle_iso && self.interval_postgres && self.utf8;
         self.now.known && is_reported && self.is_set_to_print_plainly() && self.prints_whole_floats()
     }
@@ -191,7 +190,11 @@ impl Settings {
         };
         is("datestyle", |style| !["german", "sql", "postgres"].iter().any(|other| style.contains(other)))
             && is("intervalstyle", |style| style == "postgres")
-            && is("client_encoding", |encoding| ["utf8", "utf-8", "unicode"].contains(&encoding))
+            && is("client_encoding", |encoding| {
+                // As the server compares them: `'utf-8'`, quotes and all, is one.
+                let name: String = encoding.chars().filter(char::is_ascii_alphanumeric).collect();
+                ["utf8", "unicode"].contains(&name.as_str())
+            })
     }
 
     fn prints_whole_floats(&self) -> bool {
@@ -250,12 +253,16 @@ impl Settings {
 
     /// Code ran that may have changed role, search_path and temporary tables.
     pub(super) fn doubt(&mut self) {
-        self.doubt = Doubt::Unasked;
+        self.before.get_or_insert_with(|| self.now.clone());
+        self.now.doubt = Doubt::Unasked;
+        if let Some(after) = &mut self.after {
+            after.doubt = Doubt::Unasked;
+        }
     }
 
     /// Whether they are to be asked for before the session can be shared again, and floats be captured exactly.
     pub(super) fn is_doubted(&self) -> bool {
-        self.doubt == Doubt::Unasked
+        self.now.doubt == Doubt::Unasked
     }
 
     /// What the primary says after it.
@@ -263,7 +270,7 @@ impl Settings {
         let setting = ("search_path".to_owned(), answer.search_path.clone());
         let found = Profile { role: answer.role.clone(), settings: [setting].into() };
         let is_same = found.role == self.now.profile.role && found.search_path() == self.search_path;
-        self.doubt = if is_same { Doubt::None } else { Doubt::Confirmed };
+        self.now.doubt = if is_same { Doubt::None } else { Doubt::Confirmed };
         if answer.temporary {
             self.made_temporary();
         }
@@ -271,8 +278,10 @@ impl Settings {
         self.now.known &= is_known;
         if let Some(after) = &mut self.after {
             after.known &= is_known;
-            // What was set for the session is hidden by what holds for the transaction.
-            self.doubt = Doubt::Unasked;
+            // What it set for the session may be hidden by what holds for the transaction.
+            let is_hidden = |name: &str| after.profile.settings.get(name) != self.now.profile.settings.get(name);
+            let hides = after.profile.role != self.now.profile.role || DECISIVE.iter().any(|name| is_hidden(name));
+            after.doubt = if hides { Doubt::Unasked } else { self.now.doubt };
         }
     }
 
@@ -285,9 +294,9 @@ impl Settings {
     /// `DISCARD ALL` was done.
     pub(super) fn discard_all(&mut self) {
         let (profile, user) = (Arc::clone(&self.login), self.login.role.clone());
-        self.install(Moment { profile, user, known: true, whole: true });
+        self.install(Moment { profile, user, known: true, whole: true, doubt: Doubt::None });
         (self.before, self.after) = (None, None);
-        (self.shareable, self.temporary, self.doubt) = (true, false, Doubt::None);
+        (self.shareable, self.temporary) = (true, false);
     }
 
     /// A SET or RESET was done.

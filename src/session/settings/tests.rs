@@ -43,6 +43,8 @@ fn rule_10_only_iso_dates_utf8_and_full_floats_print_exactly() {
     }
     settings.discard_all();
     assert!(settings.prints_plainly());
+    settings.set(&set("client_encoding", "'utf-8'", false));
+    assert!(settings.prints_plainly(), "as asyncpg writes it");
     settings.reported(b"client_encoding", b"LATIN1");
     assert!(!settings.prints_plainly());
 }
@@ -91,6 +93,7 @@ fn rule_15_behind_code_that_may_change_them_role_and_path_are_shared_when_the_pr
     };
     let mut settings = settings(&[("user", "bob")]);
     settings.doubt();
+    settings.committed();
     assert!(settings.shared_profile().is_none() && settings.is_doubted());
     for (path, role) in [("other", "bob"), ("app", "eve"), ("app, other", "bob")] {
         settings.found(&answer(path, role, false, 1));
@@ -101,6 +104,7 @@ fn rule_15_behind_code_that_may_change_them_role_and_path_are_shared_when_the_pr
     settings.set(&set("search_path", "My Schema", false));
     settings.committed();
     settings.doubt();
+    settings.committed();
     settings.found(&answer("\"My Schema\"", "bob", false, 1));
     assert!(settings.shared_profile().is_some() && settings.prints_plainly() && !settings.has_temporary());
     settings.found(&answer("\"My Schema\"", "bob", true, 0));
@@ -109,6 +113,7 @@ fn rule_15_behind_code_that_may_change_them_role_and_path_are_shared_when_the_pr
     settings.set(&set("extra_float_digits", "0", false));
     settings.committed();
     settings.doubt();
+    settings.committed();
     settings.found(&answer("app", "bob", false, 0));
     assert!(settings.shared_profile().is_some(), "as the client set them");
 }
@@ -223,13 +228,21 @@ fn rule_10_behind_code_that_nobody_looked_into_floats_are_read_back_until_the_pr
         ["pg_catalog.float8", "pg_catalog.point", "pg_catalog.float4[]", "public.mood"].map(|name| shape(&[name]));
     let mut settings = settings(&[("user", "bob")]);
     assert!(rounded.iter().chain([&plain]).all(|shape| settings.prints_exactly(shape)));
+    settings.doubt();
+    settings.rolled_back();
+    assert!(!settings.is_doubted() && rounded.iter().all(|shape| settings.prints_exactly(shape)), "it took that back");
     settings.unshareable();
     settings.doubt();
+    settings.committed();
     assert!(settings.is_doubted() && settings.prints_exactly(&plain));
     assert!(!rounded.iter().any(|shape| settings.prints_exactly(shape)));
     let relations = Vec::new();
     let answer =
         Answer { relations, search_path: "app".into(), role: "bob".into(), temporary: false, extra_float_digits: 1 };
+    settings.set(&set("lock_timeout", "1s", true));
+    settings.set(&set("timezone", "UTC", true));
     settings.found(&answer);
+    settings.committed();
+    assert!(!settings.is_doubted(), "nothing decisive hid it");
     assert!(rounded.iter().all(|shape| settings.prints_exactly(shape)));
 }

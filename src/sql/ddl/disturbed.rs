@@ -18,6 +18,9 @@ pub(super) fn disturbed(node: Node<'_>, targets: &[Name]) -> Disturbed {
     let by_name = |further: Vec<String>| Disturbed::Relations(named(further));
     let in_shape = |further: Vec<String>| Disturbed::Shapes(named(further));
     match node {
+        Node::CreateStmt(create) if create.table_elts().is_empty() && create.constraints().is_empty() => {
+            in_shape(Vec::new())
+        }
         Node::CreateStmt(create) => by_name(referenced_by_table(create)),
         Node::AlterTableStmt(alter) if is_relation(alter.objtype) && alter.cmds().iter().all(keeps_reach) => {
             in_shape(Vec::new())
@@ -65,13 +68,24 @@ fn keeps_reach(command: Node<'_>) -> bool {
     let Node::AlterTableCmd(command) = command else { return false };
     match command.subtype {
         AlterTableType::AT_AddColumn => match command.def() {
-            Node::ColumnDef(column) => column.constraints().iter().all(|constraint| {
-                matches!(constraint, Node::Constraint(constraint) if constraint.contype == ConstrType::CONSTR_NOTNULL
-                    || constraint.contype == ConstrType::CONSTR_NULL)
-            }),
+            Node::ColumnDef(column) => column.constraints().iter().all(calls_nothing),
             _ => false,
         },
+        AlterTableType::AT_AddConstraint => calls_nothing(command.def()),
         other => KEEPING_REACH.contains(&other),
+    }
+}
+
+/// Whether a constraint neither refers to another table nor runs code.
+fn calls_nothing(constraint: Node<'_>) -> bool {
+    let Node::Constraint(constraint) = constraint else { return false };
+    match constraint.contype {
+        ConstrType::CONSTR_NOTNULL
+        | ConstrType::CONSTR_NULL
+        | ConstrType::CONSTR_PRIMARY
+        | ConstrType::CONSTR_UNIQUE => true,
+        ConstrType::CONSTR_DEFAULT => matches!(constraint.raw_expr(), Node::A_Const(_)),
+        _ => false,
     }
 }
 
