@@ -31,6 +31,30 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// Whether values print in the one way in which images are read (rule 10).
+    pub(super) fn prints_plainly(&self) -> bool {
+        let is = |name: &str, is_plain: fn(&str) -> bool| {
+            self.settings.get(name).is_none_or(|value| is_plain(&value.to_lowercase()))
+        };
+        self.prints_whole_floats()
+            && is("datestyle", |style| !["german", "sql", "postgres"].iter().any(|other| style.contains(other)))
+            && is("intervalstyle", |style| style == "postgres")
+            && is("client_encoding", |encoding| {
+                // As the server compares them: `'utf-8'`, quotes and all, is one.
+                let name: String = encoding.chars().filter(char::is_ascii_alphanumeric).collect();
+                ["utf8", "unicode"].contains(&name.as_str())
+            })
+    }
+
+    /// Whether floats print with all their digits.
+    pub(super) fn prints_whole_floats(&self) -> bool {
+        // The server rounds, and takes hexadecimals: what is no plain number may be any.
+        let is_whole = |digits: &String| digits.parse::<i32>().is_ok_and(|digits| digits >= 1);
+        self.settings.get("extra_float_digits").is_none_or(is_whole)
+    }
+}
+
 /// Profiles in use, each once: sessions whose role and settings are equal share one, which is found to be equal at a glance.
 #[derive(Debug)]
 pub struct Profiles(Cache<Arc<Profile>, Arc<Profile>>);

@@ -81,6 +81,9 @@ pub(super) struct Settings {
     now: Moment,
     /// Of the profile, taken apart.
     search_path: Vec<String>,
+    /// Whether the profile says that values print plainly: the server reports what was set only when it waits for the next
+    /// query, and what stands behind it in the same is printed so already.
+    is_plain: bool,
     /// What the server reports of itself and another connection must be told.
     reported: BTreeMap<String, String>,
     /// The profile and what is reported.
@@ -114,12 +117,13 @@ impl Settings {
                 name => drop(profile.settings.insert(name.to_owned(), value.clone())),
             }
         }
-        let search_path = profile.search_path();
+        let (search_path, is_plain) = (profile.search_path(), profile.prints_plainly());
         let profile = Arc::new(profile);
         Self {
             login: Arc::clone(&profile),
             now: Moment { user: profile.role.clone(), profile, known: true, whole: true, doubt: Doubt::None },
             search_path,
+            is_plain,
             reported: BTreeMap::new(),
             shared: Arc::default(),
             before: None,
@@ -146,6 +150,7 @@ impl Settings {
 
     fn install(&mut self, moment: Moment) {
         self.search_path = moment.profile.search_path();
+        self.is_plain = moment.profile.prints_plainly();
         self.now = moment;
         self.share();
     }
@@ -180,27 +185,7 @@ impl Settings {
     /// The same, as far as it was not done by code that nobody looked into: that is decided when rows are told.
     pub(super) fn prints_plainly(&self) -> bool {
         let is_reported = self.datestyle_iso && self.interval_postgres && self.utf8;
-        self.now.known && is_reported && self.is_set_to_print_plainly() && self.prints_whole_floats()
-    }
-
-    /// The server reports what was set only when it waits for the next query: what stands behind it in the same is printed so.
-    fn is_set_to_print_plainly(&self) -> bool {
-        let is = |name: &str, is_plain: fn(&str) -> bool| {
-            self.now.profile.settings.get(name).is_none_or(|value| is_plain(&value.to_lowercase()))
-        };
-        is("datestyle", |style| !["german", "sql", "postgres"].iter().any(|other| style.contains(other)))
-            && is("intervalstyle", |style| style == "postgres")
-            && is("client_encoding", |encoding| {
-                // As the server compares them: `'utf-8'`, quotes and all, is one.
-                let name: String = encoding.chars().filter(char::is_ascii_alphanumeric).collect();
-                ["utf8", "unicode"].contains(&name.as_str())
-            })
-    }
-
-    fn prints_whole_floats(&self) -> bool {
-        // The server rounds, and takes hexadecimals: what is no plain number may be any.
-        let is_whole = |digits: &String| digits.parse::<i32>().is_ok_and(|digits| digits >= 1);
-        self.now.profile.settings.get("extra_float_digits").is_none_or(is_whole)
+        self.now.known && is_reported && self.is_plain
     }
 
     /// Whether the server reads a text as we do: the same characters, and backslashes that mean nothing but themselves.
@@ -274,7 +259,7 @@ impl Settings {
         if answer.temporary {
             self.made_temporary();
         }
-        let is_known = answer.extra_float_digits >= 1 || !self.prints_whole_floats();
+        let is_known = answer.extra_float_digits >= 1 || !self.now.profile.prints_whole_floats();
         self.now.known &= is_known;
         if let Some(after) = &mut self.after {
             after.known &= is_known;
