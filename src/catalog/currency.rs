@@ -23,15 +23,13 @@ enum Trust {
     Nothing,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Doubts {
     names: RapidHashSet<String>,
-    /// Of these it is not even known what a write to them leads to.
-    leading: RapidHashSet<String>,
     /// Those that the names may stand for, and what inherits from them or they inherit from.
     tables: RapidHashSet<TableId>,
-    /// The same of the leading.
-    leading_tables: RapidHashSet<TableId>,
+    /// Of these it is not even known what a write to them leads to.
+    leading: RapidHashSet<TableId>,
     /// One of the names is a view's: what others that read it lead to is not known.
     views: bool,
 }
@@ -53,20 +51,26 @@ impl Currency {
         catalog: &Catalog,
         disturbed: impl IntoIterator<Item = &'a Disturbed>,
     ) -> Self {
-        let mut doubts = None;
+        let (mut names, mut leading) = (RapidHashSet::default(), RapidHashSet::default());
+        let mut is_whole = true;
         for disturbed in disturbed {
+            is_whole = false;
             match disturbed {
                 Disturbed::Everything => return Self::nothing(version),
-                Disturbed::Shapes(names) => doubts.get_or_insert_with(Doubts::default).names.extend(names.clone()),
-                Disturbed::Relations(names) => {
-                    let doubts = doubts.get_or_insert_with(Doubts::default);
-                    doubts.names.extend(names.clone());
-                    doubts.leading.extend(names.clone());
+                Disturbed::Shapes(shapes) => names.extend(shapes.iter().cloned()),
+                Disturbed::Relations(relations) => {
+                    names.extend(relations.iter().cloned());
+                    leading.extend(relations.iter().cloned());
                 }
             }
         }
-        let trust = doubts.map_or(Trust::Whole, |doubts| Trust::Except(doubts.with_families(catalog)));
-        Self { version, trust }
+        if is_whole {
+            return Self::whole(version);
+        }
+        let mut known = names.iter().filter_map(|name| catalog.names.get(name)).flatten();
+        let views = known.any(|(_, resolved)| matches!(resolved, Resolved::View(_)));
+        let (tables, leading) = (families(&names, catalog), families(&leading, catalog));
+        Self { version, trust: Trust::Except(Doubts { names, tables, leading, views }) }
     }
 
     /// Whether nothing is under way.
@@ -104,8 +108,8 @@ impl Currency {
     /// change that.
     pub fn trusts_reach(&self, table: &Table) -> bool {
         let Trust::Except(doubts) = &self.trust else { return true };
-        let leads = |touched: &Touched| meet(touched, &doubts.leading_tables);
-        !doubts.leading_tables.contains(&table.shape.table) && !leads(&table.reach) && !leads(&table.cascades)
+        let leads = |touched: &Touched| meet(touched, &doubts.leading);
+        !doubts.leading.contains(&table.shape.table) && !leads(&table.reach) && !leads(&table.cascades)
     }
 
     /// The tables that are not what it says, or belong to others by now.
@@ -137,14 +141,6 @@ impl Currency {
 }
 
 impl Doubts {
-    fn with_families(mut self, catalog: &Catalog) -> Self {
-        let all = self.names.iter().filter_map(|name| catalog.names.get(name)).flatten();
-        self.views = all.into_iter().any(|(_, resolved)| matches!(resolved, Resolved::View(_)));
-        self.tables = families(&self.names, catalog);
-        self.leading_tables = families(&self.leading, catalog);
-        self
-    }
-
     /// Whether one of them is doubted. Not of a reach that has no bounds: what writes everything is marked everywhere.
     fn meet(&self, touched: &Touched) -> bool {
         meet(touched, &self.tables)
@@ -166,6 +162,9 @@ fn families(names: &RapidHashSet<String>, catalog: &Catalog) -> RapidHashSet<Tab
             tables.insert(table.shape.table);
             tables.extend(&table.descendants);
         }
+    }
+    if tables.is_empty() {
+        return tables;
     }
     let inherits = |table: &Table| table.descendants.iter().any(|descendant| tables.contains(descendant));
     let ancestors: Vec<_> =

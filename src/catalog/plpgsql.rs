@@ -30,11 +30,10 @@ pub(super) fn tokens(source: &str) -> Option<Vec<Token>> {
             rest.find(['\n', '\r']).unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
             comment(rest)?
-        } else if let Some((token, size)) = token(rest, first)? {
+        } else {
+            let (token, size) = token(rest, first)?;
             tokens.push(token);
             size
-        } else {
-            return None;
         };
         rest = rest.get(taken..)?;
     }
@@ -58,10 +57,8 @@ fn comment(text: &str) -> Option<usize> {
     }
 }
 
-/// The outer `None`: not understood; the inner: no token.
-#[expect(clippy::option_option, reason = "two ways to have none")]
-fn token(text: &str, first: char) -> Option<Option<(Token, usize)>> {
-    let found = match first {
+fn token(text: &str, first: char) -> Option<(Token, usize)> {
+    Some(match first {
         '\'' => quoted(text, '\'').map(|(_, size)| (Token::Literal, size))?,
         '"' => {
             let (name, size) = quoted(text, '"').filter(|(name, _)| name.len() <= LONGEST_NAME)?;
@@ -84,9 +81,8 @@ fn token(text: &str, first: char) -> Option<Option<(Token, usize)>> {
             }
             (Token::Symbol(symbol.to_owned()), size)
         }
-        _ => return Some(None),
-    };
-    Some(Some(found))
+        _ => return None,
+    })
 }
 
 fn quoted(text: &str, quote: char) -> Option<(String, usize)> {

@@ -251,7 +251,6 @@ impl<'a> Body<'a> {
         self.symbol(at + 1) != Some("(") || may_be_called(word, writes_nothing)
     }
 
-    /// Not a call.
     /// The statement, with its condition in parentheses.
     fn is_if_statement(&self, at: usize) -> bool {
         // Behind THEN and ELSE of a CASE it could be a call.
@@ -259,6 +258,7 @@ impl<'a> Body<'a> {
         self.is_behind_symbol(at, ";") || self.is_behind_word(at, &["begin"]) || self.begins(at) && !has_case()
     }
 
+    /// Not a call, nor the row.
     fn is_plain_name(&self, at: usize) -> bool {
         !matches!(self.name(at), Some("new" | "old"))
             && self.symbol(at + 1) != Some("(")

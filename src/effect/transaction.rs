@@ -120,6 +120,16 @@ impl Touched {
         }
     }
 
+    /// Whether the same is touched, in whatever order it was found.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tables(mine), Self::Tables(theirs)) => {
+                mine.len() == theirs.len() && mine.iter().all(|table| theirs.contains(table))
+            }
+            (mine, theirs) => mine == theirs,
+        }
+    }
+
     /// Adds what `other` touches.
     pub fn extend(&mut self, other: &Self) {
         match (&mut *self, other) {

@@ -49,13 +49,8 @@ pub(super) fn told(body: &[u8], capture: &Capture, format: RowFormat, env: &Env<
 /// Whether all that is written with a row is what was known when its statement was planned, of whatever table it was.
 fn leads_where_it_did(now: &Arc<Table>, then: &Arc<Table>) -> bool {
     let is_as_exact = now.exact.is_ok() || now.exact == then.exact;
-    let same = |now: &Touched, then: &Touched| match (now, then) {
-        (Touched::Tables(now), Touched::Tables(then)) => {
-            now.len() == then.len() && now.iter().all(|table| then.contains(table))
-        }
-        (now, then) => now == then,
-    };
-    Arc::ptr_eq(now, then) || is_as_exact && same(&now.reach, &then.reach) && same(&now.cascades, &then.cascades)
+    let leads_alike = || now.reach.is_same_as(&then.reach) && now.cascades.is_same_as(&then.cascades);
+    Arc::ptr_eq(now, then) || is_as_exact && leads_alike()
 }
 
 /// The mark for a statement whose rows cannot be read.

@@ -26,7 +26,7 @@ const HARMLESS: [&str; 11] = [
 ];
 
 /// Settings that decide what a name means, who reads and how values print.
-const DECISIVE: [&str; 8] = [
+const DECISIVE: [&str; 7] = [
     "search_path",
     "role",
     "session_authorization",
@@ -34,7 +34,6 @@ const DECISIVE: [&str; 8] = [
     "datestyle",
     "intervalstyle",
     "client_encoding",
-    "all",
 ];
 
 /// Past so many savepoints of a transaction no further is remembered.

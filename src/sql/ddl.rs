@@ -144,17 +144,7 @@ fn alter_table(alter: &AlterTableStmt) -> Definition {
 }
 
 fn drop_objects(drop: &DropStmt) -> Definition {
-    let of_a_relation =
-        matches!(drop.remove_type, ObjectType::OBJECT_TRIGGER | ObjectType::OBJECT_RULE | ObjectType::OBJECT_POLICY);
-    let is_relation = matches!(
-        drop.remove_type,
-        ObjectType::OBJECT_TABLE
-            | ObjectType::OBJECT_VIEW
-            | ObjectType::OBJECT_MATVIEW
-            | ObjectType::OBJECT_FOREIGN_TABLE
-            | ObjectType::OBJECT_SEQUENCE
-            | ObjectType::OBJECT_INDEX
-    );
+    let (is_relation, of_a_relation) = (is_relation(drop.remove_type), is_of_a_relation(drop.remove_type));
     let targets = drop.objects().iter().filter_map(|object| match object {
         Node::NodeList(list) if is_relation => names::relation_of_list(list),
         // The relation's name, and the trigger's behind it.
@@ -167,6 +157,23 @@ fn drop_objects(drop: &DropStmt) -> Definition {
     });
     let deed = if is_relation { Deed::Drops } else { Deed::Changes };
     Definition { targets: targets.collect(), deed, ..Definition::default() }.outside_transaction(drop.concurrent)
+}
+
+fn is_relation(object: ObjectType::Type) -> bool {
+    matches!(
+        object,
+        ObjectType::OBJECT_TABLE
+            | ObjectType::OBJECT_VIEW
+            | ObjectType::OBJECT_MATVIEW
+            | ObjectType::OBJECT_FOREIGN_TABLE
+            | ObjectType::OBJECT_SEQUENCE
+            | ObjectType::OBJECT_INDEX
+    )
+}
+
+/// What is named by its relation and a name of its own.
+fn is_of_a_relation(object: ObjectType::Type) -> bool {
+    matches!(object, ObjectType::OBJECT_TRIGGER | ObjectType::OBJECT_RULE | ObjectType::OBJECT_POLICY)
 }
 
 fn grant_on(grant: &GrantStmt) -> Definition {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::support::*;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Volatility};
 use crate::effect::Disturbed;
 
 const INSERT: &str = "insert into t values (1, 'a')";
@@ -48,6 +48,29 @@ fn a_statement_is_captured_while_the_catalog_may_be_trusted() {
     assert_eq!(parsed(&stage.client(&group)), [false; 0], "the same text again");
     stage.server(&told);
     assert_eq!(stage.commits(), [["t 1 (1,a)"], ["t 1 (1,a)"]]);
+}
+
+/// Also those whose text is never rewritten.
+#[test]
+fn rule_15_what_a_prepared_read_may_write_is_what_the_catalog_says_when_it_is_bound() {
+    let mut stage = Stage::new();
+    let function = |volatility| {
+        let mut changed = catalog();
+        changed.functions.insert("f".into(), vec![("public".into(), volatility)]);
+        Arc::new(changed)
+    };
+    stage.catalog = function(Volatility::Stable);
+    stage.client(&[parse("s", "select f()"), sync()].concat());
+    stage.server(&[message(b'1', b""), ready(b'I')].concat());
+    let group = [bind("s", &[]), execute(0), sync()].concat();
+    let answer = [message(b'2', b""), complete("SELECT 1"), ready(b'I')].concat();
+    for (volatility, expected) in [(Volatility::Stable, vec![]), (Volatility::Opaque, vec![["mark all Opaque"]])] {
+        stage.catalog = function(volatility);
+        Arc::get_mut(&mut stage.catalog).unwrap().generation = 2 + expected.len() as u64;
+        assert_eq!(stage.client(&group), group);
+        stage.server(&answer);
+        assert_eq!(stage.commits(), expected);
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use pg_raw_parse::nodes::{
     AlterTableStmt, AlterTableType, ConstrType, CreateStmt, GrantStmt, GrantTargetType, ObjectType, RenameStmt,
 };
 
+use super::{is_of_a_relation, is_relation};
 use crate::effect::Disturbed;
 use crate::sql::Name;
 
@@ -18,9 +19,7 @@ pub(super) fn disturbed(node: Node<'_>, targets: &[Name]) -> Disturbed {
     let by_name = |further: Vec<String>| Disturbed::Relations(named(further));
     let in_shape = |further: Vec<String>| Disturbed::Shapes(named(further));
     match node {
-        Node::CreateStmt(create) if create.table_elts().is_empty() && create.constraints().is_empty() => {
-            in_shape(Vec::new())
-        }
+        Node::CreateStmt(create) if is_bare_partition(create) => in_shape(Vec::new()),
         Node::CreateStmt(create) => by_name(referenced_by_table(create)),
         Node::AlterTableStmt(alter) if is_relation(alter.objtype) && alter.cmds().iter().all(keeps_reach) => {
             in_shape(Vec::new())
@@ -35,10 +34,9 @@ pub(super) fn disturbed(node: Node<'_>, targets: &[Name]) -> Disturbed {
             by_name(other.map(str::to_owned).into_iter().collect())
         }
         Node::DropStmt(drop) => match drop.remove_type {
-            ObjectType::OBJECT_TRIGGER | ObjectType::OBJECT_RULE | ObjectType::OBJECT_POLICY => in_shape(Vec::new()),
             // Its table is not named.
             ObjectType::OBJECT_INDEX => Disturbed::Everything,
-            relation if is_relation(relation) => in_shape(Vec::new()),
+            object if is_relation(object) || is_of_a_relation(object) => in_shape(Vec::new()),
             _ => Disturbed::Everything,
         },
         Node::GrantStmt(grant) if is_on_relations(grant) => in_shape(Vec::new()),
@@ -61,6 +59,11 @@ pub(super) fn disturbed(node: Node<'_>, targets: &[Name]) -> Disturbed {
         | Node::AlterPublicationStmt(_) => Disturbed::NOTHING,
         _ => Disturbed::Everything,
     }
+}
+
+/// Rows of an heir are written with its parent's; those of a partition are the root's.
+fn is_bare_partition(create: &CreateStmt) -> bool {
+    create.partbound().is_some() && create.table_elts().is_empty() && create.constraints().is_empty()
 }
 
 /// Whether a command of ALTER TABLE leaves as it is what a write leads to, or takes some of it away.
@@ -106,26 +109,11 @@ const KEEPING_REACH: &[AlterTableType::Type] = &[
     AlterTableType::AT_ValidateConstraint,
 ];
 
-fn is_relation(object: ObjectType::Type) -> bool {
-    matches!(
-        object,
-        ObjectType::OBJECT_TABLE
-            | ObjectType::OBJECT_VIEW
-            | ObjectType::OBJECT_MATVIEW
-            | ObjectType::OBJECT_FOREIGN_TABLE
-            | ObjectType::OBJECT_SEQUENCE
-            | ObjectType::OBJECT_INDEX
-    )
-}
-
 fn renames_within_relations(rename: &RenameStmt) -> bool {
     match rename.rename_type {
         ObjectType::OBJECT_COLUMN => is_relation(rename.relation_type),
-        ObjectType::OBJECT_TABCONSTRAINT
-        | ObjectType::OBJECT_TRIGGER
-        | ObjectType::OBJECT_POLICY
-        | ObjectType::OBJECT_RULE => true,
-        other => is_relation(other),
+        ObjectType::OBJECT_TABCONSTRAINT => true,
+        other => is_relation(other) || is_of_a_relation(other),
     }
 }
 

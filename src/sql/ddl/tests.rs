@@ -65,6 +65,7 @@ fn rule_12_what_of_the_catalog_a_definition_disturbs() {
         ("CREATE TABLE s.a (b int)", Some(&["a"][..])),
         ("CREATE TABLE a (b int REFERENCES c, FOREIGN KEY (b) REFERENCES s.d)", Some(&["a", "c", "d"])),
         ("CREATE TABLE a PARTITION OF b DEFAULT", Some(&["a", "b"])),
+        ("CREATE TABLE heir () INHERITS (b)", Some(&["heir", "b"])),
         ("CREATE TABLE a AS SELECT * FROM b", Some(&["a"])),
         ("SELECT 1 INTO a FROM b", Some(&["a"])),
         ("ALTER TABLE a ADD b int REFERENCES c", Some(&["a", "c"])),
@@ -114,8 +115,17 @@ fn rule_12_what_of_the_catalog_a_definition_disturbs() {
             Disturbed::Everything => None,
         };
         assert_eq!(names.as_deref(), expected, "{text}");
-        let leads =
-            ["TRIGGER t A", "RULE", "VIEW v AS", "REFERENCES", "ATTACH", "CREATE TABLE s.a", "DETACH", "DEFAULT f"];
+        let leads = [
+            "TRIGGER t A",
+            "RULE",
+            "VIEW v AS",
+            "REFERENCES",
+            "ATTACH",
+            "CREATE TABLE s.a",
+            "INHERITS",
+            "DETACH",
+            "DEFAULT f",
+        ];
         let leads = leads.iter().any(|words| text.contains(words));
         assert_eq!(matches!(disturbed, Disturbed::Relations(_)), leads && names.is_some(), "{text}");
     }

@@ -1,12 +1,22 @@
 //! Refusals, losses and restarts.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::stage::{Stage, client, wait_for};
-use crate::effect::{Change, Key, Mark, Reason, Replay, Seq, TableId, Touched};
+use crate::effect::{Change, Key, Mark, Reason, Replay, Seq, Shape, TableId, Touched};
 use crate::mirror::apply::testing::{row, shape};
 use crate::mirror::entry::{Refresh, Scope};
 use crate::report::ServerState;
+
+/// A table whose `u` is unique, and a row in it.
+async fn with_one_row() -> (Stage, Arc<Shape>) {
+    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, u text UNIQUE)").await;
+    let t = shape(1, "t", &["id", "u pg_catalog.text"], &[0]);
+    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1,a)"))]);
+    stage.ledger.settle().await;
+    (stage, t)
+}
 
 #[tokio::test]
 async fn rule_19_unique_values_that_swap_in_one_batch() {
@@ -26,10 +36,7 @@ async fn rule_19_unique_values_that_swap_in_one_batch() {
 
 #[tokio::test]
 async fn rule_20_what_the_shadow_lacks_may_come_later_in_the_ledger() {
-    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, u text UNIQUE)").await;
-    let t = shape(1, "t", &["id", "u pg_catalog.text"], &[0]);
-    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1,a)"))]);
-    stage.ledger.settle().await;
+    let (stage, t) = with_one_row().await;
     // The second was committed first on the primary, and entered the ledger last.
     stage.ledger.hold_ticket(Some(1));
     stage.ledger.transaction(vec![row(&t, &["2"], 3, Some("(2,a)"))]);
@@ -45,10 +52,7 @@ async fn rule_20_what_the_shadow_lacks_may_come_later_in_the_ledger() {
 /// Writes that come behind a refused one on its own key are applied before it is tried again.
 #[tokio::test]
 async fn rule_20_what_is_tried_again_does_not_undo_what_was_applied_meanwhile() {
-    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, u text UNIQUE)").await;
-    let t = shape(1, "t", &["id", "u pg_catalog.text"], &[0]);
-    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1,a)"))]);
-    stage.ledger.settle().await;
+    let (stage, t) = with_one_row().await;
     let blocker = client(&stage.cluster).await;
     blocker.batch_execute("BEGIN; LOCK TABLE t").await.unwrap();
     stage.ledger.transaction(vec![row(&t, &["2"], 3, Some("(2,a)"))]);
@@ -64,10 +68,7 @@ async fn rule_20_what_is_tried_again_does_not_undo_what_was_applied_meanwhile() 
 /// Nor when crossfade was stopped in between.
 #[tokio::test]
 async fn rule_20_what_waits_over_a_restart_does_not_undo_what_was_applied_meanwhile() {
-    let mut stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, u text UNIQUE)").await;
-    let t = shape(1, "t", &["id", "u pg_catalog.text"], &[0]);
-    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1,a)"))]);
-    stage.ledger.settle().await;
+    let (mut stage, t) = with_one_row().await;
     stage.ledger.hold_ticket(Some(1));
     stage.ledger.transaction(vec![row(&t, &["2"], 3, Some("(2,a)"))]);
     wait_for("the refusal", || stage.appliers.shadow().state == ServerState::Degraded).await;
@@ -84,10 +85,7 @@ async fn rule_20_what_waits_over_a_restart_does_not_undo_what_was_applied_meanwh
 /// Rows read back say more than an older image; only, who reads them back cannot know what is tried again later.
 #[tokio::test]
 async fn rule_20_keys_read_back_before_a_refused_write_of_them_is_tried_again_are_read_back_again() {
-    let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY, u text UNIQUE)").await;
-    let t = shape(1, "t", &["id", "u pg_catalog.text"], &[0]);
-    stage.ledger.transaction(vec![row(&t, &["1"], 1, Some("(1,a)"))]);
-    stage.ledger.settle().await;
+    let (stage, t) = with_one_row().await;
     stage.ledger.hold_ticket(Some(1));
     stage.ledger.transaction(vec![row(&t, &["2"], 3, Some("(2,a)"))]);
     wait_for("the refusal", || stage.appliers.shadow().state == ServerState::Degraded).await;

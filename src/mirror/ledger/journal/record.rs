@@ -326,8 +326,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_entry_reads_back(items in prop::collection::vec(strategy::item(), 1..6), oldest: u64, newest: u64) {
-            let entries: Vec<_> =
-                items.into_iter().zip(1..).map(|(item, seq)| Entry::new(Seq(seq), Flight { oldest, newest }, item)).collect();
+            let placed = |(item, seq)| Entry::new(Seq(seq), Flight { oldest, newest }, item);
+            let entries: Vec<_> = items.into_iter().zip(1..).map(placed).collect();
             let read = read_back(&entries);
             prop_assert_eq!(read.len(), entries.len());
             for (read, entry) in read.iter().zip(&entries) {
@@ -343,7 +343,8 @@ mod tests {
         #[test]
         fn no_damaged_payload_panics(item in strategy::item(), at: prop::sample::Index, flip in 1..=255_u8) {
             let mut payloads = Vec::new();
-            encode(&Entry::new(Seq(1), Flight { oldest: 1, newest: 0 }, item), &mut WrittenShapes::default(), |payload| payloads.push(payload.to_vec()));
+            let entry = Entry::new(Seq(1), Flight { oldest: 1, newest: 0 }, item);
+            encode(&entry, &mut WrittenShapes::default(), |payload| payloads.push(payload.to_vec()));
             for payload in &mut payloads {
                 let at = at.index(payload.len());
                 payload[at] ^= flip;
