@@ -10,8 +10,8 @@ use super::functions::Functions;
 use super::keys::{Keys, choose};
 use super::relations::Relations;
 use super::types::Types;
-use super::{Catalog, KeyKind, LoadOptions, Resolved, Table, TextSample, names};
-use crate::effect::{Reason, Shape, TableId, Touched};
+use super::{Catalog, KeyKind, Leads, LoadOptions, Resolved, Table, TextSample, names};
+use crate::effect::{Reason, Shape, TableId};
 
 /// What follows from the facts.
 pub(super) fn assemble(facts: &Facts, options: &LoadOptions, generation: u64, system_identifier: String) -> Catalog {
@@ -19,17 +19,25 @@ pub(super) fn assemble(facts: &Facts, options: &LoadOptions, generation: u64, sy
     let relations = Relations::new(facts, &functions);
     let tables = Tables::new(facts, &relations, options).all();
     let mut roots = RapidHashMap::default();
-    let mut unmirrored = HashSet::new();
+    let mut unmirrored = RapidHashMap::default();
+    let nowhere = Arc::new(Leads::NOWHERE);
+    let shapes = tables.iter().map(|(id, table)| (*id, Arc::clone(&table.shape))).collect();
     for relation in &facts.relations {
-        let root = TableId(relations.root(relation.oid));
-        if tables.contains_key(&root) {
-            roots.insert(relation.oid, root);
+        let root = relations.root(relation.oid);
+        if tables.contains_key(&TableId(root)) {
+            roots.insert(relation.oid, TableId(root));
         } else {
-            unmirrored.insert(relation.oid);
+            let leads = relations.leads(root, &shapes);
+            let leads = if leads.are_nowhere() { Arc::clone(&nowhere) } else { Arc::new(leads) };
+            unmirrored.insert(relation.oid, leads);
         }
     }
+    let leads = |relation: &&Relation| {
+        relation.temporary && unmirrored.get(&relation.oid).is_some_and(|leads| !leads.are_nowhere())
+    };
+    let leading_temporaries = facts.relations.iter().filter(leads).map(|relation| relation.name.clone()).collect();
     let expander = names::Expander::new(facts, &relations, &tables, &functions);
-    let names = names::all(facts, &expander);
+    let names = names::all(facts, &expander, &unmirrored);
     let through_views = names::through_views(facts, &expander);
     let server = &facts.server;
     Catalog {
@@ -46,6 +54,7 @@ pub(super) fn assemble(facts: &Facts, options: &LoadOptions, generation: u64, sy
         tables,
         roots,
         unmirrored,
+        leading_temporaries,
         epoch: format!("{system_identifier}/{}/{}", server.timeline, server.started),
         system_identifier,
         server_version: server.version.clone(),
@@ -81,14 +90,19 @@ impl<'a> Tables<'a> {
 
     fn all(&self) -> RapidHashMap<TableId, Arc<Table>> {
         let mirrored = self.facts.relations.iter().filter(|relation| self.is_mirrored(relation));
-        mirrored.filter_map(|relation| Some((TableId(relation.oid), Arc::new(self.table(relation)?)))).collect()
+        let mut tables: Vec<Table> = mirrored.filter_map(|relation| self.table(relation)).collect();
+        let shapes = tables.iter().map(|table| (table.shape.table, Arc::clone(&table.shape))).collect();
+        for table in &mut tables {
+            table.leads = self.relations.leads(table.shape.table.0, &shapes);
+        }
+        tables.into_iter().map(|table| (table.shape.table, Arc::new(table))).collect()
     }
 
     fn is_mirrored(&self, relation: &Relation) -> bool {
         Relations::is_mirrored(relation, self.options)
     }
 
-    /// `None` without a column, for then its rows hold nothing to mirror; and when a type vanished while we read, of which
+    /// What is written with it is not told yet. `None` without a column, for then its rows hold nothing to mirror; and when a type vanished while we read, of which
     /// the next load will tell.
     fn table(&self, relation: &Relation) -> Option<Table> {
         let oid = relation.oid;
@@ -112,8 +126,7 @@ impl<'a> Tables<'a> {
             columns: facts,
             key_kind: keys.kind,
             exact: self.exact(relation, columns, &keys),
-            reach: self.reach(oid, &descendants),
-            cascades: self.relations.cascades(oid, is_mirrored),
+            leads: Leads::NOWHERE,
             entangled: others || self.relations.in_foreign_keys.contains(&oid),
             rows_estimate: self.rows.get(&oid).map_or(0, |rows| *rows as u64),
             unique_keys: keys.unique,
@@ -152,16 +165,6 @@ impl<'a> Tables<'a> {
             KeyKind::Opaque => Err(Reason::KeyType),
             KeyKind::None => Err(Reason::NoKey),
         }
-    }
-
-    fn reach(&self, oid: u32, descendants: &[TableId]) -> Touched {
-        if self.relations.with_triggers.contains(&oid)
-            || self.relations.volatile.contains(&oid)
-            || self.relations.rewritten.contains(&oid)
-        {
-            return Touched::All;
-        }
-        Touched::Tables(descendants.to_vec())
     }
 
     /// A key that is not unique on the other side cannot be applied by (rule 14). A table that is missing there may

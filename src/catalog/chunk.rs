@@ -5,7 +5,7 @@
 
 use super::share::{Share, share_number, whole_text};
 use super::{Canonical, Method, Pair, Table};
-use crate::effect::{Column, Key, Shape, quote_ident};
+use crate::effect::{Column, Key, Referring, Shape, quote_ident};
 
 /// An end of a range.
 pub type Bound = Option<Key>;
@@ -57,6 +57,16 @@ pub fn predicate(shape: &Shape, chunk: &Chunk) -> String {
             format!("({}) IN ({})", columns(shape.key_columns()), rows.join(", "))
         }
     }
+}
+
+/// The same for the rows that refer to these keys of another table.
+pub(super) fn refers(referring: &Referring, keys: &[Key]) -> String {
+    let columns: Vec<_> = referring.columns.iter().map(|(column, _)| format!("t.{}", quote_ident(column))).collect();
+    let row = |key: &Key| {
+        let literal = |(part, (_, type_name)): (&str, &(String, String))| literal(part, type_name);
+        format!("({})", key.parts().zip(&referring.columns).map(literal).collect::<Vec<_>>().join(", "))
+    };
+    format!("({}) IN ({})", columns.join(", "), keys.iter().map(row).collect::<Vec<_>>().join(", "))
 }
 
 /// The key that ends the next range of `rows` rows behind `after`: a query with one row of key texts, or none when
@@ -151,6 +161,10 @@ pub(super) fn row_text<'a>(of: impl Iterator<Item = &'a Column>) -> String {
 
 fn literals(shape: &Shape, key: &Key) -> String {
     let parts = key.parts().zip(shape.key_columns());
-    let literal = |(part, column): (&str, &Column)| format!("'{}'::{}", part.replace('\'', "''"), column.type_name);
-    parts.map(literal).collect::<Vec<_>>().join(", ")
+    let literals = parts.map(|(part, column): (&str, &Column)| literal(part, &column.type_name));
+    literals.collect::<Vec<_>>().join(", ")
+}
+
+fn literal(text: &str, type_name: &str) -> String {
+    format!("'{}'::{type_name}", text.replace('\'', "''"))
 }

@@ -2,7 +2,7 @@
 
 use rapidhash::RapidHashSet;
 
-use super::{Catalog, Resolved, Table};
+use super::{Catalog, Leads, Resolved, Table};
 use crate::effect::{Disturbed, TableId, Touched};
 
 /// Says of which relations a catalog tells what is true, or what it did when the last definition began that may change it.
@@ -98,7 +98,7 @@ impl Currency {
         match &self.trust {
             Trust::Whole => true,
             Trust::Except(doubts) => {
-                !doubts.tables.contains(&id) && !doubts.meet(&table.reach) && !doubts.meet(&table.cascades)
+                !doubts.tables.contains(&id) && !table.leads.each().any(|led_to| doubts.meet(led_to))
             }
             Trust::Nothing => false,
         }
@@ -108,8 +108,14 @@ impl Currency {
     /// change that.
     pub fn trusts_reach(&self, table: &Table) -> bool {
         let Trust::Except(doubts) = &self.trust else { return true };
-        let leads = |touched: &Touched| meet(touched, &doubts.leading);
-        !doubts.leading.contains(&table.shape.table) && !leads(&table.reach) && !leads(&table.cascades)
+        let meets = |led_to: &Touched| meet(led_to, &doubts.leading);
+        !doubts.leading.contains(&table.shape.table) && !table.leads.each().any(meets)
+    }
+
+    /// Whether a write to what is not mirrored and called `name` leads to no other tables than these.
+    pub fn trusts_leads(&self, name: &str, leads: &Leads) -> bool {
+        let meets = |doubts: &Doubts| leads.each().any(|led_to| meet(led_to, &doubts.leading));
+        self.knows(name) && !matches!(&self.trust, Trust::Except(doubts) if meets(doubts))
     }
 
     /// The tables that are not what it says, or belong to others by now.

@@ -6,9 +6,11 @@ use tokio_postgres::{Client, Error, Row};
 use super::hashing::Samples;
 
 mod code;
+mod keys;
 
 use code::VOLATILE;
 pub(super) use code::{FunctionFact, OperatorFact, TriggerFact, ViewFact};
+pub(super) use keys::{ForeignKey, IndexFact};
 
 /// Everything [`load`](super::load()) reads.
 #[derive(Debug, Default)]
@@ -22,7 +24,7 @@ pub(super) struct Facts {
     pub(super) collations: Vec<CollationFact>,
     pub(super) indexes: Vec<IndexFact>,
     pub(super) foreign_keys: Vec<ForeignKey>,
-    /// Relations with enabled triggers of the user for INSERT, UPDATE or DELETE.
+    /// Enabled triggers of the user.
     pub(super) triggers: Vec<TriggerFact>,
     /// Tables with rewrite rules, and views with rules of their own.
     pub(super) rules: Vec<u32>,
@@ -43,6 +45,7 @@ macro_rules! from_tables {
             AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND NOT c.relispartition"
     };
 }
+use from_tables;
 
 /// A fact that one row of one query tells.
 trait Fact: Sized {
@@ -313,66 +316,6 @@ fn collations_sql(version_num: i32) -> String {
 
 const SAME_LOCALE: &str = "(SELECT pg_collation_actual_version(same.oid) FROM pg_collation same
     WHERE same.collprovider = 'c' AND lower(replace(same.collcollate, '-', '')) = lower(replace(d.datcollate, '-', '')) LIMIT 1)";
-
-/// A unique or exclusion index of a table that is no partition.
-#[derive(Debug, Default)]
-pub(super) struct IndexFact {
-    pub(super) relation: u32,
-    pub(super) primary: bool,
-    pub(super) replica_identity: bool,
-    /// Unique, valid, total, immediate, expressionless, with PostgreSQL's own operators.
-    pub(super) usable: bool,
-    /// Of its key columns, in order.
-    pub(super) columns: Vec<i16>,
-    /// Of its key columns, in order.
-    pub(super) collations: Vec<u32>,
-}
-
-impl Fact for IndexFact {
-    const SQL: &'static str = concat!(
-        "SELECT i.indrelid, i.indisprimary, i.indisreplident AND c.relreplident = 'i',
-            i.indisunique AND i.indisvalid AND i.indislive AND i.indimmediate AND NOT i.indisexclusion
-                AND i.indpred IS NULL AND i.indexprs IS NULL
-                AND NOT EXISTS (SELECT FROM unnest(i.indclass) used (opclass) JOIN pg_opclass o ON o.oid = used.opclass
-                    JOIN pg_namespace s ON s.oid = o.opcnamespace WHERE s.nspname <> 'pg_catalog'),
-            (string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts],
-            (string_to_array(i.indcollation::text, ' ')::oid[])[1:i.indnkeyatts]
-        FROM ",
-        from_tables!(),
-        " JOIN pg_index i ON i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)
-        ORDER BY i.indexrelid"
-    );
-
-    fn read(row: &Row) -> Result<Self, Error> {
-        Ok(Self {
-            relation: row.try_get(0)?,
-            primary: row.try_get(1)?,
-            replica_identity: row.try_get(2)?,
-            usable: row.try_get(3)?,
-            columns: row.try_get(4)?,
-            collations: row.try_get(5)?,
-        })
-    }
-}
-
-/// A foreign key.
-#[derive(Debug)]
-pub(super) struct ForeignKey {
-    pub(super) referencing: u32,
-    pub(super) referenced: u32,
-    /// ON DELETE or ON UPDATE writes the referencing table.
-    pub(super) acts: bool,
-}
-
-impl Fact for ForeignKey {
-    const SQL: &'static str =
-        "SELECT conrelid, confrelid, confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')
-        FROM pg_constraint WHERE contype = 'f'";
-
-    fn read(row: &Row) -> Result<Self, Error> {
-        Ok(Self { referencing: row.try_get(0)?, referenced: row.try_get(1)?, acts: row.try_get(2)? })
-    }
-}
 
 /// Of a view, other than the one that makes it a view.
 const RULES: &str = "SELECT DISTINCT r.ev_class FROM pg_rewrite r

@@ -1,6 +1,7 @@
 //! What the tables are: columns, keys, privileges, triggers, functions; loaded, refreshed, compared. And the SQL over
 //! ranges of their keys that copy and check share. Knows no statement and no session.
 
+mod actions;
 mod assemble;
 mod builtin;
 mod chunk;
@@ -13,6 +14,7 @@ mod functions;
 mod handle;
 mod hashing;
 mod keys;
+mod leads;
 mod load;
 mod names;
 mod pace;
@@ -35,6 +37,7 @@ pub use definitions::Definitions;
 pub use follow::Changed;
 pub use handle::{Handle, Invalidation};
 pub use hashing::{Hashing, Md5, Method, TextSample};
+pub use leads::{Leads, Removal};
 pub use load::{LoadError, LoadOptions, load};
 pub use pace::Pace;
 pub use pattern::Patterns;

@@ -8,11 +8,15 @@ use rapidhash::RapidHashMap;
 use super::facts::{Facts, ViewFact};
 use super::functions::Functions;
 use super::relations::Relations;
-use super::{Resolved, Table, Volatility};
+use super::{Leads, Resolved, Table, Volatility};
 use crate::effect::{Reason, TableId, Touched};
 
 /// `name → (schema, what it is)` of every relation but temporary ones.
-pub(super) fn all(facts: &Facts, expander: &Expander<'_>) -> RapidHashMap<String, Vec<(String, Resolved)>> {
+pub(super) fn all(
+    facts: &Facts,
+    expander: &Expander<'_>,
+    unmirrored: &RapidHashMap<u32, Arc<Leads>>,
+) -> RapidHashMap<String, Vec<(String, Resolved)>> {
     let Expander { relations, tables, .. } = expander;
     let mut names: RapidHashMap<String, Vec<(String, Resolved)>> = RapidHashMap::default();
     for relation in facts.relations.iter().filter(|relation| !relation.temporary) {
@@ -21,7 +25,7 @@ pub(super) fn all(facts: &Facts, expander: &Expander<'_>) -> RapidHashMap<String
             ("v", _) => expander.view(relation.oid),
             (_, Some(root)) if relation.partition => Resolved::Table(Arc::new(by_partition(root))),
             (_, Some(table)) => Resolved::Table(Arc::clone(table)),
-            (_, None) => Resolved::Unmirrored,
+            (_, None) => Resolved::Unmirrored(unmirrored.get(&relation.oid).cloned().unwrap_or_default()),
         };
         names.entry(relation.name.clone()).or_default().push((relation.schema.clone(), resolved));
     }
@@ -80,8 +84,7 @@ impl<'a> Expander<'a> {
         let mut touched = Touched::NONE;
         for table in found.iter().filter_map(|table| self.tables.get(table)) {
             touched.extend(&Touched::Tables(vec![table.shape.table]));
-            touched.extend(&table.reach);
-            touched.extend(&table.cascades);
+            touched.extend(&table.leads.of_rows());
         }
         Some(touched)
     }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio_postgres::{Client, CopyOutStream, SimpleQueryMessage, SimpleQueryRow};
 
+use super::chunk::refers;
 use super::{
     Bound, Chunk, Hashing, KeyKind, Method, Pair, Table, hash_row, hash_sums, key_after, key_texts, predicate,
 };
 use super::{Seed, share_number, whole_text};
-use crate::effect::{Key, Shape, Snapshot};
+use crate::effect::{Key, Referring, Shape, Snapshot};
 use crate::telemetry::without_value;
 
 /// Why a side could not be asked.
@@ -239,6 +240,13 @@ impl Side<'_> {
         let range = predicate(self.shape(), &Chunk::Range { after: after.clone(), upto: upto.clone() });
         let sql = format!("SELECT pg_catalog.count(*) FROM {} AS t WHERE {range}", self.source());
         number(self.query(&sql).await?.first().ok_or(ProbeError::Malformed("a count"))?, 0)
+    }
+
+    /// The keys of rows that refer to these of another table, no more than so many.
+    pub async fn referring(&self, how: &Referring, keys: &[Key], most: usize) -> Result<Vec<Key>, ProbeError> {
+        let (source, refers) = (self.source(), refers(how, keys));
+        let sql = format!("SELECT {} FROM {source} AS t WHERE {refers} LIMIT {most}", key_texts(self.shape()));
+        self.query(&sql).await?.iter().map(|row| key(row, 0, self.shape().key.len())).collect()
     }
 
     /// What `COPY … TO STDOUT` prints, a line a message.

@@ -1,11 +1,15 @@
 //! How relations hang together: partitions and their roots, inheritance, foreign keys.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use super::facts::{Facts, Relation, TriggerFact};
+use rapidhash::RapidHashMap;
+
+use super::actions::{self, Action, Actions, OnDelete};
+use super::facts::{ColumnFact, Facts, ForeignKey, Relation, TriggerFact};
 use super::functions::Functions;
-use super::{LoadOptions, Volatility, quiet};
-use crate::effect::{TableId, Touched};
+use super::{Leads, LoadOptions, Removal, Volatility, quiet};
+use crate::effect::{Column, Referring, Shape, TableId, Touched};
 
 /// The relations of one side.
 pub(super) struct Relations<'a> {
@@ -13,12 +17,13 @@ pub(super) struct Relations<'a> {
     parents: HashMap<u32, u32>,
     /// Of every relation, the tables that inherit from it; partitions left out.
     heirs: HashMap<u32, Vec<u32>>,
-    /// `referenced root → referencing roots` that a delete or key change writes.
-    acted_on: HashMap<u32, Vec<u32>>,
+    actions: Actions,
     /// Roots with a foreign key to or from them.
     pub(super) in_foreign_keys: HashSet<u32>,
     /// Roots on which, or on whose partitions, users have triggers that may do anything.
     pub(super) with_triggers: HashSet<u32>,
+    /// Roots on which, or on whose partitions, users have triggers for TRUNCATE.
+    truncating: HashSet<u32>,
     /// Columns to which other triggers may give another value when a row is updated, by root.
     assigned: HashMap<u32, HashSet<String>>,
     /// Roots whose writes are not what the statement says: rules, foreign partitions.
@@ -45,9 +50,10 @@ impl<'a> Relations<'a> {
             by_oid,
             parents,
             heirs,
-            acted_on: HashMap::new(),
+            actions: Actions::default(),
             in_foreign_keys: HashSet::new(),
             with_triggers: HashSet::new(),
+            truncating: HashSet::new(),
             assigned: HashMap::new(),
             rewritten: HashSet::new(),
             partly_foreign: HashSet::new(),
@@ -61,9 +67,17 @@ impl<'a> Relations<'a> {
         relations.volatile = volatile;
         for trigger in &facts.triggers {
             let root = relations.root(trigger.relation);
+            if trigger.fires_at_truncate() {
+                relations.truncating.insert(root);
+            }
+            if !trigger.fires_at_rows() {
+                continue;
+            }
             // Whose text is read runs in the form in which it came (rule 11).
             match assigned(trigger, functions).filter(|_| !facts.server.texts_are_read) {
-                Some(columns) if trigger.before_update => relations.assigned.entry(root).or_default().extend(columns),
+                Some(columns) if trigger.is_before_update() => {
+                    relations.assigned.entry(root).or_default().extend(columns);
+                }
                 Some(_) => {}
                 None => drop(relations.with_triggers.insert(root)),
             }
@@ -71,11 +85,31 @@ impl<'a> Relations<'a> {
         for key in &facts.foreign_keys {
             let (referencing, referenced) = (relations.root(key.referencing), relations.root(key.referenced));
             relations.in_foreign_keys.extend([referencing, referenced]);
-            if key.acts {
-                relations.acted_on.entry(referenced).or_default().push(referencing);
-            }
+            let action = relations.action(key, referenced, facts);
+            relations.actions.add(referenced, action);
         }
         relations
+    }
+
+    fn action(&self, key: &ForeignKey, referenced: u32, facts: &Facts) -> Action {
+        let columns = || facts.columns.iter().filter(|column| column.relation == referenced);
+        let is_computed = |column: &ColumnFact| column.generated || self.assigns(referenced, &column.name);
+        let follows_others =
+            columns().any(|column| key.referenced_columns.contains(&column.name) && is_computed(column));
+        let every = || columns().map(|column| column.name.clone()).collect();
+        Action {
+            referencing: self.root(key.referencing),
+            columns: key.columns.clone(),
+            referenced: key.referenced_columns.clone(),
+            on_delete: match key.on_delete.as_str() {
+                "c" => OnDelete::Deletes,
+                "n" | "d" => OnDelete::Updates,
+                _ => OnDelete::Nothing,
+            },
+            on_update: key.on_update,
+            moves: self.get(referenced).is_some_and(|relation| relation.kind == "p"),
+            changed_by: if follows_others { every() } else { key.referenced_columns.clone() },
+        }
     }
 
     /// Of a partition, the table at the top; of anything else, itself.
@@ -110,17 +144,89 @@ impl<'a> Relations<'a> {
 
     /// All tables that inherit from it, directly or not.
     pub(super) fn descendants(&self, oid: u32) -> Vec<u32> {
-        reach(&self.heirs, oid)
+        let mut found = Vec::new();
+        let mut next = vec![oid];
+        while let Some(at) = next.pop() {
+            for &heir in self.heirs.get(&at).into_iter().flatten() {
+                if heir != oid && !found.contains(&heir) {
+                    found.push(heir);
+                    next.push(heir);
+                }
+            }
+        }
+        found
     }
 
-    /// What a delete or a key change in a root writes by foreign keys, filtered to what `is_mirrored`.
-    pub(super) fn cascades(&self, root: u32, is_mirrored: impl Fn(u32) -> bool) -> Touched {
-        let written = reach(&self.acted_on, root);
-        let beyond = |oid: &u32| self.with_triggers.contains(oid) || self.volatile.contains(oid);
-        if written.iter().any(beyond) {
-            return Touched::All;
+    /// What of the tables that are mirrored is written with a root. `shapes` are theirs.
+    pub(super) fn leads(&self, root: u32, shapes: &RapidHashMap<TableId, Arc<Shape>>) -> Leads {
+        let heirs = self.descendants(root);
+        let written: Vec<u32> = [root].into_iter().chain(heirs.iter().copied()).collect();
+        let rekeying = self.actions.rekeying(&written);
+        let mirrored = |oids: &mut dyn Iterator<Item = u32>| -> Touched {
+            Touched::of(oids.map(TableId).filter(|table| shapes.contains_key(table)))
+        };
+        let all_if = |runs_code: bool, tables: Touched| if runs_code { Touched::All } else { tables };
+        Leads {
+            reach: all_if(
+                self.rewritten.contains(&root) || self.run_code(&written),
+                mirrored(&mut heirs.iter().copied()),
+            ),
+            removal: self.removal(root, &written, shapes, &mirrored),
+            rekeying: all_if(self.run_code(&rekeying), mirrored(&mut rekeying.iter().copied())),
+            referenced: self.actions.changed_by(&written),
+            truncation: all_if(written.iter().any(|oid| self.truncating.contains(oid)), Touched::NONE),
         }
-        Touched::Tables(written.into_iter().filter(|&oid| is_mirrored(oid)).map(TableId).collect())
+    }
+
+    fn run_code<'b>(&self, roots: impl IntoIterator<Item = &'b u32>) -> bool {
+        roots.into_iter().any(|oid| self.with_triggers.contains(oid) || self.volatile.contains(oid))
+    }
+
+    fn removal(
+        &self,
+        root: u32,
+        written: &[u32],
+        shapes: &RapidHashMap<TableId, Arc<Shape>>,
+        mirrored: &dyn Fn(&mut dyn Iterator<Item = u32>) -> Touched,
+    ) -> Removal {
+        let actions::Removal { tables, direct, further } = self.actions.removal(written);
+        if self.run_code(&tables) {
+            return Removal { touched: Touched::All, whole: Touched::All, referring: Vec::new() };
+        }
+        let mut whole = further;
+        let mut referring: Vec<Arc<Referring>> = Vec::new();
+        for action in direct {
+            match shapes.get(&TableId(root)).and_then(|shape| self.referring(action, shape, shapes)) {
+                Some(found) if referring.iter().all(|known| **known != found) => referring.push(Arc::new(found)),
+                Some(_) => {}
+                None => drop(whole.insert(action.referencing)),
+            }
+        }
+        referring.retain(|referring| !whole.contains(&referring.table.0));
+        let (touched, whole) = (mirrored(&mut tables.into_iter()), mirrored(&mut whole.into_iter()));
+        Removal { touched, whole, referring }
+    }
+
+    /// How the rows are found that `action` writes with a row of `referenced`, by the key of that.
+    fn referring(
+        &self,
+        action: &Action,
+        referenced: &Shape,
+        shapes: &RapidHashMap<TableId, Arc<Shape>>,
+    ) -> Option<Referring> {
+        let referencing = shapes.get(&TableId(action.referencing))?;
+        let column = |part: &Column| {
+            let at = action.referenced.iter().position(|column| *column == part.name)?;
+            Some((action.columns.get(at)?.clone(), part.type_name.clone()))
+        };
+        let columns: Vec<(String, String)> = referenced.key_columns().map(column).collect::<Option<_>>()?;
+        let keeps_its_key = action.on_delete == OnDelete::Deletes
+            || referencing.key_columns().all(|part| {
+                !action.columns.contains(&part.name) && !part.generated && !self.assigns(action.referencing, &part.name)
+            });
+        let is_by_key = !columns.is_empty() && columns.len() == action.referenced.len();
+        (is_by_key && keeps_its_key && !referencing.key.is_empty())
+            .then(|| Referring { table: referencing.table, columns })
     }
 
     /// Of a root: its own estimate, or the sum of its partitions'.
@@ -133,28 +239,13 @@ impl<'a> Relations<'a> {
     }
 }
 
-/// Everything that edges lead to from `start`, each once, without `start` itself.
-fn reach(edges: &HashMap<u32, Vec<u32>>, start: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    let mut next = vec![start];
-    while let Some(at) = next.pop() {
-        for &to in edges.get(&at).into_iter().flatten() {
-            if to != start && !found.contains(&to) {
-                found.push(to);
-                next.push(to);
-            }
-        }
-    }
-    found
-}
-
 /// The server's own, which touch nothing but their row; what one of these fills is no key.
 const QUIET: &[&str] =
     &["suppress_redundant_updates_trigger", "tsvector_update_trigger_byid", "tsvector_update_trigger_bycolumn"];
 
 /// To which columns a trigger may give another value; `None` if it may do anything else.
 fn assigned(trigger: &TriggerFact, functions: &Functions) -> Option<HashSet<String>> {
-    if trigger.instead || trigger.calls_in_when {
+    if trigger.is_instead() || trigger.calls_in_when {
         return None;
     }
     match trigger.language.as_str() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rapidhash::RapidHashMap;
 
-use super::{Table, builtin};
+use super::{Leads, Table, builtin};
 use crate::effect::{TableId, Touched};
 
 /// What a name stands for.
@@ -17,7 +17,8 @@ pub enum Resolved {
     /// views), or calls functions that are not known safe.
     View(Option<Vec<TableId>>),
     /// Known, and nothing that is mirrored: system catalogs, excluded and foreign tables, sequences, materialized views.
-    Unmirrored,
+    /// What is written with it may be.
+    Unmirrored(Arc<Leads>),
     /// Not known: a temporary table, or made since.
     Unknown,
 }
@@ -46,8 +47,10 @@ pub struct Catalog {
     pub tables: RapidHashMap<TableId, Arc<Table>>,
     /// `relation oid → root` of every partition and of every mirrored table.
     pub roots: RapidHashMap<u32, TableId>,
-    /// Oids of relations that are known and not mirrored (temporary, excluded, system).
-    pub unmirrored: HashSet<u32>,
+    /// By oid the relations that are known and not mirrored (temporary, excluded, system), with what is written with them.
+    pub unmirrored: RapidHashMap<u32, Arc<Leads>>,
+    /// Names of temporary relations, of whatever session, with which more is written.
+    pub leading_temporaries: HashSet<String>,
     /// Where each name leads.
     pub names: RapidHashMap<String, Vec<(String, Resolved)>>,
     /// Of each view that shares its name with no other relation: all that a write through it reaches, where that is known.
@@ -92,7 +95,7 @@ impl Catalog {
         let known = self.names.get(name).into_iter().flatten();
         let tables = known.filter_map(|(_, resolved)| match resolved {
             Resolved::Table(table) => Some(table.shape.table),
-            Resolved::View(_) | Resolved::Unmirrored | Resolved::Unknown => None,
+            Resolved::View(_) | Resolved::Unmirrored(_) | Resolved::Unknown => None,
         });
         tables.collect()
     }
@@ -114,7 +117,7 @@ impl Catalog {
         for relation in relations {
             match self.roots.get(relation) {
                 Some(root) => tables.push(*root),
-                None if self.unmirrored.contains(relation) => {}
+                None if self.unmirrored.contains_key(relation) => {}
                 None => return Touched::All,
             }
         }

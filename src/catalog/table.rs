@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::TextSample;
-use crate::effect::{Column, Reason, Shape, TableId, Touched};
+use super::{Leads, TextSample};
+use crate::effect::{Column, Reason, Shape, TableId};
 
 /// Whether a key's text is its identity, and its order the same on both sides (rule 17). The worst column decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,10 +73,8 @@ pub struct Table {
     pub unique_keys: Vec<Vec<String>>,
     /// Whether its writes may be captured exactly, for roles that may read all of it; else why not.
     pub exact: Result<(), Reason>,
-    /// Other tables written when a row is inserted or updated without its key (triggers: `All`).
-    pub reach: Touched,
-    /// Other tables written when a row is deleted or its key changes (cascades).
-    pub cascades: Touched,
+    /// What is written with it.
+    pub leads: Leads,
     /// Unique indexes besides the key, or foreign keys: its rows depend on others than their own key.
     pub entangled: bool,
     /// `pg_class.reltuples`, 0 if unknown.

@@ -211,9 +211,9 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::catalog::{Canonical, ColumnFacts, Extent, KeyKind, Table};
+    use crate::catalog::{Canonical, ColumnFacts, Extent, KeyKind, Leads, Table};
     use crate::check::diff::{Differing, Kind};
-    use crate::effect::{Column, Shape, TableId, Touched};
+    use crate::effect::{Column, Shape, TableId};
 
     fn table(columns: &[&str]) -> Arc<Table> {
         let column =
@@ -239,8 +239,7 @@ mod tests {
             key_kind: KeyKind::Plain,
             unique_keys: vec![vec![columns[0].into()]],
             exact: Ok(()),
-            reach: Touched::NONE,
-            cascades: Touched::NONE,
+            leads: Leads::NOWHERE,
             entangled: false,
             text_sample: Arc::default(),
             rows_estimate: 0,

@@ -8,12 +8,14 @@ use thiserror::Error;
 
 use super::read::{Counted, Extent, Limit, Lines, Rows, read, read_lines, read_share};
 use crate::catalog::{Bound, Chunk, Pace, ProbeError, Share, Sides, Throttle};
-use crate::effect::{Key, Seq, TableId, line_key, lines};
+use crate::effect::{Key, Referring, Seq, TableId, line_key, lines};
 use crate::mirror::{Existing, Fill, Mirror, Refresh, Scope, Voided, Window};
 use crate::report::job::Progress;
 
 /// Rows of one refresh by key.
 const KEYS_AT_ONCE: usize = 500;
+/// Rows that refer to others: with more the table is read back.
+const MOST_REFERRING: usize = 50_000;
 /// Bytes of images of one refresh.
 const BYTES_AT_ONCE: u64 = 2 << 20;
 /// Bounds on a share, which is read in one statement: twice what a share has on average.
@@ -157,6 +159,32 @@ impl<'a> Healing<'a> {
         }
     }
 
+    /// Which rows refer to these of other tables on the shadow, behind all that was written before they were asked for: what
+    /// a foreign key wrote on the primary is among them, or was written anew since (rule 16).
+    pub(super) async fn referring(&self, to: &[(Arc<Referring>, Vec<Key>)]) -> Result<Referred, HealError> {
+        let mut found = Vec::new();
+        if to.is_empty() {
+            return Ok(Referred::Keys(found));
+        }
+        self.catch_up().await;
+        for (how, keys) in to {
+            for keys in keys.chunks(KEYS_AT_ONCE) {
+                match self.sides.shadow.referring(how, keys, MOST_REFERRING + 1).await {
+                    Ok(more) => found.extend(more),
+                    Err(lost @ ProbeError::Lost(_)) => return Err(lost.into()),
+                    // The column is not there, or of another type.
+                    Err(_) => return Ok(Referred::TooMany),
+                }
+                if found.len() > MOST_REFERRING {
+                    return Ok(Referred::TooMany);
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(Referred::Keys(found))
+    }
+
     /// Reads back these rows; those the primary lacks go from the shadow too.
     pub(super) async fn keys(&mut self, keys: &[Key]) -> Result<(), HealError> {
         let mut left: VecDeque<Key> = keys.iter().cloned().collect();
@@ -237,6 +265,15 @@ impl<'a> Healing<'a> {
         }
         Ok(true)
     }
+}
+
+/// Rows that refer to others.
+#[derive(Debug)]
+pub(super) enum Referred {
+    /// These.
+    Keys(Vec<Key>),
+    /// More than are read back one by one, or it could not be asked.
+    TooMany,
 }
 
 /// What was read, its window still open, behind the fence.

@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, warn};
 
 use super::board::{self, Board};
-use super::heal::{HealError, Healing};
+use super::heal::{HealError, Healing, Referred};
 use super::preflight::preflight;
 use super::schedule::{Ended, Schedule, Work};
 use super::schema::{SchemaError, create_schema};
@@ -336,7 +336,14 @@ async fn heal(healer: &Shared, work: &Work, both: &Both, tries: u32) -> Result<(
     let mut healing = Healing::new(mirror, sides, progress);
     match work {
         Work::Keys(suspect) if Way::of(&pair) != Way::Multiset => {
-            healing.keys(&suspect.keys).await?;
+            let mut keys = suspect.keys.clone();
+            match healing.referring(&suspect.referring).await? {
+                Referred::Keys(found) => keys.extend(found),
+                Referred::TooMany => {
+                    mirror.mark(&Mark::Tables { touched: Touched::of([table]), reason: suspect.reason });
+                }
+            }
+            healing.keys(&keys).await?;
             healing.settle().await;
         }
         Work::Keys(_) | Work::Table(_) => {
@@ -354,7 +361,7 @@ async fn heal(healer: &Shared, work: &Work, both: &Both, tries: u32) -> Result<(
 
 fn clear(mirror: &Mirror, work: &Work) {
     match work {
-        Work::Keys(suspect) => mirror.clear_keys(suspect.table, &suspect.keys, suspect.generation),
+        Work::Keys(suspect) => mirror.clear_keys(suspect),
         Work::Table(suspect) => mirror.clear_table(suspect.table, suspect.generation),
     }
 }

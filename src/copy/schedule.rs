@@ -127,7 +127,13 @@ mod tests {
     use crate::effect::{Key, Reason};
 
     fn keys(table: u32) -> SuspectKeys {
-        SuspectKeys { table: TableId(table), keys: vec![Key::new(["1"])], reason: Reason::Copy, generation: 1 }
+        SuspectKeys {
+            table: TableId(table),
+            keys: vec![Key::new(["1"])],
+            referring: vec![],
+            reason: Reason::Copy,
+            generation: 1,
+        }
     }
 
     fn table(table: u32) -> Suspect {

@@ -19,4 +19,4 @@ pub use record::{MalformedRecord, fields};
 pub use shape::{Column, Shape, TableId, quote_ident};
 pub use snapshot::{MalformedSnapshot, Snapshot};
 pub use stamp::{Epoch, Lsn, MalformedLsn, Seq, Stamp, Xid};
-pub use transaction::{Change, Mark, Reason, Replay, RowChange, Touched, Transaction};
+pub use transaction::{Change, Mark, Reason, Referring, Replay, RowChange, Touched, Transaction};

@@ -75,6 +75,15 @@ pub enum Mark {
         /// Why.
         reason: Reason,
     },
+    /// The rows of a table that refer to a row by its key, or did before they were written with it.
+    Referring {
+        /// How.
+        referring: Arc<Referring>,
+        /// Of the row.
+        key: Key,
+        /// Why.
+        reason: Reason,
+    },
     /// Whole tables.
     Tables {
         /// Which.
@@ -82,6 +91,15 @@ pub enum Mark {
         /// Why.
         reason: Reason,
     },
+}
+
+/// How rows of a table refer to another table's by its key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Referring {
+    /// Whose rows refer.
+    pub table: TableId,
+    /// Its columns, and the type of what they refer to, qualified; in the order of the other's key.
+    pub columns: Vec<(String, String)>,
 }
 
 impl Mark {
@@ -106,6 +124,11 @@ pub enum Touched {
 impl Touched {
     /// Nothing.
     pub const NONE: Self = Self::Tables(Vec::new());
+
+    /// These tables.
+    pub fn of(tables: impl IntoIterator<Item = TableId>) -> Self {
+        Self::Tables(tables.into_iter().collect())
+    }
 
     /// Whether nothing is touched.
     pub fn is_empty(&self) -> bool {

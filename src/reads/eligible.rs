@@ -195,8 +195,8 @@ fn behind(name: &Name, path: &[String], catalog: &Catalog) -> Result<Vec<TableId
         Resolved::Table(table) => Ok([&table.shape.table].into_iter().chain(&table.descendants).copied().collect()),
         Resolved::View(Some(behind)) => Ok(behind),
         Resolved::View(None) => Err(Ineligible::Function),
-        Resolved::Unmirrored if is_system(name) => Err(Ineligible::SystemCatalog),
-        Resolved::Unmirrored => Err(Ineligible::Unmirrored),
+        Resolved::Unmirrored(_) if is_system(name) => Err(Ineligible::SystemCatalog),
+        Resolved::Unmirrored(_) => Err(Ineligible::Unmirrored),
         Resolved::Unknown => Err(Ineligible::UnknownTable),
     }
 }

@@ -9,10 +9,10 @@ use tokio::sync::Notify;
 use super::pool::{Lease, Pool};
 use super::route::Route;
 use super::statements::Text;
-use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Resolved, Table, Volatility};
+use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Leads, Resolved, Table, Volatility};
 use crate::config::{Live, Settings};
 use crate::demo::{Cluster, Options, Role};
-use crate::effect::{Column, Shape, TableId, Touched};
+use crate::effect::{Column, Shape, TableId};
 use crate::server::{self, Client, Purpose};
 use crate::session::{Described, Extended, Lot, Profile, ReadReply, ReadRequest};
 use crate::sql::{Kind, Name, Read, Script, Statement};
@@ -33,8 +33,8 @@ pub(super) fn catalog() -> Catalog {
     name(&mut catalog, "public", "items", items);
     name(&mut catalog, "public", "open_orders", Resolved::View(Some(vec![ITEMS, ORDERS])));
     name(&mut catalog, "public", "odd_orders", Resolved::View(None));
-    name(&mut catalog, "public", "excluded", Resolved::Unmirrored);
-    name(&mut catalog, "pg_catalog", "pg_class", Resolved::Unmirrored);
+    name(&mut catalog, "public", "excluded", Resolved::Unmirrored(Arc::default()));
+    name(&mut catalog, "pg_catalog", "pg_class", Resolved::Unmirrored(Arc::default()));
     catalog.functions.insert("lower".to_owned(), vec![("pg_catalog".to_owned(), Volatility::Safe)]);
     catalog
 }
@@ -84,8 +84,7 @@ pub(super) fn table(id: TableId, schema: &str, name: &str, columns: &[&str]) -> 
         key_kind: KeyKind::Plain,
         unique_keys: Vec::new(),
         exact: Ok(()),
-        reach: Touched::NONE,
-        cascades: Touched::NONE,
+        leads: Leads::NOWHERE,
         entangled: false,
         text_sample: Arc::default(),
         rows_estimate: 0,

@@ -6,7 +6,7 @@ use super::accounts::Env;
 use super::plan::Capture;
 use super::prepared::RowFormat;
 use crate::catalog::Table;
-use crate::effect::{self, Change, Key, Lsn, Mark, Reason, RowChange, Stamp, Touched, Xid};
+use crate::effect::{self, Change, Key, Lsn, Mark, Reason, Referring, RowChange, Stamp, Touched, Xid};
 use crate::sql::{APPENDED_COLUMNS, Verb};
 use crate::wire::data_row_fields;
 
@@ -27,9 +27,10 @@ pub(super) enum Told {
 pub(super) fn told(body: &[u8], capture: &Capture, format: RowFormat, env: &Env<'_>) -> Told {
     let Some(appended) = appended(body, format) else { return Told::Unreadable(Reason::Image) };
     let Some(table) = env.catalog.by_oid(appended.relation) else {
-        let known = env.catalog.unmirrored.contains(&appended.relation);
+        let known = env.catalog.unmirrored.get(&appended.relation);
         // It may be a partition of any table.
-        return if known { Told::Unmirrored } else { Told::Undefined(Touched::All) };
+        let leads_nowhere = known.is_some_and(|leads| leads.are_nowhere());
+        return if leads_nowhere { Told::Unmirrored } else { Told::Undefined(Touched::All) };
     };
     if env.currency.is_nothing() || !env.currency.trusts_reach(table) || !leads_where_it_did(table, &capture.table) {
         return Told::Undefined(Touched::All);
@@ -49,8 +50,20 @@ pub(super) fn told(body: &[u8], capture: &Capture, format: RowFormat, env: &Env<
 /// Whether all that is written with a row is what was known when its statement was planned, of whatever table it was.
 fn leads_where_it_did(now: &Arc<Table>, then: &Arc<Table>) -> bool {
     let is_as_exact = now.exact.is_ok() || now.exact == then.exact;
-    let leads_alike = || now.reach.is_same_as(&then.reach) && now.cascades.is_same_as(&then.cascades);
-    Arc::ptr_eq(now, then) || is_as_exact && leads_alike()
+    Arc::ptr_eq(now, then) || is_as_exact && now.leads.are_same_as(&then.leads)
+}
+
+/// The marks on rows of other tables that foreign keys write with one that was deleted (rule 16).
+pub(super) fn referring(change: &Change, capture: &Capture) -> Vec<Change> {
+    let (Change::Row(row), Verb::Delete) = (change, capture.verb) else { return Vec::new() };
+    let mark = |referring: &Arc<Referring>| {
+        Change::Mark(Mark::Referring {
+            referring: Arc::clone(referring),
+            key: row.key.clone(),
+            reason: Reason::Cascade,
+        })
+    };
+    capture.table.leads.removal.referring.iter().map(mark).collect()
 }
 
 /// The mark for a statement whose rows cannot be read.

@@ -9,10 +9,14 @@ use std::sync::Arc;
 use super::accounts::Env;
 use super::refusals::{Refusal, Refusals};
 use super::settings::{Settings, may_be_rounded};
-use crate::catalog::{Extent, Resolved, Table, Volatility};
+use crate::catalog::{Extent, Leads, Resolved, Table, Volatility};
 use crate::config::Ddl;
-use crate::effect::{Disturbed, Reason, Replay, Shape, TableId, Touched};
+use crate::effect::{Disturbed, Reason, Replay, Shape, Touched};
 use crate::sql::{self, Bulky, Call, DefiningQuery, FunctionName, Kind, Name, Script, Verb, Write};
+
+mod reach;
+
+use reach::cascades;
 
 /// One statement with what is to happen.
 #[derive(Debug, Clone)]
@@ -233,11 +237,11 @@ impl Planner<'_> {
                 if self.is_opaque(functions) {
                     marked(Touched::All, Reason::Opaque)
                 } else {
-                    self.targets(targets, Reason::Form)
+                    self.targets(targets, Reason::Form, Leads::of_rows)
                 }
             }
-            Kind::CopyFrom { target } => self.targets(std::slice::from_ref(target), Reason::Copy),
-            Kind::Truncate { targets, cascade: false } => self.targets(targets, Reason::Truncate),
+            Kind::CopyFrom { target } => self.targets(std::slice::from_ref(target), Reason::Copy, Leads::of_rows),
+            Kind::Truncate { targets, cascade: false } => self.targets(targets, Reason::Truncate, Leads::of_truncation),
             Kind::Truncate { cascade: true, .. } => marked(Touched::All, Reason::Truncate),
             // Of roles: it changes who may read what, and no table.
             Kind::Ddl { cluster_wide: true, temporary: false, disturbed, .. } => {
@@ -274,9 +278,11 @@ impl Planner<'_> {
         let table = match self.resolve(&write.target) {
             Resolved::Table(table) => table,
             _ if self.calls_opaque(write) => return marked(Touched::All, Reason::Opaque),
-            Resolved::Unmirrored => return Plan::Unmirrored,
+            Resolved::Unmirrored(leads) => return self.beside_the_mirror(write, &leads),
             Resolved::View(_) => return marked(self.through_view(&write.target), Reason::NotATable),
-            Resolved::Unknown => return self.targets(std::slice::from_ref(&write.target), Reason::Form),
+            Resolved::Unknown => {
+                return self.targets(std::slice::from_ref(&write.target), Reason::Form, Leads::of_rows);
+            }
         };
         let mut touched = self.namesakes(&write.target);
         touched.extend(&Touched::Tables(vec![table.shape.table]));
@@ -284,8 +290,9 @@ impl Planner<'_> {
         if let Some((more, _)) = &besides {
             touched.extend(more);
         }
+        cascades(write, &table.leads).into_iter().for_each(|more| touched.extend(more));
         if let Err(reason) = self.qualifies(write, &table) {
-            touched.extend(&self.led_to(&table));
+            touched.extend(&self.led_to(&table, |leads| leads.reach.clone()));
             return marked(touched, reason);
         }
         match self.refusals.of(table.shape.table, self.env.catalog.generation) {
@@ -340,47 +347,7 @@ impl Planner<'_> {
     /// Whether code runs with it that may do anything.
     fn calls_unseen(&self, write: &Write, table: &Table) -> bool {
         // Beyond the row itself a table that is captured reaches only what its defaults and checks call.
-        self.calls_opaque(write) || write.verb != Verb::Delete && table.reach == Touched::All
-    }
-
-    /// What the statement writes besides the rows of its target.
-    fn besides(&self, write: &Write, table: &Table) -> Option<(Touched, Reason)> {
-        if self.calls_unseen(write, table) {
-            return Some((Touched::All, Reason::Opaque));
-        }
-        let removes = match write.verb {
-            Verb::Delete => true,
-            Verb::Update | Verb::Insert => !write.set_columns.is_empty(),
-        };
-        (removes && !table.cascades.is_empty()).then(|| (table.cascades.clone(), Reason::Cascade))
-    }
-
-    /// What is written with a row of `table`.
-    fn led_to(&self, table: &Table) -> Touched {
-        if self.env.currency.trusts_reach(table) { table.reach.clone() } else { Touched::All }
-    }
-
-    /// Marks every table that these names may stand for, and what their triggers and foreign keys reach.
-    fn targets(&self, targets: &[Name], reason: Reason) -> Plan {
-        let mut touched = Touched::NONE;
-        for target in targets {
-            match self.resolve(target) {
-                Resolved::Table(table) => {
-                    touched.extend(&Touched::Tables(vec![table.shape.table]));
-                    touched.extend(&self.led_to(&table));
-                    touched.extend(&table.cascades);
-                }
-                Resolved::Unmirrored => {}
-                Resolved::View(_) => match self.through_view(target) {
-                    Touched::All => return marked(Touched::All, Reason::NotATable),
-                    tables @ Touched::Tables(_) => touched.extend(&tables),
-                },
-                Resolved::Unknown if self.is_temporary(target) => {}
-                Resolved::Unknown => return marked(Touched::All, reason),
-            }
-            touched.extend(&self.namesakes(target));
-        }
-        if touched.is_empty() { Plan::Unmirrored } else { marked(touched, reason) }
+        self.calls_opaque(write) || write.verb != Verb::Delete && table.leads.reach == Touched::All
     }
 
     /// Whether a definition writes more than what it makes: by the query that fills it, or by an event trigger.
@@ -419,25 +386,6 @@ impl Planner<'_> {
 
     fn resolve(&self, name: &Name) -> Resolved {
         self.env.catalog.resolve(name.schema.as_deref(), &name.name, self.settings.search_path())
-    }
-
-    fn namesakes(&self, name: &Name) -> Touched {
-        let mut tables: Vec<TableId> = self.env.catalog.namesakes(&name.name);
-        tables.sort_unstable();
-        tables.dedup();
-        Touched::Tables(tables)
-    }
-
-    /// Whether a name that leads nowhere is a temporary relation's: nothing of that name is being made.
-    fn is_temporary(&self, name: &Name) -> bool {
-        self.env.currency.knows(&name.name) && self.settings.has_temporary()
-    }
-
-    /// All that a write through this view may reach.
-    fn through_view(&self, view: &Name) -> Touched {
-        let known = self.env.catalog.through_views.get(&view.name);
-        let trusted = known.filter(|reached| self.env.currency.trusts_view(&view.name, reached));
-        trusted.cloned().unwrap_or(Touched::All)
     }
 
     fn sets_by_servers_own(&self) -> bool {

@@ -164,7 +164,11 @@ impl Session {
             Told::Unreadable(Reason::Settings)
         };
         match told {
-            Told::Change(xid, change) => self.transaction.push(Some(xid), change),
+            Told::Change(xid, change) => {
+                let marks = capture::referring(&change, &capture);
+                self.transaction.push(Some(xid), change);
+                marks.into_iter().for_each(|mark| self.transaction.push(Some(xid), mark));
+            }
             Told::Unmirrored => self.transaction.push_unmirrored(),
             Told::Undefined(touched) => self.transaction.push(None, capture::undefined(touched)),
             Told::Unreadable(reason) => self.transaction.push(None, capture::unreadable(&capture, reason)),

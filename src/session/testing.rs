@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Accounts, RefusalOutcome};
-use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Resolved, Table, Volatility};
+use crate::catalog::{Canonical, Catalog, ColumnFacts, Extent, KeyKind, Leads, Resolved, Table, Volatility};
 use crate::effect::{Change, Column, Disturbed, Mark, Reason, Shape, TableId, Touched, Xid};
 
 /// What the session told, in order.
@@ -78,6 +78,11 @@ fn describe(change: &Change) -> String {
         Change::Replay(replay) => format!("replay {}", replay.sql),
         Change::Mark(Mark::Tables { touched, reason }) => format!("mark {} {reason:?}", tables(touched)),
         Change::Mark(Mark::Keys { keys, reason, .. }) => format!("mark {} keys {reason:?}", keys.len()),
+        Change::Mark(Mark::Referring { referring, key, reason }) => {
+            let columns: Vec<_> = referring.columns.iter().map(|(column, _)| column.as_str()).collect();
+            let key: Vec<_> = key.parts().collect();
+            format!("mark {} by {} = {} {reason:?}", referring.table.0, columns.join(","), key.join(","))
+        }
     }
 }
 
@@ -126,8 +131,7 @@ fn catalog_with(columns_of_t: &[&str]) -> Catalog {
             key_kind: if keyless { KeyKind::None } else { KeyKind::Plain },
             unique_keys: Vec::new(),
             exact: if keyless { Err(Reason::NoKey) } else { Ok(()) },
-            reach: Touched::NONE,
-            cascades: Touched::NONE,
+            leads: Leads::NOWHERE,
             entangled: false,
             text_sample: Arc::default(),
             rows_estimate: 0,

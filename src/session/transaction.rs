@@ -159,6 +159,7 @@ impl Transaction {
                 Change::Row(row) => touched.extend(&Touched::Tables(vec![row.shape.table])),
                 Change::Replay(replay) => touched.extend(&replay.touched),
                 Change::Mark(Mark::Keys { table, .. }) => touched.extend(&Touched::Tables(vec![*table])),
+                Change::Mark(Mark::Referring { referring, .. }) => touched.extend(&Touched::of([referring.table])),
                 Change::Mark(Mark::Tables { touched: marked, .. }) => touched.extend(marked),
             }
         }

@@ -19,6 +19,7 @@ mod endings;
 mod faults;
 mod guard;
 mod histories;
+mod leads;
 mod memory;
 mod mirror;
 mod outage;

@@ -16,46 +16,83 @@ macro_rules! draws_only {
 
 /// The functions that stored expressions call are read off the expressions' trees: dependencies are recorded on no
 /// built-in function, and operators hide theirs.
+///
+/// What a type calls whenever a value becomes one of it (a domain's checks and default, a cast at an assignment) it
+/// calls in every table that holds such values, in whatever form.
 pub(super) const VOLATILE: &str = concat!(
-    "SELECT DISTINCT e.relation FROM (
-        SELECT adrelid, adbin::text FROM pg_attrdef
-        UNION ALL SELECT conrelid, conbin::text FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0
-    ) AS e (relation, tree), regexp_matches(e.tree, ':(?:funcid|opfuncid) (\\d+)', 'g') AS called
-    JOIN pg_proc p ON p.oid = called[1]::oid AND p.oid >= 16384 AND p.provolatile = 'v' AND NOT (",
+    "WITH RECURSIVE volatile AS (
+        SELECT p.oid FROM pg_proc p WHERE p.oid >= 16384 AND p.provolatile = 'v' AND NOT (",
     draws_only!(),
-    ")"
+    ")
+    ), calling AS (
+        SELECT DISTINCT e.relation, e.type FROM (
+            SELECT adrelid, 0::oid, adbin::text FROM pg_attrdef
+            UNION ALL SELECT conrelid, contypid, conbin::text FROM pg_constraint WHERE contype = 'c'
+            UNION ALL SELECT 0, oid, typdefaultbin::text FROM pg_type WHERE typtype = 'd'
+        ) AS e (relation, type, tree), regexp_matches(e.tree, ':(?:funcid|opfuncid) (\\d+)', 'g') AS called
+        JOIN volatile ON volatile.oid = called[1]::oid
+        UNION SELECT 0, casttarget FROM pg_cast JOIN volatile ON volatile.oid = castfunc WHERE castcontext <> 'e'
+    ), types (oid) AS (
+        SELECT type FROM calling WHERE type <> 0
+        UNION SELECT made.oid FROM types, LATERAL (
+            SELECT t.oid FROM pg_type t WHERE types.oid IN (t.typbasetype, t.typelem)
+            UNION ALL SELECT unnest(ARRAY[rngtypid, rngmultitypid]) FROM pg_range WHERE rngsubtype = types.oid
+            UNION ALL SELECT c.reltype FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE a.atttypid = types.oid
+        ) AS made
+    )
+    SELECT relation FROM calling WHERE relation <> 0
+    UNION SELECT attrelid FROM pg_attribute JOIN types ON types.oid = atttypid"
 );
 
-/// A trigger of the user that fires at writes of rows.
+/// A trigger of the user that fires at writes.
 #[derive(Debug, Default)]
 pub(in crate::catalog) struct TriggerFact {
     pub(in crate::catalog) relation: u32,
     pub(in crate::catalog) language: String,
     /// The function's body; of one in C, its name there.
     pub(in crate::catalog) source: String,
-    /// INSTEAD OF.
-    pub(in crate::catalog) instead: bool,
-    /// May give a row that is updated another value.
-    pub(in crate::catalog) before_update: bool,
+    /// `pg_trigger.tgtype`
+    pub(in crate::catalog) kind: i16,
     /// Its WHEN calls code of the user.
     pub(in crate::catalog) calls_in_when: bool,
 }
 
+// The bits, from the lowest: ROW, BEFORE, INSERT, DELETE, UPDATE, TRUNCATE, INSTEAD.
+impl TriggerFact {
+    /// Fires at INSERT, UPDATE or DELETE.
+    pub(in crate::catalog) fn fires_at_rows(&self) -> bool {
+        self.kind & 0b1_1100 != 0
+    }
+
+    /// Fires at TRUNCATE.
+    pub(in crate::catalog) fn fires_at_truncate(&self) -> bool {
+        self.kind & 0b10_0000 != 0
+    }
+
+    /// INSTEAD OF.
+    pub(in crate::catalog) fn is_instead(&self) -> bool {
+        self.kind & 0b100_0000 != 0
+    }
+
+    /// May give a row that is updated another value.
+    pub(in crate::catalog) fn is_before_update(&self) -> bool {
+        self.kind & 0b1_0011 == 0b1_0011
+    }
+}
+
 impl Fact for TriggerFact {
-    // `tgtype`: 1 ROW, 2 BEFORE, 4 INSERT, 8 DELETE, 16 UPDATE, 64 INSTEAD.
-    const SQL: &'static str = "SELECT t.tgrelid, l.lanname::text, p.prosrc, (t.tgtype & 64) <> 0, (t.tgtype & 19) = 19,
+    const SQL: &'static str = "SELECT t.tgrelid, l.lanname::text, p.prosrc, t.tgtype,
             EXISTS (SELECT FROM regexp_matches(t.tgqual::text, ':(?:funcid|opfuncid) (\\d+)', 'g') m WHERE m[1]::oid >= 16384)
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_language l ON l.oid = p.prolang
-        WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND (t.tgtype & 28) <> 0";
+        WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'";
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
             relation: row.try_get(0)?,
             language: row.try_get(1)?,
             source: row.try_get(2)?,
-            instead: row.try_get(3)?,
-            before_update: row.try_get(4)?,
-            calls_in_when: row.try_get(5)?,
+            kind: row.try_get(3)?,
+            calls_in_when: row.try_get(4)?,
         })
     }
 }

@@ -180,7 +180,7 @@ async fn rule_15_functions_that_only_draw_a_value_are_known() {
     let catalog = catalog(&client).await;
     assert_eq!(catalog.volatility(None, "gen_salt"), Volatility::Stable);
     assert_eq!(catalog.volatility(None, "writing"), Volatility::Opaque);
-    let reaches_all = |name| catalog.table(name).reach == Touched::All;
+    let reaches_all = |name| catalog.table(name).leads.reach == Touched::All;
     assert!(!reaches_all("salted") && reaches_all("written"));
 }
 

@@ -144,11 +144,11 @@ async fn rule_11_what_would_not_be_captured_exactly_says_why() {
     ] {
         let table = catalog.table(name);
         assert_eq!(table.exact, exact, "{name}");
-        assert_eq!(table.reach == Touched::All, reaches_all, "{name}");
+        assert_eq!(table.leads.reach == Touched::All, reaches_all, "{name}");
     }
     let heir = catalog.table("heir").shape.table;
     let parent = catalog.table("parent");
-    assert_eq!((&parent.reach, &parent.descendants[..]), (&touched(&[heir]), &[heir][..]));
+    assert_eq!((&parent.leads.reach, &parent.descendants[..]), (&touched(&[heir]), &[heir][..]));
     assert_eq!(parent.source(), "ONLY \"public\".\"parent\"");
     assert_eq!(catalog.table("parts").source(), "\"public\".\"parts\"");
 }
@@ -241,6 +241,14 @@ async fn rule_16_cascades_are_followed_to_their_end() {
          CREATE TABLE c (id int PRIMARY KEY, b int REFERENCES b ON UPDATE SET NULL) PARTITION BY RANGE (id);
          CREATE TABLE c1 PARTITION OF c DEFAULT;
          CREATE TABLE d (id int PRIMARY KEY, a int REFERENCES a);
+         CREATE TABLE h (one int, two text, PRIMARY KEY (one, two), code text UNIQUE, three int GENERATED ALWAYS AS (one + 1) STORED UNIQUE);
+         CREATE TABLE by_key (id int PRIMARY KEY, zwei text, eins bigint, FOREIGN KEY (zwei, eins) REFERENCES h (two, one) ON DELETE CASCADE);
+         CREATE TABLE cut (id int PRIMARY KEY, eins int, zwei text, FOREIGN KEY (eins, zwei) REFERENCES h ON DELETE SET NULL);
+         CREATE TABLE defaulted (eins int, zwei text PRIMARY KEY, FOREIGN KEY (eins, zwei) REFERENCES h ON DELETE SET DEFAULT);
+         CREATE TABLE by_code (id int PRIMARY KEY, code text REFERENCES h (code) ON DELETE CASCADE);
+         CREATE TABLE keyless (eins int, zwei text, FOREIGN KEY (eins, zwei) REFERENCES h ON DELETE CASCADE);
+         CREATE TABLE follows (id int PRIMARY KEY, code text REFERENCES h (code) ON UPDATE CASCADE);
+         CREATE TABLE computed (id int PRIMARY KEY, three int REFERENCES h (three) ON UPDATE SET NULL);
          CREATE TABLE e (id int PRIMARY KEY);
          CREATE TABLE g (id int PRIMARY KEY REFERENCES e ON DELETE CASCADE);
          CREATE TRIGGER t AFTER DELETE ON g FOR EACH ROW EXECUTE FUNCTION f()",
@@ -248,11 +256,28 @@ async fn rule_16_cascades_are_followed_to_their_end() {
     .await;
     let catalog = catalog(&client).await;
     let id = |name: &str| catalog.table(name).shape.table;
-    assert_eq!(catalog.table("a").cascades, touched(&[id("b"), id("c")]));
-    assert_eq!(catalog.table("b").cascades, touched(&[id("c")]));
-    assert_eq!(catalog.table("d").cascades, Touched::NONE);
-    assert_eq!(catalog.table("e").cascades, Touched::All);
+    let removal = |name: &str| catalog.table(name).leads.removal.clone();
+    assert!(removal("a").touched.is_same_as(&touched(&[id("b")])));
+    assert_eq!((removal("a").whole, removal("a").referring.len()), (Touched::NONE, 1));
+    assert_eq!(removal("b").touched, Touched::NONE);
+    assert!(catalog.table("b").leads.rekeying.is_same_as(&touched(&[id("c")])));
+    assert_eq!(catalog.table("b").leads.referenced, ["id"]);
+    assert_eq!(removal("d").touched, Touched::NONE);
+    assert_eq!((removal("e").touched, removal("e").whole), (Touched::All, Touched::All));
     assert!(catalog.table("a").entangled && catalog.table("d").entangled);
+    let h = catalog.table("h");
+    let deletes = ["by_key", "cut", "defaulted", "by_code", "keyless"].map(id);
+    assert!(h.leads.removal.touched.is_same_as(&touched(&deletes)));
+    assert!(h.leads.removal.whole.is_same_as(&touched(&deletes[2..])));
+    let columns = |table: TableId| {
+        let referring = h.leads.removal.referring.iter().find(|referring| referring.table == table).unwrap();
+        referring.columns.iter().map(|(column, of)| format!("{column}: {of}")).collect::<Vec<_>>()
+    };
+    for (table, one) in [(id("by_key"), "eins"), (id("cut"), "eins")] {
+        assert_eq!(columns(table), [format!("{one}: pg_catalog.int4"), "zwei: pg_catalog.text".to_owned()]);
+    }
+    assert!(h.leads.rekeying.is_same_as(&touched(&[id("follows"), id("computed")])));
+    assert!(h.leads.of_update(&["one".to_owned()]).is_some(), "three is computed from it");
 }
 
 #[tokio::test]
@@ -270,21 +295,22 @@ async fn names_lead_where_the_server_would_go() {
     let path = |schemas: &[&str]| schemas.iter().map(|&schema| schema.to_owned()).collect::<Vec<_>>();
     let schema_of = |schema, name, schemas: &[&str]| match catalog.resolve(schema, name, &path(schemas)) {
         Resolved::Table(table) => table.shape.schema.clone(),
+        Resolved::Unmirrored(leads) => format!("unmirrored, leads nowhere: {}", leads.are_nowhere()),
         other => format!("{other:?}"),
     };
     assert_eq!(schema_of(None, "t", &["one", "public"]), "one");
     assert_eq!(schema_of(None, "t", &["public", "one"]), "public");
     assert_eq!(schema_of(Some("one"), "t", &["public"]), "one");
     assert_eq!(schema_of(None, "t", &["nowhere"]), "Unknown");
-    assert_eq!(schema_of(None, "pg_class", &["public"]), "Unmirrored");
+    assert_eq!(schema_of(None, "pg_class", &["public"]), "unmirrored, leads nowhere: true");
     assert_eq!(schema_of(None, "pg_class", &["public", "pg_catalog"]), "public");
     for (schema, name) in
         [("public", "m"), ("public", "s"), ("public", "skipped"), ("crossfade", "progress"), ("pg_catalog", "pg_proc")]
     {
-        assert_eq!(schema_of(Some(schema), name, &[]), "Unmirrored", "{name}");
+        assert_eq!(schema_of(Some(schema), name, &[]), "unmirrored, leads nowhere: true", "{name}");
     }
     assert_eq!(schema_of(None, "passing", &["public"]), "Unknown");
     let temporary = client.query_one("SELECT 'pg_temp.passing'::regclass::oid", &[]).await.unwrap().get::<_, u32>(0);
-    assert!(catalog.unmirrored.contains(&temporary));
+    assert!(catalog.unmirrored.contains_key(&temporary));
     assert_eq!(catalog.namesakes("t").len(), 2);
 }

@@ -68,6 +68,7 @@ impl Handling {
 fn read_back(mark: &Mark) -> Vec<Deed> {
     match mark {
         Mark::Keys { table, reason, .. } => vec![(Some(*table), Way::Refreshed, Some(*reason))],
+        Mark::Referring { referring, reason, .. } => vec![(Some(referring.table), Way::Refreshed, Some(*reason))],
         Mark::Tables { touched, reason } => each(touched, Way::Refreshed, Some(*reason)),
     }
 }

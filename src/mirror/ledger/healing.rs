@@ -148,9 +148,9 @@ impl Mirror {
         self.shared.healed();
     }
 
-    /// The same for single keys.
-    pub fn clear_keys(&self, table: TableId, keys: &[Key], generation: u64) {
-        self.shared.suspects.clear_keys(table, keys, generation);
+    /// The same for single rows.
+    pub fn clear_keys(&self, healed: &SuspectKeys) {
+        self.shared.suspects.clear_keys(healed);
         self.shared.healed();
     }
 

@@ -3,13 +3,17 @@
 //! Every mark bears a generation. Who heals reads it first, then asks the primary, then clears up to it: a mark that
 //! came in between stays (rule 26).
 
-use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::effect::{Key, Mark, Reason, TableId, Touched};
+use crate::effect::{Key, Mark, Reason, Referring, TableId};
+
+mod marks;
+
+use marks::Marks;
 
 /// Keys marked in one table; beyond it the table is (rule 23).
 const KEYS_PER_TABLE: usize = 10_000;
@@ -32,6 +36,8 @@ pub struct SuspectKeys {
     pub table: TableId,
     /// Which.
     pub keys: Vec<Key>,
+    /// And those that refer to these keys of other tables, or do on the shadow (rule 16).
+    pub referring: Vec<(Arc<Referring>, Vec<Key>)>,
     /// Why (of the first mark).
     pub reason: Reason,
     /// Clears marks up to it, see [`Mirror::clear_keys`](super::Mirror::clear_keys).
@@ -96,15 +102,15 @@ impl Suspects {
     }
 
     pub(super) fn key_count(&self) -> u64 {
-        self.marks.lock().keys.values().map(|marked| marked.keys.len() as u64).sum()
+        self.marks.lock().key_count()
     }
 
     pub(super) fn clear_table(&self, table: TableId, generation: u64) {
         self.marks.lock().clear_table(table, generation);
     }
 
-    pub(super) fn clear_keys(&self, table: TableId, keys: &[Key], generation: u64) {
-        self.marks.lock().clear_keys(table, keys, generation);
+    pub(super) fn clear_keys(&self, healed: &SuspectKeys) {
+        self.marks.lock().clear_keys(healed);
     }
 
     pub(super) fn save(&self, keys: SavedKeys) -> SavedMarks {
@@ -127,190 +133,10 @@ impl Suspects {
     }
 }
 
-/// Marks on a whole table.
-#[derive(Debug, Clone, Copy)]
-struct TableMark {
-    reason: Reason,
-    first: u64,
-    latest: u64,
-}
-
-/// Marks on single keys of a table.
-#[derive(Debug)]
-struct KeyMarks {
-    reason: Reason,
-    first: u64,
-    keys: HashMap<Key, u64>,
-}
-
-#[derive(Debug, Default)]
-struct Marks {
-    generation: u64,
-    tables: HashMap<TableId, TableMark>,
-    keys: HashMap<TableId, KeyMarks>,
-    /// The last mark on all tables: it holds for tables that the catalog shows later, too.
-    all: Option<(Reason, u64)>,
-    /// The tables of the catalog, and those marked before it was loaded.
-    known: HashSet<TableId>,
-    loaded: bool,
-}
-
-impl Marks {
-    fn mark(&mut self, mark: &Mark) {
-        self.generation += 1;
-        match mark {
-            Mark::Keys { table, keys, reason } => self.mark_keys(*table, keys, *reason),
-            Mark::Tables { touched: Touched::Tables(tables), reason } => {
-                tables.iter().for_each(|table| self.mark_table(*table, *reason));
-            }
-            Mark::Tables { touched: Touched::All, reason } => {
-                self.all = Some((*reason, self.generation));
-                let known: Vec<_> = self.known.iter().copied().collect();
-                known.into_iter().for_each(|table| self.mark_table(table, *reason));
-            }
-        }
-    }
-
-    fn mark_table(&mut self, table: TableId, reason: Reason) {
-        let generation = self.generation;
-        let mark = self.tables.entry(table).or_insert(TableMark { reason, first: generation, latest: generation });
-        mark.latest = generation;
-        self.keys.remove(&table);
-        self.expect_until_loaded(table);
-    }
-
-    fn mark_keys(&mut self, table: TableId, keys: &[Key], reason: Reason) {
-        if keys.is_empty() {
-            return;
-        }
-        let generation = self.generation;
-        let marked =
-            self.keys.entry(table).or_insert_with(|| KeyMarks { reason, first: generation, keys: HashMap::new() });
-        marked.keys.extend(keys.iter().map(|key| (key.clone(), generation)));
-        if marked.keys.len() > KEYS_PER_TABLE {
-            let first = marked.reason;
-            self.mark_table(table, first);
-        }
-        self.expect_until_loaded(table);
-    }
-
-    /// A table marked before the catalog was loaded is dropped if the catalog does not have it.
-    fn expect_until_loaded(&mut self, table: TableId) {
-        if !self.loaded {
-            self.known.insert(table);
-        }
-    }
-
-    fn set_tables(&mut self, tables: Vec<TableId>) {
-        let listed: HashSet<_> = tables.into_iter().collect();
-        let gone: Vec<_> = self.known.difference(&listed).copied().collect();
-        for table in gone {
-            self.tables.remove(&table);
-            self.keys.remove(&table);
-        }
-        if let Some((reason, _)) = self.all {
-            self.generation += 1;
-            let new: Vec<_> = listed.difference(&self.known).copied().collect();
-            new.into_iter().for_each(|table| self.mark_table(table, reason));
-        }
-        self.known = listed;
-        self.loaded = true;
-    }
-
-    fn is_suspect(&self, table: TableId) -> bool {
-        self.tables.contains_key(&table)
-            || self.keys.contains_key(&table)
-            || (self.all.is_some() && !self.known.contains(&table))
-    }
-
-    fn any(&self) -> bool {
-        !self.tables.is_empty() || !self.keys.is_empty() || self.unspread().is_some()
-    }
-
-    /// The mark on all tables, as long as it is not known which they are.
-    fn unspread(&self) -> Option<(Reason, u64)> {
-        self.all.filter(|_| !self.loaded)
-    }
-
-    fn suspect_tables(&self) -> Vec<Suspect> {
-        let mut marks: Vec<_> = self.tables.iter().collect();
-        marks.sort_unstable_by_key(|(table, mark)| (mark.first, **table));
-        let suspect = |(table, mark): (&TableId, &TableMark)| Suspect {
-            table: *table,
-            reason: mark.reason,
-            generation: mark.latest,
-        };
-        marks.into_iter().map(suspect).collect()
-    }
-
-    /// Keys of tables that are suspect as a whole wait until the table is read back.
-    fn suspect_keys(&self) -> Vec<SuspectKeys> {
-        let mut marks: Vec<_> = self.keys.iter().filter(|(table, _)| !self.tables.contains_key(table)).collect();
-        marks.sort_unstable_by_key(|(table, marked)| (marked.first, **table));
-        let suspect = |(table, marked): (&TableId, &KeyMarks)| {
-            let mut keys: Vec<_> = marked.keys.keys().cloned().collect();
-            keys.sort_unstable();
-            SuspectKeys { table: *table, keys, reason: marked.reason, generation: self.generation }
-        };
-        marks.into_iter().map(suspect).collect()
-    }
-
-    fn clear_table(&mut self, table: TableId, generation: u64) {
-        if self.tables.get(&table).is_some_and(|mark| mark.latest <= generation) {
-            self.tables.remove(&table);
-        }
-        self.retain_keys(table, |_, marked| marked > generation);
-    }
-
-    fn clear_keys(&mut self, table: TableId, keys: &[Key], generation: u64) {
-        let healed: HashSet<_> = keys.iter().collect();
-        self.retain_keys(table, |key, marked| marked > generation || !healed.contains(key));
-    }
-
-    fn retain_keys(&mut self, table: TableId, keep: impl Fn(&Key, u64) -> bool) {
-        if let Some(marked) = self.keys.get_mut(&table) {
-            marked.keys.retain(|key, generation| keep(key, *generation));
-            if marked.keys.is_empty() {
-                self.keys.remove(&table);
-            }
-        }
-    }
-
-    fn save(&self, keys: SavedKeys) -> SavedMarks {
-        let parts = |key: &Key| key.parts().map(str::to_owned).collect();
-        let saved = |marked: &KeyMarks| match keys {
-            SavedKeys::Each => marked.keys.keys().map(parts).collect(),
-            SavedKeys::TableOnly => Vec::new(),
-        };
-        let mut tables: Vec<_> = self.tables.iter().map(|(table, mark)| (*table, mark.reason)).collect();
-        tables.sort_unstable_by_key(|(table, _)| *table);
-        let mut by_key: Vec<_> = self.keys.iter().map(|(table, m)| (*table, m.reason, saved(m))).collect();
-        by_key.sort_unstable_by_key(|(table, ..)| *table);
-        SavedMarks { all: self.unspread().map(|(reason, _)| reason), tables, keys: by_key }
-    }
-
-    fn restore(&mut self, saved: &SavedMarks) {
-        if let Some(reason) = saved.all {
-            self.mark(&Mark::Tables { touched: Touched::All, reason });
-        }
-        for (table, reason) in &saved.tables {
-            self.mark(&Mark::Tables { touched: Touched::Tables(vec![*table]), reason: *reason });
-        }
-        for (table, reason, keys) in &saved.keys {
-            let keys: Vec<_> = keys.iter().map(|parts| Key::new(parts.iter().map(String::as_str))).collect();
-            let mark = if keys.is_empty() {
-                Mark::Tables { touched: Touched::Tables(vec![*table]), reason: *reason }
-            } else {
-                Mark::Keys { table: *table, keys, reason: *reason }
-            };
-            self.mark(&mark);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::effect::Touched;
     use crate::mirror::ledger::fixture::{key, mark_keys, mark_tables};
 
     const T: TableId = TableId(1);
@@ -329,7 +155,7 @@ mod tests {
         suspects.mark(&mark_tables(&[T], Reason::Trigger));
         suspects.mark(&mark_keys(U, &["b"], Reason::Image));
         suspects.clear_table(T, table.generation);
-        suspects.clear_keys(U, &keys.keys, keys.generation);
+        suspects.clear_keys(&keys);
         assert_eq!(suspects.tables()[0].reason, Reason::Copy, "the reason is that of the first mark");
         assert_eq!(suspects.keys()[0].keys, [key("b")]);
         suspects.clear_table(T, suspects.tables()[0].generation);
@@ -358,6 +184,37 @@ mod tests {
         }
         assert_eq!(suspects.key_count(), 0);
         assert_eq!(suspects.tables()[0].reason, Reason::Cascade);
+    }
+
+    fn refer(to: &str) -> Mark {
+        let referring = Arc::new(Referring { table: T, columns: vec![("of".into(), "pg_catalog.text".into())] });
+        Mark::Referring { referring, key: key(to), reason: Reason::Cascade }
+    }
+
+    #[test]
+    fn rule_16_what_refers_to_a_row_is_suspect_until_it_was_looked_for() {
+        let suspects = Suspects::default();
+        suspects.mark(&refer("a"));
+        let first = suspects.keys().remove(0);
+        assert!(suspects.is_suspect(T) && first.keys.is_empty());
+        assert_eq!(first.referring[0].1, [key("a")]);
+        suspects.mark(&refer("b"));
+        assert_eq!(suspects.key_count(), 2);
+        suspects.clear_keys(&first);
+        assert_eq!(suspects.keys()[0].referring[0].1, [key("b")], "marked since");
+        let saved = suspects.save(SavedKeys::Each);
+        let again = Suspects::default();
+        again.restore(&saved);
+        assert_eq!(again.tables()[0].table, T, "saved as its table");
+        suspects.clear_keys(&suspects.keys()[0]);
+        assert!(!suspects.any());
+        suspects.mark(&refer("c"));
+        suspects.clear_table(T, suspects.keys()[0].generation);
+        assert!(!suspects.any());
+        for n in 0..=KEYS_PER_TABLE {
+            suspects.mark(&refer(&n.to_string()));
+        }
+        assert_eq!((suspects.key_count(), suspects.tables().len()), (0, 1));
     }
 
     #[test]

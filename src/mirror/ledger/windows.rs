@@ -72,6 +72,7 @@ impl Windows {
     pub(super) fn observe_mark(&mut self, xid: Option<Xid>, mark: &Mark) {
         match mark {
             Mark::Keys { table, keys, .. } => keys.iter().for_each(|key| self.event(*table, key, xid)),
+            Mark::Referring { referring, .. } => self.void_table(referring.table),
             Mark::Tables { touched, .. } => self.void(touched),
         }
     }
@@ -80,6 +81,7 @@ impl Windows {
     pub(super) fn observe_lone_mark(&mut self, mark: &Mark) {
         match mark {
             Mark::Keys { table, reason, .. } if is_write(*reason) => self.void_table(*table),
+            Mark::Referring { referring, reason, .. } if is_write(*reason) => self.void_table(referring.table),
             Mark::Tables { touched, reason } if is_write(*reason) => self.void(touched),
             _ => {}
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::support::*;
-use crate::catalog::{Catalog, Resolved, Table};
+use crate::catalog::{Catalog, Leads, Resolved, Table};
 use crate::config::Ddl;
 use crate::effect::{Disturbed, Reason, TableId, Touched};
 
@@ -201,7 +201,11 @@ fn rule_12_what_a_write_leads_to_is_what_it_was_when_the_statement_was_planned_o
     stage.client(&query(INSERT));
     let mut triggered = catalog();
     let table = triggered.tables.get_mut(&TableId(100)).unwrap();
-    *table = Arc::new(Table { reach: Touched::All, exact: Err(Reason::Trigger), ..Table::clone(table) });
+    *table = Arc::new(Table {
+        leads: Leads { reach: Touched::All, ..Leads::NOWHERE },
+        exact: Err(Reason::Trigger),
+        ..Table::clone(table)
+    });
     stage.catalog = Arc::new(triggered);
     stage.server(&[description(4), told_row("(1,a)"), complete("INSERT 0 1"), ready(b'I')].concat());
     assert_eq!(stage.commits(), [["mark all Ddl"], ["mark all Ddl"]]);

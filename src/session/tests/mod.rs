@@ -3,6 +3,7 @@
 mod capture;
 mod commit;
 mod follow;
+mod leads;
 mod pipeline;
 mod primary;
 mod protocol;

@@ -113,9 +113,9 @@ async fn rule_20_the_keys_of_a_refused_transaction_are_suspect_until_they_are_he
     assert_eq!(mirror.quarantine(), [refusal(1)]);
     let suspects = mirror.suspect_keys();
     assert_eq!(suspects.iter().map(|s| (s.table, s.keys.len())).collect::<Vec<_>>(), [(T, 1), (U, 1)]);
-    mirror.clear_keys(T, &[key("a")], suspects[0].generation);
+    mirror.clear_keys(&suspects[0]);
     assert_eq!(mirror.counters().quarantined, 1);
-    mirror.clear_keys(U, &[key("b")], suspects[1].generation);
+    mirror.clear_keys(&suspects[1]);
     assert_eq!((mirror.counters().quarantined, mirror.counters().applied), (0, 1));
 }
 

@@ -1,0 +1,100 @@
+//! What is written beside a statement's own rows.
+
+use std::sync::Arc;
+
+use super::support::*;
+use crate::catalog::{Catalog, Leads, Removal, Resolved, Table};
+use crate::effect::{Referring, TableId, Touched};
+
+const CHILD: TableId = TableId(400);
+const GRANDCHILD: TableId = TableId(500);
+
+/// With what is written with `t`, and a table `x` that is not mirrored with the same.
+fn leading(leads: &Leads) -> Catalog {
+    let mut catalog = catalog();
+    let t = catalog.tables.get_mut(&TableId(100)).unwrap();
+    *t = Arc::new(Table { leads: leads.clone(), ..Table::clone(t) });
+    let of_t = Resolved::Table(Arc::clone(t));
+    catalog.names.insert("t".into(), vec![("public".into(), of_t)]);
+    let leads = Arc::new(leads.clone());
+    catalog.names.insert("x".into(), vec![("public".into(), Resolved::Unmirrored(Arc::clone(&leads)))]);
+    catalog.unmirrored.insert(900, leads);
+    catalog
+}
+
+fn foreign_keys() -> Leads {
+    let referring = Referring { table: CHILD, columns: vec![("of".into(), "pg_catalog.int4".into())] };
+    Leads {
+        removal: Removal {
+            touched: Touched::of([CHILD, GRANDCHILD]),
+            whole: Touched::of([GRANDCHILD]),
+            referring: vec![Arc::new(referring)],
+        },
+        rekeying: Touched::of([CHILD]),
+        referenced: vec!["v".into()],
+        ..Leads::NOWHERE
+    }
+}
+
+fn commits(leads: &Leads, sql: &str, answer: &[Vec<u8>]) -> Vec<Vec<String>> {
+    let mut stage = Stage::new();
+    stage.catalog = Arc::new(leading(leads));
+    stage.query(sql, &[answer, &[ready(b'I')]].concat());
+    stage.commits()
+}
+
+#[test]
+fn rule_16_a_deleted_row_marks_those_that_refer_to_it_and_the_tables_behind() {
+    let rows = [description(4), told_row("(1)"), told_row("(2)"), complete("DELETE 2")];
+    assert_eq!(
+        commits(&foreign_keys(), "delete from t", &rows),
+        [["t 1 gone", "mark 400 by of = 1 Cascade", "t 2 gone", "mark 400 by of = 2 Cascade", "mark 500 Cascade"]]
+    );
+    let none = commits(&foreign_keys(), "delete from t", &[description(4), complete("DELETE 0")]);
+    assert_eq!(none, [[""; 0]; 0]);
+    let mut stage = Stage::new();
+    stage.catalog = Arc::new(leading(&foreign_keys()));
+    stage.client(&query("delete from t"));
+    let touched = Touched::Tables(vec![TableId(100), GRANDCHILD, CHILD]);
+    assert_eq!(stage.told(), [Told::Enter(touched)], "all are on their way");
+}
+
+#[test]
+fn rule_16_an_update_leads_to_those_that_refer_to_what_it_sets() {
+    let update = |set: &str| {
+        let rows = [description(4), told_row("(1,a)"), complete("UPDATE 1")];
+        commits(&foreign_keys(), &format!("update t set {set} = '2' where id = 1"), &rows)
+    };
+    assert_eq!(update("w"), [["t 1 (1,a)"]]);
+    assert_eq!(update("v"), [["t 1 (1,a)", "mark 400 Cascade"]]);
+}
+
+#[test]
+fn rules_15_and_16_what_is_written_with_a_table_that_is_not_mirrored_is_marked() {
+    let triggered = Leads { reach: Touched::All, ..Leads::NOWHERE };
+    for (leads, sql, tag, expected) in [
+        (&triggered, "insert into x values (1)", "INSERT 0 1", Some("mark all Trigger")),
+        (&triggered, "copy x from stdin", "COPY 1", Some("mark all Copy")),
+        (&triggered, "with gone as (delete from x returning *) select * from gone", "SELECT 1", Some("mark all Form")),
+        (&foreign_keys(), "delete from x", "DELETE 1", Some("mark 400,500 Cascade")),
+        (&foreign_keys(), "update x set v = 1", "UPDATE 1", Some("mark 400 Cascade")),
+        (&foreign_keys(), "update x set w = 1", "UPDATE 1", None),
+        (&foreign_keys(), "insert into x values (1)", "INSERT 0 1", None),
+        (&Leads::NOWHERE, "delete from x", "DELETE 1", None),
+    ] {
+        let expected: Vec<Vec<String>> = expected.into_iter().map(|mark| vec![mark.to_owned()]).collect();
+        assert_eq!(commits(leads, sql, &[complete(tag)]), expected, "{sql}");
+    }
+    // A row that turns out to be of such a table.
+    let elsewhere = row(&["(1,a)", "900", "7", "0/10"]);
+    let answer = [description(4), elsewhere, complete("INSERT 0 1")];
+    assert_eq!(commits(&triggered, "insert into k values ('a')", &answer), [["mark all Ddl"]]);
+}
+
+#[test]
+fn rule_15_what_is_written_with_a_truncation_is_marked() {
+    let noted = Leads { truncation: Touched::All, ..Leads::NOWHERE };
+    assert_eq!(commits(&noted, "truncate t", &[complete("TRUNCATE TABLE")]), [["mark all Truncate"]]);
+    let rows = [description(4), told_row("(1,a)"), complete("INSERT 0 1")];
+    assert_eq!(commits(&noted, "insert into t values (1, 'a')", &rows), [["t 1 (1,a)"]]);
+}
