@@ -18,7 +18,7 @@ use super::settings::Settings;
 use super::temporary::Temporary;
 use super::transaction::{Sealed, Transaction};
 use crate::catalog::Catalog;
-use crate::effect::{Change, Mark, Touched};
+use crate::effect::{Change, Mark, Reason, Touched};
 use crate::sql::Kind;
 use crate::wire::{Malformed, Passing, Startup, TransactionStatus};
 
@@ -342,8 +342,9 @@ impl Session {
             Plan::Quiet | Plan::Refused => {}
             Plan::Unmirrored => self.transaction.push_unmirrored(),
             Plan::Captured(capture) => {
+                // Without a row nothing cascades; what was called has run.
                 if let Some((touched, reason)) = &capture.besides
-                    && !tag.ends_with(b" 0")
+                    && !(*reason == Reason::Cascade && tag.ends_with(b" 0"))
                 {
                     self.transaction.push(None, mark(touched, *reason));
                 }

@@ -98,3 +98,12 @@ fn rule_15_what_is_written_with_a_truncation_is_marked() {
     let rows = [description(4), told_row("(1,a)"), complete("INSERT 0 1")];
     assert_eq!(commits(&noted, "insert into t values (1, 'a')", &rows), [["t 1 (1,a)"]]);
 }
+
+#[test]
+fn rule_15_what_a_statement_calls_has_run_though_it_wrote_no_row() {
+    for sql in ["update t set v = 'b' where f()", "delete from t where f(id)", "insert into t select 1 where f()"] {
+        let tag = if sql.starts_with("insert") { "INSERT 0 0" } else { "UPDATE 0" };
+        let marks = commits(&Leads::NOWHERE, sql, &[description(4), complete(tag)]);
+        assert_eq!(marks, [["mark all Opaque"]], "{sql}");
+    }
+}
