@@ -153,6 +153,9 @@ impl<'a> Tables<'a> {
         if self.options.no_rewrite.matches(&relation.schema, &relation.name) {
             return Err(Reason::Configured);
         }
+        if self.relations.notes_itself(oid) {
+            return Err(Reason::Trigger);
+        }
         let is_assigned = |at: &usize| columns.get(*at).is_some_and(|column| self.relations.assigns(oid, &column.name));
         if keys.chosen.iter().any(is_assigned) {
             return Err(Reason::Trigger);

@@ -32,6 +32,8 @@ struct Doubts {
     leading: RapidHashSet<TableId>,
     /// One of the names is a view's: what others that read it lead to is not known.
     views: bool,
+    /// What is written with a table that is not mirrored may change, which is on no list of what others lead to.
+    beside: bool,
 }
 
 impl Currency {
@@ -52,13 +54,14 @@ impl Currency {
         disturbed: impl IntoIterator<Item = &'a Disturbed>,
     ) -> Self {
         let (mut names, mut leading) = (RapidHashSet::default(), RapidHashSet::default());
-        let mut is_whole = true;
+        let (mut is_whole, mut beside) = (true, false);
         for disturbed in disturbed {
             is_whole = false;
             match disturbed {
                 Disturbed::Everything => return Self::nothing(version),
                 Disturbed::Shapes(shapes) => names.extend(shapes.iter().cloned()),
                 Disturbed::Relations(relations) => {
+                    beside |= relations.iter().any(|name| is_beside(name, catalog));
                     names.extend(relations.iter().cloned());
                     leading.extend(relations.iter().cloned());
                 }
@@ -70,7 +73,7 @@ impl Currency {
         let mut known = names.iter().filter_map(|name| catalog.names.get(name)).flatten();
         let views = known.any(|(_, resolved)| matches!(resolved, Resolved::View(_)));
         let (tables, leading) = (families(&names, catalog), families(&leading, catalog));
-        Self { version, trust: Trust::Except(Doubts { names, tables, leading, views }) }
+        Self { version, trust: Trust::Except(Doubts { names, tables, leading, views, beside }) }
     }
 
     /// Whether nothing is under way.
@@ -98,7 +101,7 @@ impl Currency {
         match &self.trust {
             Trust::Whole => true,
             Trust::Except(doubts) => {
-                !doubts.tables.contains(&id) && !table.leads.each().any(|led_to| doubts.meet(led_to))
+                !doubts.beside && !doubts.tables.contains(&id) && !table.leads.each().any(|led_to| doubts.meet(led_to))
             }
             Trust::Nothing => false,
         }
@@ -107,15 +110,21 @@ impl Currency {
     /// Whether a write to `table` leads to no other tables than the catalog says: nothing under way names it that may
     /// change that.
     pub fn trusts_reach(&self, table: &Table) -> bool {
-        let Trust::Except(doubts) = &self.trust else { return true };
-        let meets = |led_to: &Touched| meet(led_to, &doubts.leading);
-        !doubts.leading.contains(&table.shape.table) && !table.leads.each().any(meets)
+        match &self.trust {
+            Trust::Whole => true,
+            Trust::Except(doubts) => {
+                let meets = |led_to: &Touched| meet(led_to, &doubts.leading);
+                !doubts.beside && !doubts.leading.contains(&table.shape.table) && !table.leads.each().any(meets)
+            }
+            // A function may be another by now.
+            Trust::Nothing => !table.leads.runs_code,
+        }
     }
 
     /// Whether a write to what is not mirrored and called `name` leads to no other tables than these.
     pub fn trusts_leads(&self, name: &str, leads: &Leads) -> bool {
-        let meets = |doubts: &Doubts| leads.each().any(|led_to| meet(led_to, &doubts.leading));
-        self.knows(name) && !matches!(&self.trust, Trust::Except(doubts) if meets(doubts))
+        let changes = |doubts: &Doubts| doubts.beside || leads.each().any(|led_to| meet(led_to, &doubts.leading));
+        self.knows(name) && !matches!(&self.trust, Trust::Except(doubts) if changes(doubts))
     }
 
     /// The tables that are not what it says, or belong to others by now.
@@ -131,7 +140,7 @@ impl Currency {
     pub fn trusts_view(&self, name: &str, leads_to: &Touched) -> bool {
         match &self.trust {
             Trust::Whole => true,
-            Trust::Except(doubts) => !doubts.views && self.knows(name) && !doubts.meet(leads_to),
+            Trust::Except(doubts) => !doubts.views && !doubts.beside && self.knows(name) && !doubts.meet(leads_to),
             Trust::Nothing => false,
         }
     }
@@ -158,6 +167,12 @@ fn meet(touched: &Touched, tables: &RapidHashSet<TableId>) -> bool {
         Touched::Tables(touched) => touched.iter().any(|table| tables.contains(table)),
         Touched::All => false,
     }
+}
+
+/// Whether a relation of this name is known that is not mirrored.
+fn is_beside(name: &str, catalog: &Catalog) -> bool {
+    let known = catalog.names.get(name).into_iter().flatten();
+    known.into_iter().any(|(_, resolved)| matches!(resolved, Resolved::Unmirrored(_)))
 }
 
 /// The tables that these names may stand for, what inherits from them, and what they inherit from.

@@ -9,6 +9,10 @@ use crate::effect::{Referring, Touched};
 pub struct Leads {
     /// When rows are written in any way (triggers, rules, what inherits from it).
     pub reach: Touched,
+    /// What comes about by a row that is written, and not removed, calls code of the user (defaults, checks).
+    pub calls: bool,
+    /// Code of the user runs with rows of one of all these tables, or of its own, wherever it leads as it is now.
+    pub runs_code: bool,
     /// When a row is deleted, too (foreign keys).
     pub removal: Removal,
     /// When one of the columns `referenced` is given a value, too (foreign keys).
@@ -40,6 +44,8 @@ impl Leads {
     /// To none.
     pub const NOWHERE: Self = Self {
         reach: Touched::NONE,
+        calls: false,
+        runs_code: false,
         removal: Removal { touched: Touched::NONE, whole: Touched::NONE, referring: Vec::new() },
         rekeying: Touched::NONE,
         referenced: Vec::new(),
@@ -48,12 +54,13 @@ impl Leads {
 
     /// Whether nothing else is written, whatever is done to the table.
     pub fn are_nowhere(&self) -> bool {
-        self.each().all(Touched::is_empty)
+        !self.calls && self.each().all(Touched::is_empty)
     }
 
     /// Whether both say the same.
     pub fn are_same_as(&self, other: &Self) -> bool {
-        self.referenced == other.referenced
+        self.calls == other.calls
+            && self.referenced == other.referenced
             && self.removal.referring == other.removal.referring
             && self.each().zip(other.each()).all(|(mine, theirs)| mine.is_same_as(theirs))
     }
@@ -66,9 +73,21 @@ impl Leads {
 
     /// Everywhere that rows written in any way lead.
     pub fn of_rows(&self) -> Touched {
-        let mut touched = self.reach.clone();
+        let mut touched = self.by_writing();
         touched.extend(&self.removal.touched);
         touched.extend(&self.rekeying);
+        touched
+    }
+
+    /// Where rows lead that are written and not removed, foreign keys left out.
+    pub fn by_writing(&self) -> Touched {
+        if self.calls { Touched::All } else { self.reach.clone() }
+    }
+
+    /// Everywhere that anything done to it leads.
+    pub fn everywhere(&self) -> Touched {
+        let mut touched = self.of_rows();
+        touched.extend(&self.truncation);
         touched
     }
 

@@ -8,8 +8,12 @@ use rapidhash::RapidHashMap;
 use super::actions::{self, Action, Actions, OnDelete};
 use super::facts::{ColumnFact, Facts, ForeignKey, Relation, TriggerFact};
 use super::functions::Functions;
-use super::{Leads, LoadOptions, Removal, Volatility, quiet};
+use super::quiet::{self, Deeds, Knowledge, Target, Verb};
+use super::{Leads, LoadOptions, Removal, Volatility};
 use crate::effect::{Column, Referring, Shape, TableId, Touched};
+
+/// Of every mirrored table.
+pub(super) type Shapes = RapidHashMap<TableId, Arc<Shape>>;
 
 /// The relations of one side.
 pub(super) struct Relations<'a> {
@@ -20,12 +24,16 @@ pub(super) struct Relations<'a> {
     actions: Actions,
     /// Roots with a foreign key to or from them.
     pub(super) in_foreign_keys: HashSet<u32>,
-    /// Roots on which, or on whose partitions, users have triggers that may do anything.
+    /// Roots on which, or on whose partitions, users have triggers.
+    watched: HashSet<u32>,
+    /// And those of which one may do anything.
     pub(super) with_triggers: HashSet<u32>,
     /// Roots on which, or on whose partitions, users have triggers for TRUNCATE.
     truncating: HashSet<u32>,
     /// Columns to which other triggers may give another value when a row is updated, by root.
     assigned: HashMap<u32, HashSet<String>>,
+    /// Roots that other triggers write, and how, by root.
+    noted: HashMap<u32, HashSet<(u32, Verb)>>,
     /// Roots whose writes are not what the statement says: rules, foreign partitions.
     pub(super) rewritten: HashSet<u32>,
     /// Roots with foreign partitions.
@@ -52,9 +60,11 @@ impl<'a> Relations<'a> {
             heirs,
             actions: Actions::default(),
             in_foreign_keys: HashSet::new(),
+            watched: HashSet::new(),
             with_triggers: HashSet::new(),
             truncating: HashSet::new(),
             assigned: HashMap::new(),
+            noted: HashMap::new(),
             rewritten: HashSet::new(),
             partly_foreign: HashSet::new(),
             volatile: HashSet::new(),
@@ -65,8 +75,10 @@ impl<'a> Relations<'a> {
         let volatile = roots(&facts.volatile);
         (relations.rewritten, relations.partly_foreign) = (&roots(&facts.rules) | &roots(&foreign), roots(&foreign));
         relations.volatile = volatile;
+        let named = Named::new(facts);
         for trigger in &facts.triggers {
             let root = relations.root(trigger.relation);
+            relations.watched.insert(root);
             if trigger.fires_at_truncate() {
                 relations.truncating.insert(root);
             }
@@ -74,11 +86,15 @@ impl<'a> Relations<'a> {
                 continue;
             }
             // Whose text is read runs in the form in which it came (rule 11).
-            match assigned(trigger, functions).filter(|_| !facts.server.texts_are_read) {
-                Some(columns) if trigger.is_before_update() => {
-                    relations.assigned.entry(root).or_default().extend(columns);
+            let deeds = deeds(trigger, functions).filter(|_| !facts.server.texts_are_read);
+            match deeds.and_then(|deeds| Some((deeds.assigned, named.all(&deeds.writes)?))) {
+                Some((columns, writes)) => {
+                    if trigger.is_before_update() {
+                        relations.assigned.entry(root).or_default().extend(columns);
+                    }
+                    let writes = writes.into_iter().map(|(oid, verb)| (relations.root(oid), verb)).collect::<Vec<_>>();
+                    relations.noted.entry(root).or_default().extend(writes);
                 }
-                Some(_) => {}
                 None => drop(relations.with_triggers.insert(root)),
             }
         }
@@ -96,6 +112,8 @@ impl<'a> Relations<'a> {
         let is_computed = |column: &ColumnFact| column.generated || self.assigns(referenced, &column.name);
         let follows_others =
             columns().any(|column| key.referenced_columns.contains(&column.name) && is_computed(column));
+        // The columns by which a row moves to another partition are none of its key's.
+        let is_part = self.get(key.referenced).is_some_and(|relation| relation.partition);
         let every = || columns().map(|column| column.name.clone()).collect();
         Action {
             referencing: self.root(key.referencing),
@@ -108,7 +126,7 @@ impl<'a> Relations<'a> {
             },
             on_update: key.on_update,
             moves: self.get(referenced).is_some_and(|relation| relation.kind == "p"),
-            changed_by: if follows_others { every() } else { key.referenced_columns.clone() },
+            changed_by: if follows_others || is_part { every() } else { key.referenced_columns.clone() },
         }
     }
 
@@ -158,42 +176,71 @@ impl<'a> Relations<'a> {
     }
 
     /// What of the tables that are mirrored is written with a root. `shapes` are theirs.
-    pub(super) fn leads(&self, root: u32, shapes: &RapidHashMap<TableId, Arc<Shape>>) -> Leads {
+    pub(super) fn leads(&self, root: u32, shapes: &Shapes) -> Leads {
         let heirs = self.descendants(root);
         let written: Vec<u32> = [root].into_iter().chain(heirs.iter().copied()).collect();
-        let rekeying = self.actions.rekeying(&written);
-        let mirrored = |oids: &mut dyn Iterator<Item = u32>| -> Touched {
-            Touched::of(oids.map(TableId).filter(|table| shapes.contains_key(table)))
-        };
-        let all_if = |runs_code: bool, tables: Touched| if runs_code { Touched::All } else { tables };
+        let mut reach: HashSet<u32> = heirs.into_iter().collect();
+        reach.extend(self.noted_with(&written));
+        let mut rekeying = self.actions.rekeying(&written);
+        rekeying.extend(self.noted_with(&rekeying));
+        let truncates = written.iter().any(|oid| self.truncating.contains(oid));
+        let removed = self.actions.removal(&written).tables;
+        let all = || written.iter().chain(&reach).chain(&rekeying).chain(&removed);
         Leads {
-            reach: all_if(
-                self.rewritten.contains(&root) || self.run_code(&written),
-                mirrored(&mut heirs.iter().copied()),
-            ),
-            removal: self.removal(root, &written, shapes, &mirrored),
-            rekeying: all_if(self.run_code(&rekeying), mirrored(&mut rekeying.iter().copied())),
+            reach: if self.run_code(&written) { Touched::All } else { self.touched(&reach, shapes) },
+            calls: self.volatile.contains(&root),
+            runs_code: all().any(|oid| self.watched.contains(oid) || self.volatile.contains(oid)),
+            removal: self.removal(root, &written, shapes),
+            rekeying: self.touched(&rekeying, shapes),
             referenced: self.actions.changed_by(&written),
-            truncation: all_if(written.iter().any(|oid| self.truncating.contains(oid)), Touched::NONE),
+            truncation: if truncates { Touched::All } else { Touched::NONE },
         }
+    }
+
+    /// Those of these roots that are mirrored; all tables where code runs with one of them.
+    fn touched(&self, roots: &HashSet<u32>, shapes: &Shapes) -> Touched {
+        if self.run_code(roots) || roots.iter().any(|oid| self.volatile.contains(oid)) {
+            return Touched::All;
+        }
+        Touched::of(roots.iter().copied().map(TableId).filter(|table| shapes.contains_key(table)))
     }
 
     fn run_code<'b>(&self, roots: impl IntoIterator<Item = &'b u32>) -> bool {
-        roots.into_iter().any(|oid| self.with_triggers.contains(oid) || self.volatile.contains(oid))
+        roots.into_iter().any(|oid| self.with_triggers.contains(oid) || self.rewritten.contains(oid))
     }
 
-    fn removal(
-        &self,
-        root: u32,
-        written: &[u32],
-        shapes: &RapidHashMap<TableId, Arc<Shape>>,
-        mirrored: &dyn Fn(&mut dyn Iterator<Item = u32>) -> Touched,
-    ) -> Removal {
-        let actions::Removal { tables, direct, further } = self.actions.removal(written);
-        if self.run_code(&tables) {
-            return Removal { touched: Touched::All, whole: Touched::All, referring: Vec::new() };
+    /// Everything that triggers of these roots write, and what is written with that.
+    fn noted_with<'b>(&self, roots: impl IntoIterator<Item = &'b u32>) -> HashSet<u32> {
+        let mut found = HashSet::new();
+        let mut next: Vec<u32> = roots.into_iter().copied().collect();
+        while let Some(root) = next.pop() {
+            for &(target, verb) in self.noted.get(&root).into_iter().flatten() {
+                let mut written = vec![target];
+                if verb != Verb::Insert {
+                    written.extend(self.descendants(target));
+                }
+                let acted_on = match verb {
+                    Verb::Insert | Verb::Update => self.actions.rekeying(&written),
+                    Verb::Delete => self.actions.removal(&written).tables,
+                };
+                next.extend(written.into_iter().chain(acted_on).filter(|&oid| found.insert(oid)));
+            }
         }
-        let mut whole = further;
+        found
+    }
+
+    /// Whether triggers of a root lead back to it.
+    pub(super) fn notes_itself(&self, root: u32) -> bool {
+        let mut written = self.descendants(root);
+        written.push(root);
+        self.noted_with(&written).contains(&root)
+    }
+
+    fn removal(&self, root: u32, written: &[u32], shapes: &Shapes) -> Removal {
+        let actions::Removal { mut tables, direct, further: mut whole } = self.actions.removal(written);
+        let noted = self.noted_with(&tables);
+        whole.extend(&noted);
+        tables.extend(noted);
         let mut referring: Vec<Arc<Referring>> = Vec::new();
         for action in direct {
             match shapes.get(&TableId(root)).and_then(|shape| self.referring(action, shape, shapes)) {
@@ -202,18 +249,16 @@ impl<'a> Relations<'a> {
                 None => drop(whole.insert(action.referencing)),
             }
         }
+        let touched = self.touched(&tables, shapes);
+        if touched == Touched::All {
+            return Removal { touched: Touched::All, whole: Touched::All, referring: Vec::new() };
+        }
         referring.retain(|referring| !whole.contains(&referring.table.0));
-        let (touched, whole) = (mirrored(&mut tables.into_iter()), mirrored(&mut whole.into_iter()));
-        Removal { touched, whole, referring }
+        Removal { touched, whole: self.touched(&whole, shapes), referring }
     }
 
     /// How the rows are found that `action` writes with a row of `referenced`, by the key of that.
-    fn referring(
-        &self,
-        action: &Action,
-        referenced: &Shape,
-        shapes: &RapidHashMap<TableId, Arc<Shape>>,
-    ) -> Option<Referring> {
+    fn referring(&self, action: &Action, referenced: &Shape, shapes: &Shapes) -> Option<Referring> {
         let referencing = shapes.get(&TableId(action.referencing))?;
         let column = |part: &Column| {
             let at = action.referenced.iter().position(|column| *column == part.name)?;
@@ -243,17 +288,56 @@ impl<'a> Relations<'a> {
 const QUIET: &[&str] =
     &["suppress_redundant_updates_trigger", "tsvector_update_trigger_byid", "tsvector_update_trigger_bycolumn"];
 
-/// To which columns a trigger may give another value; `None` if it may do anything else.
-fn assigned(trigger: &TriggerFact, functions: &Functions) -> Option<HashSet<String>> {
+/// Relations by name.
+struct Named<'a>(HashMap<&'a str, Vec<&'a Relation>>);
+
+impl<'a> Named<'a> {
+    fn new(facts: &'a Facts) -> Self {
+        let mut by_name: HashMap<&str, Vec<&Relation>> = HashMap::new();
+        for relation in &facts.relations {
+            by_name.entry(&relation.name).or_default().push(relation);
+        }
+        Self(by_name)
+    }
+
+    /// All that may be meant; `None` where one is no table, or none is known.
+    fn all(&self, targets: &[Target]) -> Option<Vec<(u32, Verb)>> {
+        let mut all = Vec::new();
+        for Target { schema, name, verb } in targets {
+            let is_meant = |relation: &&&Relation| {
+                relation.temporary || schema.as_ref().is_none_or(|schema| *schema == relation.schema)
+            };
+            let mut found = self.0.get(name.as_str())?.iter().filter(is_meant).peekable();
+            found.peek()?;
+            for relation in found {
+                if !matches!(relation.kind.as_str(), "r" | "p") {
+                    return None;
+                }
+                all.push((relation.oid, *verb));
+            }
+        }
+        Some(all)
+    }
+}
+
+impl Knowledge for Functions {
+    fn writes_nothing(&self, name: &str) -> bool {
+        self.by_name.contains_key(name) && self.may_be_column(name)
+    }
+
+    fn may_be_column(&self, name: &str) -> bool {
+        self.by_name.get(name).into_iter().flatten().all(|(_, volatility)| *volatility < Volatility::Opaque)
+    }
+}
+
+/// What a trigger does; `None` if it may do anything else.
+fn deeds(trigger: &TriggerFact, functions: &Functions) -> Option<Deeds> {
     if trigger.is_instead() || trigger.calls_in_when {
         return None;
     }
     match trigger.language.as_str() {
-        "internal" => QUIET.contains(&trigger.source.as_str()).then(HashSet::new),
-        "plpgsql" => quiet::assigned(&trigger.source, |name| {
-            let known = functions.by_name.get(name);
-            known.is_some_and(|known| known.iter().all(|(_, volatility)| *volatility < Volatility::Opaque))
-        }),
+        "internal" => QUIET.contains(&trigger.source.as_str()).then(Deeds::default),
+        "plpgsql" => quiet::deeds(&trigger.source, functions),
         _ => None,
     }
 }

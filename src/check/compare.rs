@@ -121,7 +121,7 @@ impl Comparer<'_> {
         tokio::time::timeout(FENCE_WAIT, caught_up).await.is_ok()
     }
 
-    /// Keys that are to be read back; `None`: the whole table is.
+    /// Keys that are to be read back; `None`: the whole table is, or rows that were not looked for yet.
     fn marked(&self) -> Option<HashSet<Key>> {
         let table = self.table();
         if !self.mirror.is_suspect(table) {
@@ -130,8 +130,12 @@ impl Comparer<'_> {
         if self.mirror.suspect_tables().iter().any(|suspect| suspect.table == table) {
             return None;
         }
-        let keys = self.mirror.suspect_keys().into_iter().filter(|suspect| suspect.table == table);
-        Some(keys.flat_map(|suspect| suspect.keys).collect())
+        match self.mirror.suspect_keys().into_iter().find(|suspect| suspect.table == table) {
+            // Which rows those are is not known yet.
+            Some(suspect) if !suspect.referring.is_empty() => None,
+            Some(suspect) => Some(suspect.keys.into_iter().collect()),
+            None => Some(HashSet::new()),
+        }
     }
 
     pub(super) fn table(&self) -> TableId {

@@ -274,7 +274,7 @@ impl Results {
         }
         for suspect in self.mirror.suspect_keys() {
             let fresh = || SuspectTable { why: why(suspect.table, suspect.reason), keys: 0 };
-            found.entry(suspect.table).or_insert_with(fresh).keys += suspect.keys.len() as u64;
+            found.entry(suspect.table).or_insert_with(fresh).keys += suspect.count();
         }
         found
     }

@@ -149,7 +149,7 @@ impl Session {
         let mut steps = Vec::new();
         for index in 0..script.statements.len() {
             let step = self.executing(self.planner(env).step(&script, index, text));
-            self.opaque_views.extend(step.opaque_view.clone());
+            self.opaque_relations.extend(step.opaque_relation.clone());
             steps.push(step);
         }
         if steps.iter().all(Step::is_quiet) && !self.settings.is_doubted() {

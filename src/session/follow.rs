@@ -20,7 +20,7 @@ const TRIAL: &[u8] = b"crossfade trial";
 
 impl Session {
     pub(super) fn planner<'a>(&'a self, env: &'a Env<'a>) -> Planner<'a> {
-        Planner { settings: &self.settings, refusals: &self.refusals, opaque_views: &self.opaque_views, env }
+        Planner { settings: &self.settings, refusals: &self.refusals, opaque_relations: &self.opaque_relations, env }
     }
 
     /// The statement of this name as the primary will have it at `at`, where what that takes is put.

@@ -49,8 +49,8 @@ pub struct Session {
     pub(super) mode: Mode,
     pub(super) settings: Settings,
     pub(super) temporary: Temporary,
-    /// Views that it made, of which reading runs code that may write.
-    pub(super) opaque_views: HashSet<String>,
+    /// Views that it made, of which reading runs code that may write, and temporary tables, of which writing does.
+    pub(super) opaque_relations: HashSet<String>,
     pub(super) outstanding: Outstanding,
     pub(super) names: Names,
     pub(super) transaction: Transaction,
@@ -112,7 +112,7 @@ impl Session {
             mode,
             settings,
             temporary: Temporary::default(),
-            opaque_views: HashSet::new(),
+            opaque_relations: HashSet::new(),
             outstanding: Outstanding::default(),
             names: Names::default(),
             transaction: Transaction::new(room),
@@ -205,7 +205,7 @@ impl Session {
     /// Tells what a statement that is about to be forwarded may write, if it may commit (rule 3).
     pub(super) fn announce(&mut self, step: &Step, accounts: &mut impl Accounts) {
         let touched = step.touched();
-        self.opaque_views.extend(step.opaque_view.clone());
+        self.opaque_relations.extend(step.opaque_relation.clone());
         let block_is_open = matches!(self.status, Some(TransactionStatus::InBlock | TransactionStatus::Failed));
         let stays_open = block_is_open && !self.may_end_block;
         self.may_read_otherwise |= step.may_change_settings();
@@ -313,7 +313,7 @@ impl Session {
             }
             Kind::Discard { all: true } => {
                 self.settings.discard_all();
-                self.opaque_views.clear();
+                self.opaque_relations.clear();
                 self.names.statements.forget_all();
             }
             Kind::Deallocate(None) => self.names.statements.forget_all(),
@@ -343,9 +343,8 @@ impl Session {
             Plan::Unmirrored => self.transaction.push_unmirrored(),
             Plan::Captured(capture) => {
                 // Without a row nothing cascades; what was called has run.
-                if let Some((touched, reason)) = &capture.besides
-                    && !(*reason == Reason::Cascade && tag.ends_with(b" 0"))
-                {
+                let happened = |(_, reason): &&(Touched, Reason)| *reason != Reason::Cascade || !tag.ends_with(b" 0");
+                for (touched, reason) in capture.besides.iter().filter(happened) {
                     self.transaction.push(None, mark(touched, *reason));
                 }
             }

@@ -16,7 +16,7 @@ use crate::sql::{self, Bulky, Call, DefiningQuery, FunctionName, Kind, Name, Scr
 
 mod reach;
 
-use reach::cascades;
+use reach::{cascades, reached};
 
 /// One statement with what is to happen.
 #[derive(Debug, Clone)]
@@ -25,8 +25,8 @@ pub(super) struct Step {
     index: usize,
     /// What is to happen.
     pub(super) plan: Plan,
-    /// The view that it makes, of which reading runs code that may write.
-    pub(super) opaque_view: Option<String>,
+    /// The view that it makes, of which reading runs code that may write, or the temporary table, of which writing does.
+    pub(super) opaque_relation: Option<String>,
 }
 
 /// What happens with a statement.
@@ -56,7 +56,7 @@ pub(super) struct Capture {
     /// All tables it may write.
     pub(super) touched: Touched,
     /// What it writes besides the rows it tells.
-    pub(super) besides: Option<(Touched, Reason)>,
+    pub(super) besides: Vec<(Touched, Reason)>,
     /// The insertion into the text.
     pub(super) rewrite: sql::Rewrite,
 }
@@ -173,8 +173,8 @@ pub(super) struct Era {
 pub(super) struct Planner<'a> {
     pub(super) settings: &'a Settings,
     pub(super) refusals: &'a Refusals,
-    /// Views that the session made, of which reading runs code that may write.
-    pub(super) opaque_views: &'a HashSet<String>,
+    /// Views that the session made, of which reading runs code that may write, and temporary tables, of which writing does.
+    pub(super) opaque_relations: &'a HashSet<String>,
     pub(super) env: &'a Env<'a>,
 }
 
@@ -213,13 +213,30 @@ impl Planner<'_> {
     pub(super) fn step(&self, script: &Arc<Script>, index: usize, text: &str) -> Step {
         let statement = script.statements.get(index);
         let plan = statement.map_or(Plan::Quiet, |statement| self.plan(statement, text));
-        let opaque_view = statement.and_then(|statement| self.opaque_view(&statement.kind));
-        Step { script: Arc::clone(script), index, plan, opaque_view }
+        let opaque_relation = statement.and_then(|statement| self.opaque_relation(&statement.kind));
+        Step { script: Arc::clone(script), index, plan, opaque_relation }
     }
 
-    fn opaque_view(&self, kind: &Kind) -> Option<String> {
-        let Kind::Ddl { targets, query: Some(DefiningQuery::View(read)), .. } = kind else { return None };
-        targets.first().filter(|_| self.reads_opaque(read)).map(|view| view.name.clone())
+    fn opaque_relation(&self, kind: &Kind) -> Option<String> {
+        let Kind::Ddl { targets, query: Some(query), .. } = kind else { return None };
+        let is_opaque = match query {
+            DefiningQuery::View(read) => self.reads_opaque(read),
+            DefiningQuery::Table(read) => {
+                self.is_opaque(&read.functions) || read.tables.iter().any(|like| self.calls(like))
+            }
+            DefiningQuery::Runs(_) => false,
+        };
+        targets.first().filter(|_| is_opaque).map(|made| made.name.clone())
+    }
+
+    /// Whether defaults or checks of a table may write anything.
+    fn calls(&self, table: &Name) -> bool {
+        match self.resolve(table) {
+            Resolved::Table(table) => table.leads.calls,
+            Resolved::Unmirrored(leads) => leads.calls,
+            Resolved::View(_) => false,
+            Resolved::Unknown => self.opaque_relations.contains(&table.name),
+        }
     }
 
     fn plan(&self, statement: &sql::Statement, text: &str) -> Plan {
@@ -287,12 +304,13 @@ impl Planner<'_> {
         let mut touched = self.namesakes(&write.target);
         touched.extend(&Touched::Tables(vec![table.shape.table]));
         let besides = self.besides(write, &table);
-        if let Some((more, _)) = &besides {
+        for (more, _) in &besides {
             touched.extend(more);
         }
         cascades(write, &table.leads).into_iter().for_each(|more| touched.extend(more));
         if let Err(reason) = self.qualifies(write, &table) {
-            touched.extend(&self.led_to(&table, |leads| leads.reach.clone()));
+            touched.extend(&self.led_to(&table, |leads| reached(write, leads)));
+            touched.extend(&self.renamed(&write.target, &table));
             return marked(touched, reason);
         }
         match self.refusals.of(table.shape.table, self.env.catalog.generation) {
@@ -346,8 +364,7 @@ impl Planner<'_> {
 
     /// Whether code runs with it that may do anything.
     fn calls_unseen(&self, write: &Write, table: &Table) -> bool {
-        // Beyond the row itself a table that is captured reaches only what its defaults and checks call.
-        self.calls_opaque(write) || write.verb != Verb::Delete && table.leads.reach == Touched::All
+        self.calls_opaque(write) || reached(write, &table.leads) == Touched::All
     }
 
     /// Whether a definition writes more than what it makes: by the query that fills it, or by an event trigger.
@@ -356,7 +373,7 @@ impl Planner<'_> {
             || match query {
                 Some(DefiningQuery::Runs(Some(read))) => self.reads_opaque(read),
                 Some(DefiningQuery::Runs(None)) => true,
-                Some(DefiningQuery::View(_)) | None => false,
+                Some(DefiningQuery::View(_) | DefiningQuery::Table(_)) | None => false,
             }
     }
 
@@ -398,7 +415,7 @@ impl Planner<'_> {
 
     /// Whether reading it runs code that may write.
     fn reads_opaque(&self, read: &sql::Read) -> bool {
-        self.is_opaque(&read.functions) || self.has_opaque_view(&read.tables)
+        self.is_opaque(&read.functions) || self.has_opaque_relation(&read.tables)
     }
 
     fn is_opaque(&self, functions: &[FunctionName]) -> bool {
@@ -409,9 +426,10 @@ impl Planner<'_> {
         functions.iter().any(|function| volatility(function) == Volatility::Opaque)
     }
 
-    fn has_opaque_view(&self, tables: &[Name]) -> bool {
-        let is_opaque =
-            |name: &Name| self.opaque_views.contains(&name.name) || matches!(self.resolve(name), Resolved::View(None));
+    fn has_opaque_relation(&self, tables: &[Name]) -> bool {
+        let is_opaque = |name: &Name| {
+            self.opaque_relations.contains(&name.name) || matches!(self.resolve(name), Resolved::View(None))
+        };
         tables.iter().any(is_opaque)
     }
 }

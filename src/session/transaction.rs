@@ -62,12 +62,11 @@ impl Transaction {
             Change::Row(row) if self.given_up.contains(row.shape.table) => return,
             Change::Row(row) => 160 + row.key.as_bytes().len() + row.image.as_ref().map_or(0, |image| image.len()),
             Change::Replay(replay) => 160 + replay.sql.len(),
-            Change::Mark(mark) => {
-                if self.holds_mark(mark) {
-                    return;
-                }
-                160
-            }
+            Change::Mark(Mark::Referring { referring, .. }) if self.given_up.contains(referring.table) => return,
+            Change::Mark(mark) if self.holds_mark(mark) => return,
+            Change::Mark(Mark::Referring { key, .. }) => 160 + key.as_bytes().len(),
+            Change::Mark(Mark::Keys { keys, .. }) => 160 + keys.iter().map(|key| key.as_bytes().len()).sum::<usize>(),
+            Change::Mark(Mark::Tables { .. }) => 160,
         };
         self.changes.push(change);
         if self.bytes > MAX_BYTES || !self.holding.resize(self.bytes) {

@@ -3,13 +3,15 @@
 mod disturbed;
 
 use pg_raw_parse::Node;
-use pg_raw_parse::nodes::{AlterTableStmt, DropStmt, GrantStmt, GrantTargetType, NodeTag, ObjectType, RangeVar};
+use pg_raw_parse::nodes::{
+    AlterTableStmt, CreateStmt, DropStmt, GrantStmt, GrantTargetType, NodeTag, ObjectType, RangeVar,
+};
 
 use crate::effect::Disturbed;
 
 use super::facts::{Facts, IntoTarget};
 use super::names;
-use super::{Deed, DefiningQuery, Kind, Name};
+use super::{Deed, DefiningQuery, Kind, Name, Read};
 use disturbed::disturbed;
 
 /// What a definition names and where it may run.
@@ -91,7 +93,7 @@ pub(super) fn select_into(into: IntoTarget, query: Facts) -> Kind {
 
 fn on_relations(node: Node<'_>) -> Option<Definition> {
     Some(match node {
-        Node::CreateStmt(create) => create_table(create.relation(), create.inh_relations().iter()),
+        Node::CreateStmt(create) => create_table(create),
         Node::CreateTableAsStmt(create) => {
             let mut definition = Definition::creating(create.into().and_then(|into| into.rel()));
             definition.fill(Facts::of(create.query()));
@@ -117,10 +119,28 @@ fn on_relations(node: Node<'_>) -> Option<Definition> {
     })
 }
 
-fn create_table<'a>(relation: Option<&RangeVar>, parents: impl Iterator<Item = Node<'a>>) -> Definition {
-    let mut definition = Definition::creating(relation);
-    definition.targets.extend(parents.filter_map(relation_of_node));
+fn create_table(create: &CreateStmt) -> Definition {
+    let mut definition = Definition::creating(create.relation());
+    if definition.temporary {
+        let mut read = Read::default();
+        for element in create.table_elts() {
+            match element {
+                Node::TableLikeClause(like) => read.tables.extend(like.relation().map(names::relation)),
+                Node::ColumnDef(column) => column.constraints().iter().for_each(|node| calls(node, &mut read)),
+                other => calls(other, &mut read),
+            }
+        }
+        definition.query = Some(DefiningQuery::Table(read));
+    }
+    definition.targets.extend(create.inh_relations().iter().filter_map(relation_of_node));
     definition
+}
+
+/// What a constraint calls.
+fn calls(constraint: Node<'_>, read: &mut Read) {
+    if let Node::Constraint(constraint) = constraint {
+        read.functions.extend(Facts::of(constraint.raw_expr()).read.functions);
+    }
 }
 
 fn relation_of_node(node: Node<'_>) -> Option<Name> {

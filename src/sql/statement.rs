@@ -182,6 +182,8 @@ pub enum DefiningQuery {
     Runs(Option<Read>),
     /// It is what the view is.
     View(Read),
+    /// What defaults and checks of a temporary table call, and tables that it is like.
+    Table(Read),
 }
 
 /// What a definition does to a relation.

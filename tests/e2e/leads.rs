@@ -1,6 +1,7 @@
 //! What is written beside the rows that a statement names: by triggers, foreign keys, inheritance, types, and also where
 //! the statement's own table is not mirrored.
 
+use crossfade::report::Way;
 use tokio_postgres::Client;
 
 use crate::support::{Pair, connect, psql, same_rows};
@@ -114,6 +115,9 @@ async fn rule_16_rows_that_refer_to_a_deleted_one_are_looked_for_and_no_others()
         assert!(std::time::Instant::now() < deadline, "{mirror:?}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    left.work("check").await;
+    let report = left.report().await;
+    assert!(report.tables.iter().all(|table| (table.missing, table.extra, table.different) == (0, 0, 0)), "{report:?}");
     drop(left);
     let pair = Pair::recipe().schema(schema).settings("[check]\ninterval = \"0s\"\n").start().await;
     psql(&pair.url(), delete).await.must_succeed();
@@ -128,4 +132,68 @@ async fn rule_16_rows_that_refer_to_a_deleted_one_are_looked_for_and_no_others()
     for table in ["parents", "cut", "gone"] {
         assert!(same_rows(&pair, table).await > 0, "{table} is empty");
     }
+}
+
+/// An audit and a counter: the tables that have such triggers stay exact, those that the triggers write are compared.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_10_tables_whose_triggers_write_others_by_name_are_captured_exactly() {
+    let schema =
+        "create table audit (id bigserial primary key, what text, row jsonb, at timestamptz default clock_timestamp());
+        create table posts (id int primary key, comments int default 0);
+        create table comments (id bigserial primary key, post int references posts on delete cascade, body text);
+        create function audit() returns trigger language plpgsql as $$ begin
+            if tg_op = 'DELETE' then
+                insert into audit (what, row) values (tg_op, to_jsonb(old));
+                return old;
+            end if;
+            insert into audit (what, row) select tg_op, to_jsonb(new);
+            perform pg_notify('comments', new.id::text);
+            return new;
+        end $$;
+        create function counted() returns trigger language plpgsql as $$ begin
+            if tg_op = 'INSERT' then
+                update posts set comments = comments + 1 where id = new.post;
+            else
+                update posts set comments = comments - 1 where id = old.post;
+            end if;
+            return null;
+        end $$;
+        create trigger audited after insert or update or delete on comments for each row execute function audit();
+        create trigger counted after insert or delete on comments for each row execute function counted();
+        insert into posts select g from generate_series(1, 10) g;";
+    let pair = Pair::recipe().schema(schema).settings("[check]\ninterval = \"0s\"\n").start().await;
+    let mut clients = Vec::new();
+    for n in 0..4 {
+        let url = pair.url();
+        clients.push(tokio::spawn(async move {
+            let client = connect(&url).await;
+            for turn in 0..60 {
+                let (post, old) = (1 + (turn * 7 + n) % 10, turn * 3 + n);
+                client
+                    .execute("insert into comments (post, body) values ($1, $2)", &[&post, &format!("by {n}")])
+                    .await
+                    .unwrap();
+                client
+                    .execute("update comments set body = body || '.' where id = $1", &[&i64::from(old)])
+                    .await
+                    .unwrap();
+                client
+                    .execute("delete from comments where id = $1 and post > 3", &[&i64::from(old + 1)])
+                    .await
+                    .unwrap();
+            }
+        }));
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    psql(&pair.url(), "delete from posts where id = 5").await.must_succeed();
+    pair.wait_settled().await;
+    for table in ["posts", "comments", "audit"] {
+        assert!(same_rows(&pair, table).await > 0, "{table} is empty");
+    }
+    let handled = pair.report().await.mirror.handled;
+    let of_comments = handled.iter().filter(|one| one.table.as_deref() == Some("public.comments"));
+    let ways: Vec<_> = of_comments.map(|one| (one.way, one.reason.as_deref())).collect();
+    assert_eq!(ways, [(Way::Exact, None), (Way::Refreshed, Some("cascade"))]);
 }

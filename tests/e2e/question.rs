@@ -24,9 +24,9 @@ create function writes_and_undoes() returns int language plpgsql as $$ begin
     begin insert into b (v) values ('undone'); raise exception 'inner'; exception when others then null; end;
     create temp table if not exists passing (n int); insert into passing values (1); return 4; end $$;
 create function breaks() returns int language sql as $$ insert into child values (1, 4711); select 5 $$;
-create function on_write() returns trigger language plpgsql as $$ begin insert into a (v) values ('by trigger'); return null; end $$;
+create function on_write() returns trigger language plpgsql as $$ begin perform writes_a(); return null; end $$;
 create trigger on_write after insert on triggered for each row execute function on_write();
-create function at_commit() returns trigger language plpgsql as $$ begin insert into b (v) values ('at the commit'); return null; end $$;
+create function at_commit() returns trigger language plpgsql as $$ begin execute 'insert into b (v) values (''at the commit'')'; return null; end $$;
 create constraint trigger at_commit after insert on late deferrable initially deferred for each row execute function at_commit();
 create view calling as select writes_a() as one;
 create schema evil;

@@ -44,6 +44,13 @@ pub struct SuspectKeys {
     pub generation: u64,
 }
 
+impl SuspectKeys {
+    /// How many marks these are.
+    pub fn count(&self) -> u64 {
+        (self.keys.len() + self.referring.iter().map(|(_, to)| to.len()).sum::<usize>()) as u64
+    }
+}
+
 /// Marks as the state file keeps them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SavedMarks {

@@ -8,28 +8,46 @@ use crate::sql::{Name, Verb, Write};
 
 impl Planner<'_> {
     /// What the statement writes besides the rows of its target.
-    pub(super) fn besides(&self, write: &Write, table: &Table) -> Option<(Touched, Reason)> {
+    pub(super) fn besides(&self, write: &Write, table: &Table) -> Vec<(Touched, Reason)> {
         if self.calls_unseen(write, table) {
-            return Some((Touched::All, Reason::Opaque));
+            return vec![(Touched::All, Reason::Opaque)];
         }
+        let reached = reached(write, &table.leads);
+        let triggers = Some(&reached).filter(|reached| !reached.is_empty());
         let cascades = match write.verb {
             // The others are found by the keys of the rows that it tells.
             Verb::Delete => Some(&table.leads.removal.whole).filter(|whole| !whole.is_empty()),
             Verb::Insert | Verb::Update => cascades(write, &table.leads),
         };
-        cascades.map(|touched| (touched.clone(), Reason::Cascade))
+        let found = [(triggers, Reason::Trigger), (cascades, Reason::Cascade)];
+        found.into_iter().filter_map(|(touched, reason)| Some((touched?.clone(), reason))).collect()
     }
 
     /// A write to a table that is not mirrored: what is written with it may be.
     pub(super) fn beside_the_mirror(&self, write: &Write, leads: &Leads) -> Plan {
         let by = |leads: &Leads| {
-            let mut touched = leads.reach.clone();
+            let mut touched = reached(write, leads);
             cascades(write, leads).into_iter().for_each(|more| touched.extend(more));
             touched
         };
         let touched = self.led_from(&write.target, leads, by);
-        let reason = if leads.reach.is_empty() { Reason::Cascade } else { Reason::Trigger };
+        let reason = if reached(write, leads).is_empty() { Reason::Cascade } else { Reason::Trigger };
         if touched.is_empty() { Plan::Unmirrored } else { marked(touched, reason) }
+    }
+
+    /// Where a write leads while definitions change which table or column a name stands for: wherever one does of which they
+    /// are on their way.
+    pub(super) fn renamed(&self, name: &Name, table: &Table) -> Touched {
+        let is_known = self.env.currency.knows(&name.name) && self.env.currency.trusts(table);
+        if is_known || self.env.currency.is_nothing() {
+            return Touched::NONE;
+        }
+        let mut touched = self.env.currency.doubted();
+        if let Touched::Tables(doubted) = &touched.clone() {
+            let tables = doubted.iter().filter_map(|id| self.env.catalog.tables.get(id));
+            tables.for_each(|table| touched.extend(&self.led_to(table, Leads::everywhere)));
+        }
+        touched
     }
 
     /// What is written with a table that is not mirrored.
@@ -50,6 +68,7 @@ impl Planner<'_> {
                 Resolved::Table(table) => {
                     touched.extend(&Touched::Tables(vec![table.shape.table]));
                     touched.extend(&self.led_to(&table, &by));
+                    touched.extend(&self.renamed(target, &table));
                 }
                 Resolved::Unmirrored(leads) => touched.extend(&self.led_from(target, &leads, &by)),
                 Resolved::View(_) => match self.through_view(target) {
@@ -77,6 +96,7 @@ impl Planner<'_> {
         self.env.currency.knows(&name.name)
             && self.settings.has_temporary()
             && !self.env.catalog.leading_temporaries.contains(&name.name)
+            && !self.opaque_relations.contains(&name.name)
     }
 
     /// All that a write through this view may reach.
@@ -84,6 +104,14 @@ impl Planner<'_> {
         let known = self.env.catalog.through_views.get(&view.name);
         let trusted = known.filter(|reached| self.env.currency.trusts_view(&view.name, reached));
         trusted.cloned().unwrap_or(Touched::All)
+    }
+}
+
+/// What triggers, rules and what the table calls write when rows are written so.
+pub(super) fn reached(write: &Write, leads: &Leads) -> Touched {
+    match write.verb {
+        Verb::Delete => leads.reach.clone(),
+        Verb::Insert | Verb::Update => leads.by_writing(),
     }
 }
 

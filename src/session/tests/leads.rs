@@ -107,3 +107,31 @@ fn rule_15_what_a_statement_calls_has_run_though_it_wrote_no_row() {
         assert_eq!(marks, [["mark all Opaque"]], "{sql}");
     }
 }
+
+#[test]
+fn rule_12_while_a_name_may_mean_another_column_or_table_a_write_leads_wherever_one_of_them_does() {
+    let mut stage = Stage::new();
+    stage.catalog = Arc::new(leading(&foreign_keys()));
+    stage.doubt(&["t"]);
+    stage.query("update t set renamed = 'b'", &[complete("UPDATE 1"), ready(b'I')]);
+    assert_eq!(stage.commits(), [["mark 100,400,500 Ddl"]]);
+}
+
+#[test]
+fn rule_15_what_a_temporary_table_calls_is_marked_with_what_it_is_given() {
+    let mut stage = Stage::new();
+    let calling = Leads { calls: true, ..Leads::NOWHERE };
+    stage.catalog = Arc::new(leading(&calling));
+    for (made, expected) in [
+        ("create temp table p (a int default f())", vec![vec!["mark all Form"]]),
+        ("create temp table q (a int, check (f(a)))", vec![vec!["mark all Form"]]),
+        ("create temp table r (like t including all)", vec![vec!["mark all Form"]]),
+        ("create temp table s (a int default 1, like k)", vec![]),
+    ] {
+        stage.query(made, &[complete("CREATE TABLE"), ready(b'I')]);
+        let name = made.split(' ').nth(3).unwrap();
+        stage.commits();
+        stage.query(&format!("insert into {name} values (1)"), &[complete("INSERT 0 1"), ready(b'I')]);
+        assert_eq!(stage.commits(), expected, "{made}");
+    }
+}

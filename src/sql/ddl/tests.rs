@@ -137,6 +137,11 @@ fn queries_within_definitions() {
         Some(DefiningQuery::Runs(Some(read))) => format!("runs {}", read.functions[0].name),
         Some(DefiningQuery::Runs(None)) => "runs".to_owned(),
         Some(DefiningQuery::View(read)) => format!("reads {}", read.functions[0].name),
+        Some(DefiningQuery::Table(read)) => {
+            let functions = read.functions.iter().map(|function| &function.name);
+            let found: Vec<_> = functions.chain(read.tables.iter().map(|table| &table.name)).cloned().collect();
+            format!("calls {}", found.join(" "))
+        }
         None => String::new(),
     };
     for (text, expected) in [
