@@ -270,10 +270,10 @@ impl Results {
         };
         let mut found = HashMap::new();
         for suspect in self.mirror.suspect_tables() {
-            found.insert(suspect.table, SuspectTable { why: why(suspect.table, suspect.reason), keys: 0 });
+            found.insert(suspect.table, SuspectTable { why: why(suspect.table, suspect.cause.reason), keys: 0 });
         }
         for suspect in self.mirror.suspect_keys() {
-            let fresh = || SuspectTable { why: why(suspect.table, suspect.reason), keys: 0 };
+            let fresh = || SuspectTable { why: why(suspect.table, suspect.cause.reason), keys: 0 };
             found.entry(suspect.table).or_insert_with(fresh).keys += suspect.count();
         }
         found

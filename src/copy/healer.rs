@@ -17,7 +17,7 @@ use super::walk::heal_table;
 use crate::catalog::{Handle, Pair, Pairs, ProbeError, Sides, Way};
 use crate::config::{Live, Repair};
 use crate::effect::{Mark, Reason, TableId, Touched};
-use crate::mirror::Mirror;
+use crate::mirror::{Cause, Mirror};
 use crate::report::job::{Finding, Progress, Schema, Severity};
 use crate::server::{Both, ConnectError, Purpose};
 
@@ -201,9 +201,8 @@ impl Shared {
     }
 
     /// With `check.repair = "off"` only what was asked for is read back.
-    fn wanted(&self, reason: Reason) -> bool {
-        let repair = self.live.get().check.repair;
-        repair != Repair::Off || matches!(reason, Reason::Repair | Reason::Backfill)
+    fn wanted(&self, cause: Cause) -> bool {
+        self.live.get().check.repair != Repair::Off || cause.is_asked
     }
 
     /// A connection to each side, the given one if it still lives.
@@ -276,9 +275,9 @@ fn next(shared: &Shared, schedule: &mut Schedule, running: usize) -> Vec<Work> {
     let now = Instant::now();
     schedule.forget(now);
     let mut keys = shared.mirror.suspect_keys();
-    keys.retain(|keys| shared.wanted(keys.reason));
+    keys.retain(|keys| shared.wanted(keys.cause));
     let mut tables = shared.mirror.suspect_tables();
-    tables.retain(|suspect| shared.wanted(suspect.reason));
+    tables.retain(|suspect| shared.wanted(suspect.cause));
     schedule.due(now, keys, tables, workers)
 }
 
@@ -331,16 +330,32 @@ async fn heal(healer: &Shared, work: &Work, both: &Both, tries: u32) -> Result<(
         healer.shadow.reload();
         return Err(Trouble::NoShadow);
     };
-    let rows = pair.primary.as_ref().map_or(0, |table| table.rows_estimate);
-    let progress = healer.board.progress(table);
-    let mut healing = Healing::new(mirror, sides, progress);
+    let mut healing = Healing::new(mirror, sides, healer.board.progress(table));
+    read_back(healer, &pair, &mut healing, work).await?;
+    if !refused(mirror, work) {
+        return Ok(());
+    }
+    // What stood in the way of some rows has made room by now, if it was to go itself.
+    healing.progress = None;
+    for work in &suspect_still(mirror, table) {
+        read_back(healer, &pair, &mut healing, work).await?;
+        if refused(mirror, work) {
+            return Err(Trouble::Refused);
+        }
+    }
+    Ok(())
+}
+
+/// Once, and clears what that answers.
+async fn read_back(healer: &Shared, pair: &Pair, healing: &mut Healing<'_>, work: &Work) -> Result<(), Trouble> {
+    let (table, mirror) = (work.table(), &healer.mirror);
     match work {
-        Work::Keys(suspect) if Way::of(&pair) != Way::Multiset => {
+        Work::Keys(suspect) if Way::of(pair) != Way::Multiset => {
             let mut keys = suspect.keys.clone();
             match healing.referring(&suspect.referring).await? {
                 Referred::Keys(found) => keys.extend(found),
                 Referred::TooMany => {
-                    mirror.mark(&Mark::Tables { touched: Touched::of([table]), reason: suspect.reason });
+                    mirror.mark(&Mark::Tables { touched: Touched::of([table]), reason: suspect.cause.reason });
                 }
             }
             healing.keys(&keys).await?;
@@ -352,11 +367,17 @@ async fn heal(healer: &Shared, work: &Work, both: &Both, tries: u32) -> Result<(
                 healer.shadow.reload();
                 return Err(Trouble::NoColumn(column.to_owned()));
             }
-            heal_table(&mut healing, rows).await?;
+            heal_table(healing, pair.primary.as_ref().map_or(0, |table| table.rows_estimate)).await?;
         }
     }
     clear(mirror, work);
-    if refused(mirror, table) { Err(Trouble::Refused) } else { Ok(()) }
+    Ok(())
+}
+
+/// What is to be read back of a table.
+fn suspect_still(mirror: &Mirror, table: TableId) -> Vec<Work> {
+    let keys = mirror.suspect_keys().into_iter().filter(|keys| keys.table == table).map(Work::Keys);
+    keys.chain(mirror.suspect_tables().into_iter().filter(|suspect| suspect.table == table).map(Work::Table)).collect()
 }
 
 fn clear(mirror: &Mirror, work: &Work) {
@@ -367,9 +388,8 @@ fn clear(mirror: &Mirror, work: &Work) {
 }
 
 /// Whether the table is suspect again because the shadow would not take what was read back.
-fn refused(mirror: &Mirror, table: TableId) -> bool {
-    let tables = mirror.suspect_tables();
-    let keys = mirror.suspect_keys();
-    let of_table = tables.iter().map(|suspect| (suspect.table, suspect.reason));
-    of_table.chain(keys.iter().map(|keys| (keys.table, keys.reason))).any(|mark| mark == (table, Reason::Quarantine))
+fn refused(mirror: &Mirror, work: &Work) -> bool {
+    let tables = mirror.suspect_tables().into_iter().map(|suspect| (suspect.table, suspect.cause));
+    let keys = mirror.suspect_keys().into_iter().map(|keys| (keys.table, keys.cause));
+    tables.chain(keys).any(|(table, cause)| table == work.table() && cause.refused > work.generation())
 }

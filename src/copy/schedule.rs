@@ -22,6 +22,14 @@ impl Work {
             Self::Table(table) => table.table,
         }
     }
+
+    /// It answers marks up to this one.
+    pub(super) fn generation(&self) -> u64 {
+        match self {
+            Self::Keys(keys) => keys.generation,
+            Self::Table(table) => table.generation,
+        }
+    }
 }
 
 /// How a piece of work ended.
@@ -125,19 +133,22 @@ impl Schedule {
 mod tests {
     use super::*;
     use crate::effect::{Key, Reason};
+    use crate::mirror::Cause;
+
+    const CAUSE: Cause = Cause { reason: Reason::Copy, is_asked: false, refused: 0 };
 
     fn keys(table: u32) -> SuspectKeys {
         SuspectKeys {
             table: TableId(table),
             keys: vec![Key::new(["1"])],
             referring: vec![],
-            reason: Reason::Copy,
+            cause: CAUSE,
             generation: 1,
         }
     }
 
     fn table(table: u32) -> Suspect {
-        Suspect { table: TableId(table), reason: Reason::Copy, generation: 1 }
+        Suspect { table: TableId(table), cause: CAUSE, generation: 1 }
     }
 
     fn ids(work: &[Work]) -> Vec<u32> {

@@ -22,7 +22,7 @@ pub(super) async fn heal_table(healing: &mut Healing<'_>, rows_estimate: u64) ->
     } else {
         match Way::of(healing.sides.pair()) {
             Way::Ranges => heal_ranges(healing).await?,
-            Way::Buckets => heal_buckets(healing, rows_estimate).await?,
+            Way::Buckets => heal_buckets(healing).await?,
             Way::Multiset => heal_multiset(healing, rows_estimate).await?,
         }
     }
@@ -59,8 +59,10 @@ async fn heal_ranges(healing: &mut Healing<'_>) -> Result<(), HealError> {
     }
 }
 
-async fn heal_buckets(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(), HealError> {
-    let of = u32::try_from(rows_estimate / BUCKET).unwrap_or(u32::MAX).saturating_add(1);
+async fn heal_buckets(healing: &mut Healing<'_>) -> Result<(), HealError> {
+    // Each bucket takes a scan; an estimate may be missing.
+    let rows = healing.sides.primary.count(&None, &None).await?;
+    let of = u32::try_from(rows / BUCKET).unwrap_or(u32::MAX).saturating_add(1);
     for number in 0..of {
         let chunk = Chunk::Bucket { number, of };
         if let Comparison::Equal(rows) = healing.compare(&chunk).await? {

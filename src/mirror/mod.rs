@@ -13,5 +13,5 @@ pub use entry::{Existing, Fill, Refresh, Scope};
 #[cfg(feature = "fuzzing")]
 pub use ledger::fuzzing;
 pub use ledger::{
-    Counters, Feed, Identity, LedgerSettings, Mirror, OpenError, Suspect, SuspectKeys, Ticket, Voided, Window,
+    Cause, Counters, Feed, Identity, LedgerSettings, Mirror, OpenError, Suspect, SuspectKeys, Ticket, Voided, Window,
 };

@@ -29,6 +29,7 @@ mod question;
 mod read_only;
 mod reads;
 mod refusal;
+mod refused_rows;
 mod relay;
 mod rules;
 mod schema;

@@ -67,6 +67,9 @@ pub(super) enum Form {
     Upsert,
     /// All keys deleted, then all images inserted (rule 19).
     Replace,
+    /// As that, for rows read back, but those that others stand in the way of are left out: what stands there goes when it is
+    /// read back itself.
+    Yield,
 }
 
 /// Whether others may run beside it.
@@ -219,7 +222,7 @@ impl Batch {
     /// How the rows of `table` are written.
     pub(super) fn form_for(&self, table: TableId) -> Form {
         let replaced = self.tasks.iter().any(|task| task.replaced.contains(&table));
-        if replaced { Form::Replace } else { self.form }
+        if replaced && self.form == Form::Upsert { Form::Replace } else { self.form }
     }
 
     /// What it does, in order: the rows of consecutive transactions in one step.

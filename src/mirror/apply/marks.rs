@@ -1,6 +1,6 @@
 //! What is marked suspect where applying is not exact.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::effect::{Change, Key, Mark, Reason, Replay, RowChange, Shape, TableId, Touched};
@@ -44,20 +44,27 @@ pub(super) fn late(keys: Vec<(TableId, Key)>) -> impl Iterator<Item = Mark> {
     by_table(keys, Reason::Late)
 }
 
-/// Keys of `entry`, which was refused and is tried again, in tables of which rows were read back since: what they said
-/// may be undone.
+/// Keys of `entry`, which was refused and is tried again, in tables of which rows were read back since, or that a replayed
+/// statement wrote: what those said or did may be undone.
 pub(super) fn read_back_behind<'a>(
     entry: &Entry,
     behind: impl Iterator<Item = &'a Entry>,
 ) -> impl Iterator<Item = Mark> {
-    let read_back: HashSet<TableId> = behind
-        .filter_map(|entry| match &entry.item {
-            Item::Refresh(Refresh { shape, .. }) | Item::Fill(Fill { shape, .. }) => Some(shape.table),
-            Item::Transaction(_) => None,
-        })
-        .collect();
+    let mut passed = Touched::NONE;
+    for entry in behind {
+        match &entry.item {
+            Item::Refresh(Refresh { shape, .. }) | Item::Fill(Fill { shape, .. }) => {
+                passed.extend(&Touched::of([shape.table]));
+            }
+            Item::Transaction(_) => changes(entry).for_each(|told| {
+                if let Told::Replay(replay) = told {
+                    passed.extend(&replay.touched);
+                }
+            }),
+        }
+    }
     let keys = changes(entry).filter_map(|told| match told {
-        Told::Row(row) if read_back.contains(&row.shape.table) => Some((row.shape.table, row.key.clone())),
+        Told::Row(row) if passed.contains(row.shape.table) => Some((row.shape.table, row.key.clone())),
         Told::Row(_) | Told::Replay(_) => None,
     });
     late(keys.collect())

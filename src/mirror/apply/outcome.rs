@@ -32,6 +32,7 @@ pub(super) struct Refusal {
 
 /// `unique_violation`: may be a swap of unique values inside one batch (rule 19).
 pub(super) const UNIQUE_VIOLATION: &str = "23505";
+pub(super) const EXCLUSION_VIOLATION: &str = "23P01";
 /// `feature_not_supported`: ON CONFLICT on a table with rules, whether they fire or not.
 pub(super) const FEATURE_NOT_SUPPORTED: &str = "0A000";
 /// `active_sql_transaction`: the statement cannot run inside a transaction.

@@ -118,11 +118,11 @@ impl Rows {
         let images = refresh.rows.iter().map(|(_, image)| &**image);
         let mut bound = Vec::new();
         match &refresh.scope {
-            Scope::Multiset { share, counts } => return self.make_equal(shape, *share, counts, images).await,
+            Scope::Multiset { share, counts } => return self.make_equal(shape, *share, counts, images, form).await,
             Scope::Keys(keys) => {
                 let there: HashSet<&Key> = match form {
                     Form::Upsert => refresh.rows.iter().map(|(key, _)| key).collect(),
-                    Form::Replace => HashSet::new(),
+                    Form::Replace | Form::Yield => HashSet::new(),
                 };
                 let gone = keys.iter().filter(|key| !refresh.newer.contains(*key) && !there.contains(key));
                 let keys: Vec<&Key> = gone.collect();
@@ -146,13 +146,14 @@ impl Rows {
         if !fill.newer.is_empty() {
             text = without_keys(&fill.shape, &text, |key| fill.newer.contains(key)).into();
         }
+        let filling = if form == Form::Yield { Filling::Insert } else { filling };
         match &fill.existing {
-            Existing::Kept => self.add(&fill.shape, &text, filling).await,
+            Existing::Kept => self.add(&fill.shape, &text, filling, form).await,
             Existing::Replaced { after, upto } => {
                 let form = if filling == Filling::Copy { Form::Replace } else { form };
                 let keys: Vec<Key> = match form {
                     Form::Upsert => lines(&text).filter_map(|line| line_key(&fill.shape, line)).collect(),
-                    Form::Replace => Vec::new(),
+                    Form::Replace | Form::Yield => Vec::new(),
                 };
                 let kept: Vec<&Key> = fill.newer.iter().chain(&keys).collect();
                 let range = self.delete_range(&fill.shape, &kept, after.as_ref(), upto.as_ref()).await?;
@@ -162,7 +163,7 @@ impl Rows {
     }
 
     /// Adds the rows that are not there. Mostly none is there.
-    async fn add(&mut self, shape: &Shape, text: &str, filling: Filling) -> Result<(), Trouble> {
+    async fn add(&mut self, shape: &Shape, text: &str, filling: Filling, form: Form) -> Result<(), Trouble> {
         if filling == Filling::Copy {
             self.client.batch_execute("SAVEPOINT fill").await?;
             match self.copy_in(shape, text).await {
@@ -173,7 +174,8 @@ impl Rows {
             }
         }
         let arrays = line_columns(shape, text)?;
-        let inserted = self.insert(shape, Conflict::Nothing, arrays).await?;
+        let conflict = if form == Form::Yield { Conflict::Yield } else { Conflict::Nothing };
+        let inserted = self.insert(shape, conflict, arrays).await?;
         self.execute(false, inserted.as_slice()).await
     }
 
@@ -214,6 +216,7 @@ impl Rows {
         share: Share,
         counts: &[u64],
         images: impl Iterator<Item = &str>,
+        form: Form,
     ) -> Result<(), Trouble> {
         self.client.batch_execute(&sql::lock(shape)).await?;
         let mut arrays = columns(shape, images)?;
@@ -221,7 +224,7 @@ impl Rows {
         let share = [share.number, share.of].map(|number| number.to_string());
         let texts: Vec<&str> = share.iter().map(String::as_str).collect();
         let mut bound = Vec::new();
-        for text in [sql::delete_surplus(shape), sql::insert_missing(shape)] {
+        for text in [sql::delete_surplus(shape), sql::insert_missing(shape, conflict(form))] {
             let statement = self.prepare(shape, text, arrays.len(), texts.len()).await?;
             bound.push(Bound { statement, arrays: arrays.clone(), texts: texts.clone(), bytes: 0 });
         }
@@ -312,6 +315,7 @@ fn conflict(form: Form) -> Conflict {
     match form {
         Form::Upsert => Conflict::Update,
         Form::Replace => Conflict::Raise,
+        Form::Yield => Conflict::Yield,
     }
 }
 

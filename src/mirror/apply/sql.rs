@@ -13,6 +13,8 @@ pub(super) enum Conflict {
     Nothing,
     /// It was deleted before; that it is there is an error.
     Raise,
+    /// Leave whatever stands in its way, by any unique index or exclusion constraint.
+    Yield,
 }
 
 /// Which end of a key range is bounded; the bounds are parameters, one text per key column, `after` first.
@@ -41,9 +43,14 @@ pub(super) fn copy_in(shape: &Shape) -> String {
     format!("COPY {} ({}) FROM STDIN", shape.sql_name(), list(&columns, |_, column| quote_ident(&column.name)))
 }
 
+const ON_ANY_CONFLICT: &str = " ON CONFLICT DO NOTHING";
+
 fn on_conflict(shape: &Shape, conflict: Conflict) -> String {
-    if conflict == Conflict::Raise || shape.key.is_empty() {
-        return String::new();
+    match conflict {
+        Conflict::Yield => return ON_ANY_CONFLICT.to_owned(),
+        Conflict::Raise => return String::new(),
+        Conflict::Update | Conflict::Nothing if shape.key.is_empty() => return String::new(),
+        Conflict::Update | Conflict::Nothing => {}
     }
     let key: Vec<&Column> = shape.key_columns().collect();
     let rest: Vec<&Column> =
@@ -125,7 +132,7 @@ pub(super) fn delete_surplus(shape: &Shape) -> String {
 
 /// Inserts the whole rows of which the shadow has fewer in a share than the parameters say, which are those of
 /// [`delete_surplus`].
-pub(super) fn insert_missing(shape: &Shape) -> String {
+pub(super) fn insert_missing(shape: &Shape, conflict: Conflict) -> String {
     let columns: Vec<&Column> = shape.written().map(|(_, column)| column).collect();
     format!(
         "WITH present AS (SELECT p.image, pg_catalog.count(*) AS number FROM {present} GROUP BY 1), \
@@ -133,7 +140,8 @@ pub(super) fn insert_missing(shape: &Shape) -> String {
          ::pg_catalog.int8 AS upto FROM (SELECT u.*, {times} AS number, {wanted} AS image FROM {rows}) AS w) \
          INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM wanted \
          LEFT JOIN present USING (image), LATERAL pg_catalog.generate_series(\
-         GREATEST(wanted.upto - wanted.number, COALESCE(present.number, 0)) + 1, wanted.upto)",
+         GREATEST(wanted.upto - wanted.number, COALESCE(present.number, 0)) + 1, wanted.upto){conflict}",
+        conflict = if conflict == Conflict::Yield { ON_ANY_CONFLICT } else { "" },
         table = shape.sql_name(),
         names = list(&columns, |_, column| quote_ident(&column.name)),
         wanted = wanted_image(&columns),

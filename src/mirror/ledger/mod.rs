@@ -38,4 +38,4 @@ pub use healing::{Voided, Window};
 #[cfg(feature = "fuzzing")]
 pub use journal::fuzzing;
 pub use settings::{Identity, LedgerSettings, OpenError};
-pub use suspects::{Suspect, SuspectKeys};
+pub use suspects::{Cause, Suspect, SuspectKeys};

@@ -18,13 +18,37 @@ use marks::Marks;
 /// Keys marked in one table; beyond it the table is (rule 23).
 const KEYS_PER_TABLE: usize = 10_000;
 
+/// Why something is to be read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cause {
+    /// Of the first mark.
+    pub reason: Reason,
+    /// It was marked because somebody asked for it ([`Reason::Repair`], [`Reason::Backfill`]), at first or since.
+    pub is_asked: bool,
+    /// The generation of the last mark that came because the shadow refused something ([`Reason::Quarantine`]); 0: none did.
+    pub refused: u64,
+}
+
+impl Cause {
+    fn new(reason: Reason, generation: u64) -> Self {
+        Self { reason, is_asked: false, refused: 0 }.and(reason, generation)
+    }
+
+    /// And marked again.
+    fn and(self, reason: Reason, generation: u64) -> Self {
+        let is_asked = self.is_asked || matches!(reason, Reason::Repair | Reason::Backfill);
+        let refused = if reason == Reason::Quarantine { generation } else { self.refused };
+        Self { is_asked, refused, ..self }
+    }
+}
+
 /// A table that is to be read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspect {
     /// Which.
     pub table: TableId,
-    /// Why (of the first mark).
-    pub reason: Reason,
+    /// Why.
+    pub cause: Cause,
     /// Clears marks up to it, see [`Mirror::clear_table`](super::Mirror::clear_table).
     pub generation: u64,
 }
@@ -38,8 +62,8 @@ pub struct SuspectKeys {
     pub keys: Vec<Key>,
     /// And those that refer to these keys of other tables, or do on the shadow (rule 16).
     pub referring: Vec<(Arc<Referring>, Vec<Key>)>,
-    /// Why (of the first mark).
-    pub reason: Reason,
+    /// Why.
+    pub cause: Cause,
     /// Clears marks up to it, see [`Mirror::clear_keys`](super::Mirror::clear_keys).
     pub generation: u64,
 }
@@ -163,7 +187,7 @@ mod tests {
         suspects.mark(&mark_keys(U, &["b"], Reason::Image));
         suspects.clear_table(T, table.generation);
         suspects.clear_keys(&keys);
-        assert_eq!(suspects.tables()[0].reason, Reason::Copy, "the reason is that of the first mark");
+        assert_eq!(suspects.tables()[0].cause.reason, Reason::Copy, "the reason is that of the first mark");
         assert_eq!(suspects.keys()[0].keys, [key("b")]);
         suspects.clear_table(T, suspects.tables()[0].generation);
         suspects.clear_table(U, suspects.keys()[0].generation);
@@ -190,7 +214,7 @@ mod tests {
             suspects.mark(&mark_keys(T, &[&n.to_string()], Reason::Cascade));
         }
         assert_eq!(suspects.key_count(), 0);
-        assert_eq!(suspects.tables()[0].reason, Reason::Cascade);
+        assert_eq!(suspects.tables()[0].cause.reason, Reason::Cascade);
     }
 
     fn refer(to: &str) -> Mark {

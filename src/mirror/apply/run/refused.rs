@@ -7,7 +7,7 @@ use super::{
 };
 use super::{Source, Trial, Trouble, WriteSet, marks, shapes, tables};
 use crate::mirror::apply::batch::Task;
-use crate::mirror::apply::outcome::{FEATURE_NOT_SUPPORTED, Refusal, UNIQUE_VIOLATION};
+use crate::mirror::apply::outcome::{EXCLUSION_VIOLATION, FEATURE_NOT_SUPPORTED, Refusal, UNIQUE_VIOLATION};
 
 impl<S: Source> Run<S> {
     /// A batch did not commit: waits for the others, then decides about the first that failed of itself.
@@ -50,9 +50,11 @@ impl<S: Source> Run<S> {
         Ok(())
     }
 
-    /// The next step down: all keys replaced at once, each transaction by itself, later, never.
+    /// The next step down: all keys replaced at once, each transaction by itself, later, never. Rows read back yield to what
+    /// stands in their way, which may be another's place: then these are read back again.
     fn refused(&mut self, batch: &Batch, refusal: &Refusal) {
-        let may_replace = [UNIQUE_VIOLATION, FEATURE_NOT_SUPPORTED].contains(&&*refusal.sqlstate)
+        let in_the_way = [UNIQUE_VIOLATION, EXCLUSION_VIOLATION].contains(&&*refusal.sqlstate);
+        let may_replace = (in_the_way || refusal.sqlstate == FEATURE_NOT_SUPPORTED)
             && batch.form == Form::Upsert
             && !batch.writes.holds(Place::ForeignKeys);
         if may_replace {
@@ -67,6 +69,9 @@ impl<S: Source> Run<S> {
             (item @ (Item::Refresh(Refresh { shape, .. }) | Item::Fill(Fill { shape, .. })), _) => {
                 tracing::warn!("the shadow refuses rows read back for {}: {refusal}", shape.display_name());
                 self.source.mark(&marks::read_back_refused(item));
+                if in_the_way && batch.form != Form::Yield && !batch.writes.holds(Place::ForeignKeys) {
+                    return self.scheduler.put_again(vec![Batch { form: Form::Yield, ..batch.clone() }]);
+                }
                 self.decided(task.seq(), Outcome::Applied);
             }
             // What waits is passed by rows read back: an image by key may come behind them, a row without key would

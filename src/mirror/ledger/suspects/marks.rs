@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{KEYS_PER_TABLE, SavedKeys, SavedMarks, Suspect, SuspectKeys};
+use super::{Cause, KEYS_PER_TABLE, SavedKeys, SavedMarks, Suspect, SuspectKeys};
 use crate::effect::{Key, Mark, Reason, Referring, TableId, Touched};
 
 /// Marks on a whole table.
 #[derive(Debug, Clone, Copy)]
 struct TableMark {
-    reason: Reason,
+    cause: Cause,
     first: u64,
     latest: u64,
 }
@@ -17,7 +17,7 @@ struct TableMark {
 /// Marks on single keys of a table.
 #[derive(Debug)]
 struct KeyMarks {
-    reason: Reason,
+    cause: Cause,
     first: u64,
     keys: HashMap<Key, u64>,
     /// By how rows refer, and to what.
@@ -62,9 +62,13 @@ impl Marks {
 
     fn mark_table(&mut self, table: TableId, reason: Reason) {
         let generation = self.generation;
-        let mark = self.tables.entry(table).or_insert(TableMark { reason, first: generation, latest: generation });
-        mark.latest = generation;
-        self.keys.remove(&table);
+        let new = || TableMark { cause: Cause::new(reason, generation), first: generation, latest: generation };
+        let mark = self.tables.entry(table).or_insert_with(new);
+        (mark.cause, mark.latest) = (mark.cause.and(reason, generation), generation);
+        if let Some(keys) = self.keys.remove(&table) {
+            mark.cause.is_asked |= keys.cause.is_asked;
+            mark.cause.refused = mark.cause.refused.max(keys.cause.refused);
+        }
         self.expect_until_loaded(table);
     }
 
@@ -88,13 +92,16 @@ impl Marks {
 
     fn key_marks(&mut self, table: TableId, reason: Reason) -> &mut KeyMarks {
         let first = self.generation;
-        let new = || KeyMarks { reason, first, keys: HashMap::new(), referring: HashMap::new() };
-        self.keys.entry(table).or_insert_with(new)
+        let new =
+            || KeyMarks { cause: Cause::new(reason, first), first, keys: HashMap::new(), referring: HashMap::new() };
+        let marked = self.keys.entry(table).or_insert_with(new);
+        marked.cause = marked.cause.and(reason, first);
+        marked
     }
 
     fn bound_keys(&mut self, table: TableId) {
         if let Some(marked) = self.keys.get(&table).filter(|marked| marked.len() > KEYS_PER_TABLE) {
-            let first = marked.reason;
+            let first = marked.cause.reason;
             self.mark_table(table, first);
         }
     }
@@ -146,7 +153,7 @@ impl Marks {
         marks.sort_unstable_by_key(|(table, mark)| (mark.first, **table));
         let suspect = |(table, mark): (&TableId, &TableMark)| Suspect {
             table: *table,
-            reason: mark.reason,
+            cause: mark.cause,
             generation: mark.latest,
         };
         marks.into_iter().map(suspect).collect()
@@ -163,7 +170,7 @@ impl Marks {
                 (Arc::clone(referring), to.keys().cloned().collect())
             };
             let referring = marked.referring.iter().map(to).collect();
-            SuspectKeys { table: *table, keys, referring, reason: marked.reason, generation: self.generation }
+            SuspectKeys { table: *table, keys, referring, cause: marked.cause, generation: self.generation }
         };
         marks.into_iter().map(suspect).collect()
     }
@@ -206,14 +213,14 @@ impl Marks {
             SavedKeys::Each => marked.keys.keys().map(parts).collect(),
             SavedKeys::TableOnly => Vec::new(),
         };
-        let mut tables: Vec<_> = self.tables.iter().map(|(table, mark)| (*table, mark.reason)).collect();
+        let mut tables: Vec<_> = self.tables.iter().map(|(table, mark)| (*table, mark.cause.reason)).collect();
         // What refers to a key is saved as its table.
         let referring = |(_, marked): &(&TableId, &KeyMarks)| !marked.referring.is_empty();
-        tables.extend(self.keys.iter().filter(referring).map(|(table, marked)| (*table, marked.reason)));
+        tables.extend(self.keys.iter().filter(referring).map(|(table, marked)| (*table, marked.cause.reason)));
         tables.sort_unstable_by_key(|(table, _)| *table);
         tables.dedup_by_key(|(table, _)| *table);
         let keyed = self.keys.iter().filter(|(_, marked)| !marked.keys.is_empty());
-        let mut by_key: Vec<_> = keyed.map(|(table, marked)| (*table, marked.reason, saved(marked))).collect();
+        let mut by_key: Vec<_> = keyed.map(|(table, marked)| (*table, marked.cause.reason, saved(marked))).collect();
         by_key.sort_unstable_by_key(|(table, ..)| *table);
         SavedMarks { all: self.unspread().map(|(reason, _)| reason), tables, keys: by_key }
     }

@@ -56,7 +56,7 @@ async fn rule_23_past_the_journals_bound_transactions_become_marks_and_a_refresh
     while mirror.submit(transaction(placed, vec![wide(placed)]), None).is_some() {
         placed += 1;
     }
-    assert_eq!(mirror.suspect_tables()[0].reason, Reason::Overflow);
+    assert_eq!(mirror.suspect_tables()[0].cause.reason, Reason::Overflow);
     assert_eq!(mirror.counters().skipped, 1);
     let window = mirror.open_window(U);
     mirror.place(window, &snapshot("9:9:"), refresh(U, &["a"])).unwrap();

@@ -59,7 +59,7 @@ async fn rule_22_after_a_kill_nothing_written_is_lost_and_tables_in_flight_are_s
     drop((mirror, feed));
 
     let (mirror, mut feed) = open(folder.path());
-    let reasons: Vec<_> = mirror.suspect_tables().iter().map(|suspect| (suspect.table, suspect.reason)).collect();
+    let reasons: Vec<_> = mirror.suspect_tables().iter().map(|suspect| (suspect.table, suspect.cause.reason)).collect();
     assert_eq!(reasons, [(U, Reason::Image), (T, Reason::Crash)], "which keys they were is not known any more");
     feed.resume_behind(Seq(7));
     let counters = mirror.counters();
