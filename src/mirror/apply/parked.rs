@@ -1,13 +1,19 @@
 //! Transactions that the shadow refused once. What they lack may come later in the ledger (a deferred constraint lets
 //! the dependent come first), so each is tried again when everything that was pending or in flight at its refusal has
-//! been applied (rule 20).
+//! been applied (rule 20). Not for longer than [`PATIENCE`]: nothing that comes later counts as applied meanwhile, and a
+//! single statement on the primary may take hours. What is refused then is read back, until it fits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::horizon::Passed;
 use crate::effect::Seq;
 use crate::mirror::entry::Entry;
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Refused once, oldest first.
 #[derive(Debug, Default)]
@@ -20,6 +26,7 @@ struct Stuck {
     entry: Arc<Entry>,
     /// Observations begun at the refusal: only later ones count.
     observations: u64,
+    since: Instant,
     wait: Wait,
 }
 
@@ -32,10 +39,11 @@ enum Wait {
 }
 
 impl Parked {
-    /// `entry` was refused, when `newest_ticket` was the last given out and `observations` had begun.
-    pub(super) fn park(&mut self, entry: Arc<Entry>, observations: u64, newest_ticket: u64) {
+    /// `entry` was refused `now`, when `newest_ticket` was the last given out and `observations` had begun.
+    pub(super) fn park(&mut self, entry: Arc<Entry>, observations: u64, newest_ticket: u64, now: Instant) {
         let index = self.stuck.partition_point(|other| other.entry.seq < entry.seq);
-        self.stuck.insert(index, Stuck { entry, observations, wait: Wait::Tickets(newest_ticket) });
+        let wait = Wait::Tickets(newest_ticket);
+        self.stuck.insert(index, Stuck { entry, observations, since: now, wait });
     }
 
     /// The horizon moved.
@@ -50,10 +58,17 @@ impl Parked {
         }
     }
 
-    /// The oldest of those to be tried again when everything up to `applied` is; with `now`, the oldest of all.
-    pub(super) fn ripe(&self, applied: Seq, now: bool) -> Option<Arc<Entry>> {
-        let ripe = |stuck: &&Stuck| now || matches!(stuck.wait, Wait::Applied(upto) if upto <= applied);
+    /// The oldest of those to be tried again when everything up to `applied` is.
+    pub(super) fn ripe(&self, applied: Seq, now: Instant) -> Option<Arc<Entry>> {
+        let ripe = |stuck: &&Stuck| {
+            matches!(stuck.wait, Wait::Applied(upto) if upto <= applied) || now.duration_since(stuck.since) >= PATIENCE
+        };
         self.stuck.iter().find(ripe).map(|stuck| stuck.entry.clone())
+    }
+
+    /// The oldest of all.
+    pub(super) fn oldest(&self) -> Option<Arc<Entry>> {
+        self.stuck.front().map(|stuck| stuck.entry.clone())
     }
 
     /// Is being tried again.
@@ -81,16 +96,24 @@ mod tests {
 
     #[test]
     fn rule_20_tried_again_only_behind_all_that_was_in_flight_at_the_refusal() {
-        let mut parked = Parked::default();
-        parked.park(entry(3, Vec::new()), 1, 7);
+        let (mut parked, now) = (Parked::default(), Instant::now());
+        parked.park(entry(3, Vec::new()), 1, 7, now);
         parked.pass(passed(1, 8, 5));
-        assert!(parked.ripe(Seq(9), false).is_none(), "that look was before the refusal");
+        assert!(parked.ripe(Seq(9), now).is_none(), "that look was before the refusal");
         parked.pass(passed(2, 7, 6));
-        assert!(parked.ripe(Seq(9), false).is_none(), "a ticket of then is not resolved");
+        assert!(parked.ripe(Seq(9), now).is_none(), "a ticket of then is not resolved");
         parked.pass(passed(3, 8, 9));
-        assert!(parked.ripe(Seq(8), false).is_none(), "what they led to is not applied");
-        assert_eq!(parked.ripe(Seq(9), false).unwrap().seq, Seq(3));
+        assert!(parked.ripe(Seq(8), now).is_none(), "what they led to is not applied");
+        assert_eq!(parked.ripe(Seq(9), now).unwrap().seq, Seq(3));
         parked.release(Seq(3));
         assert!(parked.is_empty());
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_a_statement_that_takes_hours() {
+        let (mut parked, now) = (Parked::default(), Instant::now());
+        parked.park(entry(3, Vec::new()), 1, 7, now);
+        assert!(parked.ripe(Seq(9), now + PATIENCE / 2).is_none());
+        assert_eq!(parked.ripe(Seq(2), now + PATIENCE).unwrap().seq, Seq(3));
     }
 }

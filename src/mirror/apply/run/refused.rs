@@ -87,7 +87,8 @@ impl<S: Source> Run<S> {
 
     /// To be tried again when all that is pending or in flight now is applied.
     pub(super) fn park(&mut self, task: &Task) {
-        self.parked.park(task.entry.clone(), self.horizon.begun(), self.source.newest_ticket());
+        let (begun, newest) = (self.horizon.begun(), self.source.newest_ticket());
+        self.parked.park(task.entry.clone(), begun, newest, tokio::time::Instant::now());
     }
 
     fn quarantine(&mut self, task: &Task, refusal: &Refusal) {

@@ -99,6 +99,27 @@ async fn rule_20_keys_read_back_before_a_refused_write_of_them_is_tried_again_ar
     assert_eq!(stage.ledger.marks(), [mark]);
 }
 
+/// A statement that was run again meanwhile knew nothing of its rows.
+#[tokio::test]
+async fn rule_20_what_is_tried_again_behind_a_truncation_is_read_back() {
+    let (stage, t) = with_one_row().await;
+    stage.ledger.hold_ticket(Some(1));
+    stage.ledger.transaction(vec![row(&t, &["2"], 3, Some("(2,a)"))]);
+    wait_for("the refusal", || stage.appliers.shadow().state == ServerState::Degraded).await;
+    let truncate = Replay {
+        sql: "TRUNCATE public.t".into(),
+        settings: Vec::new(),
+        touched: Touched::of([TableId(1)]),
+        reason: "truncate".into(),
+    };
+    stage.ledger.transaction(vec![Change::Replay(truncate)]);
+    while !stage.query("SELECT * FROM t").await.is_empty() {}
+    stage.ledger.hold_ticket(None);
+    stage.ledger.settle().await;
+    let mark = Mark::Keys { table: TableId(1), keys: vec![Key::new(["2"])], reason: Reason::Late };
+    assert!(stage.ledger.marks().contains(&mark), "{:?}", stage.ledger.marks());
+}
+
 #[tokio::test]
 async fn rule_20_what_is_refused_for_good_is_quarantined_whole_and_the_rest_flows() {
     let stage = Stage::new("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE ok (id int PRIMARY KEY)").await;
