@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::load::fingerprint;
 use super::{Catalog, Handle, LoadError, LoadOptions, Table, load};
-use crate::effect::TableId;
+use crate::effect::{TableId, Touched};
 
 /// What a load found.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Changed {
     pub after: Arc<Catalog>,
     /// Tables that are new or whose columns, types or key are other than before; none at the start.
     pub tables: Vec<TableId>,
+    /// Where writes lead now that led elsewhere before: what was written since the last look may be missing there.
+    pub led_to: Touched,
     /// DDL of ours was read by this load: the changes may be its own. Else they passed us by, and what was captured
     /// since the last load may have been read under a wrong shape (rule 8).
     pub announced: bool,
@@ -54,9 +56,12 @@ impl Handle {
         let loading = self.begin();
         let before = Arc::clone(&self.get());
         let after = Arc::new(load(client, &options, before.generation + 1).await?);
-        let tables = if before.generation == 0 { Vec::new() } else { changed_tables(&before, &after) };
+        let (mut tables, mut led_to) = (Vec::new(), Touched::NONE);
+        if before.generation > 0 {
+            (tables, led_to) = (changed_tables(&before, &after), led_elsewhere(&before, &after));
+        }
         self.replace(Arc::clone(&after));
-        changed(Changed { before, after, tables, announced: loading.announced });
+        changed(Changed { before, after, tables, led_to, announced: loading.announced });
         self.finish(&loading);
         while tokio::time::timeout(poll, self.wanted()).await.is_err() {
             if fingerprint(client).await? != seen {
@@ -77,4 +82,20 @@ fn changed_tables(before: &Catalog, after: &Catalog) -> Vec<TableId> {
         after.tables.values().filter(|table| !is_same(table)).map(|table| table.shape.table).collect();
     changed.sort_unstable();
     changed
+}
+
+/// Where writes to tables lead by what has changed between both.
+fn led_elsewhere(before: &Catalog, after: &Catalog) -> Touched {
+    let mut touched = Touched::NONE;
+    for (id, table) in &after.tables {
+        if before.tables.get(id).is_some_and(|old| !old.leads.are_same_as(&table.leads)) {
+            touched.extend(&table.leads.everywhere());
+        }
+    }
+    for (oid, leads) in &after.unmirrored {
+        if before.unmirrored.get(oid).is_some_and(|old| !old.are_same_as(leads)) {
+            touched.extend(&leads.everywhere());
+        }
+    }
+    touched
 }

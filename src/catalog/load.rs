@@ -72,6 +72,8 @@ const FINGERPRINT: &str = "
             FROM pg_index i JOIN pg_class c ON c.oid = indexrelid WHERE relpersistence <> 't' AND indisunique
         UNION ALL SELECT 'constraint', count(*), sum(hashint8extended(xmin::text::int8, oid::int8)) FROM pg_constraint
         UNION ALL SELECT 'trigger', count(*), sum(hashint8extended(xmin::text::int8, oid::int8)) FROM pg_trigger
+        UNION ALL SELECT 'event trigger', count(*), sum(hashint8extended(xmin::text::int8, oid::int8)) FROM pg_event_trigger
+        UNION ALL SELECT 'cast', count(*), sum(hashint8extended(xmin::text::int8, oid::int8)) FROM pg_cast
         UNION ALL SELECT 'rule', count(*), sum(hashint8extended(xmin::text::int8, oid::int8)) FROM pg_rewrite
         UNION ALL SELECT 'inherits', count(*), sum(hashint8extended(xmin::text::int8, inhrelid::int8)) FROM pg_inherits
         UNION ALL SELECT 'namespace', count(*), sum(hashint8extended(xmin::text::int8, oid::int8))

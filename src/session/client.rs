@@ -7,11 +7,11 @@ use bytes::Bytes;
 use super::accounts::{Accounts, Env};
 use super::machine::{Mode, Session, SessionError};
 use super::outstanding::{Request, Steps};
-use super::plan::{Plan, Step};
+use super::plan::{Era, Plan, Step};
 use super::prepared::{Portal, Prepared, RowFormat};
 use super::question::{self, Question};
 use super::splice::Splice;
-use crate::sql::{APPENDED_COLUMNS, Kind, Script};
+use crate::sql::{APPENDED_COLUMNS, Kind, Script, Statement};
 use crate::wire::{self, HEADER, Header, Malformed, Passing, Target};
 
 /// A longer message is not held whole: its names are looked at, and the rest passes.
@@ -146,11 +146,13 @@ impl Session {
         let text = message.body().split(|&byte| byte == 0).next().unwrap_or_default();
         let script = self.analyze(if message.is_whole() { text } else { message.body() }, env);
         let text = std::str::from_utf8(text).unwrap_or_default();
-        let mut steps = Vec::new();
+        let mut steps: Vec<Step> = Vec::new();
         for index in 0..script.statements.len() {
             let step = self.executing(self.planner(env).step(&script, index, text));
             self.opaque_relations.extend(step.opaque_relation.clone());
-            steps.push(step);
+            // By then its names may stand for others.
+            let is_elsewhere = steps.iter().any(Step::may_change_names);
+            steps.push(if is_elsewhere { step.of_any_table() } else { step });
         }
         if steps.iter().all(Step::is_quiet) && !self.settings.is_doubted() {
             self.outstanding.push(Request::Query(Steps::Quiet));
@@ -173,7 +175,7 @@ impl Session {
     }
 
     /// An SQL EXECUTE of a statement that was prepared by the protocol runs it as it was rewritten.
-    fn executing(&self, step: Step) -> Step {
+    pub(super) fn executing(&self, step: Step) -> Step {
         let Kind::Execute { name } = step.kind() else { return step };
         let prepared = self.names.statements.get(name.as_bytes());
         match prepared.and_then(|prepared| prepared.capture()) {
@@ -197,7 +199,8 @@ impl Session {
             let script = self.analyze(rest, env);
             (Bytes::new(), Vec::new(), Some(planner.step(&script, 0, "")))
         };
-        let mut prepared = Prepared { sql, types, step, era: planner.era(), shape: None };
+        let era = planner.era();
+        let mut prepared = Prepared { sql, types, step: step.map(|step| self.executing(step)), era, shape: None };
         prepared.shape = prepared.capture().map(|capture| Arc::clone(&capture.shape));
         self.ask_parse(name, Arc::new(prepared));
         Ok(())
@@ -208,7 +211,13 @@ impl Session {
         let (name, _) = wire::cstring(rest)?;
         self.change_if_elsewhere(name, message.at, splice);
         let Some(prepared) = self.follow(name, message.at, env, splice) else {
-            self.ask_bind(portal, None);
+            // If there is one, SQL has prepared it.
+            let kind = Kind::Execute { name: String::from_utf8_lossy(name).into_owned() };
+            let statements = vec![Statement { span: 0..0, kind: Arc::new(kind) }];
+            let step = self.planner(env).step(&Arc::new(Script { statements }), 0, "");
+            let unknown =
+                Prepared { sql: Bytes::new(), types: Vec::new(), step: Some(step), era: Era::default(), shape: None };
+            self.ask_bind(portal, Some(Portal { prepared: Arc::new(unknown), rows: RowFormat::Text }));
             return Ok(());
         };
         let rows = match prepared.capture() {

@@ -20,7 +20,8 @@ const TRIAL: &[u8] = b"crossfade trial";
 
 impl Session {
     pub(super) fn planner<'a>(&'a self, env: &'a Env<'a>) -> Planner<'a> {
-        Planner { settings: &self.settings, refusals: &self.refusals, opaque_relations: &self.opaque_relations, env }
+        let Self { settings, refusals, opaque_relations, temporary, .. } = self;
+        Planner { settings, refusals, opaque_relations, temporary, env }
     }
 
     /// The statement of this name as the primary will have it at `at`, where what that takes is put.
@@ -41,7 +42,7 @@ impl Session {
         let wanted = step.again(text, &planner);
         let Kind::Write(write) = step.kind() else {
             // Its text stays; what it may write is what the catalog says now.
-            let new = Arc::new(Prepared { step: Some(wanted), era, ..Prepared::clone(old) });
+            let new = Arc::new(Prepared { step: Some(self.executing(wanted)), era, ..Prepared::clone(old) });
             self.names.statements.correct(name, Arc::clone(&new));
             return Some(new);
         };

@@ -318,7 +318,7 @@ impl Session {
             }
             Kind::Deallocate(None) => self.names.statements.forget_all(),
             Kind::Deallocate(Some(name)) => self.names.statements.forget(name.as_bytes()),
-            Kind::Ddl { temporary: true, .. } => self.settings.made_temporary(),
+            Kind::Ddl { temporary: true, .. } => self.settings.unshareable(),
             Kind::Utility { session_state: true } | Kind::Procedure | Kind::Opaque | Kind::DeclareCursor(_) => {
                 self.settings.unshareable();
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::accounts::Env;
 use super::refusals::{Refusal, Refusals};
 use super::settings::{Settings, may_be_rounded};
+use super::temporary::Temporary;
 use crate::catalog::{Extent, Leads, Resolved, Table, Volatility};
 use crate::config::Ddl;
 use crate::effect::{Disturbed, Reason, Replay, Shape, Touched};
@@ -110,6 +111,29 @@ impl Step {
         }
     }
 
+    /// Whether names may stand for other tables behind it.
+    pub(super) fn may_change_names(&self) -> bool {
+        match self.kind() {
+            Kind::Set(setting) => {
+                ["search_path", "role", "session_authorization", "all"].contains(&setting.name.as_str())
+            }
+            _ => self.may_change_settings(),
+        }
+    }
+
+    /// The same statement, where what it names may be another table, and lead elsewhere, than it was planned for. What is
+    /// captured tells by itself of which table it is.
+    pub(super) fn of_any_table(self) -> Self {
+        match &self.plan {
+            Plan::Marked(marking) if marking.replay.is_none() && !marking.touched.is_empty() => {
+                let plan = marked(Touched::All, marking.reason);
+                Self { plan, ..self }
+            }
+            Plan::Unmirrored => Self { plan: marked(Touched::All, Reason::Settings), ..self },
+            _ => self,
+        }
+    }
+
     /// Whether it calls `set_config`.
     pub(super) fn sets_by_function(&self) -> bool {
         let (Kind::Read(read) | Kind::CopyTo(read)) = self.kind() else { return false };
@@ -167,6 +191,8 @@ pub(super) struct Era {
     pub(super) currency: u64,
     /// How many of its tables had refused a rewrite of this session.
     pub(super) refusals: usize,
+    /// Of the schemas in which names are looked for.
+    pub(super) path: u64,
 }
 
 /// Plans statements.
@@ -175,6 +201,7 @@ pub(super) struct Planner<'a> {
     pub(super) refusals: &'a Refusals,
     /// Views that the session made, of which reading runs code that may write, and temporary tables, of which writing does.
     pub(super) opaque_relations: &'a HashSet<String>,
+    pub(super) temporary: &'a Temporary,
     pub(super) env: &'a Env<'a>,
 }
 
@@ -206,7 +233,12 @@ impl Planner<'_> {
     /// When this is.
     pub(super) fn era(&self) -> Era {
         let generation = self.env.catalog.generation;
-        Era { generation, currency: self.env.currency.version, refusals: self.refusals.count(generation) }
+        Era {
+            generation,
+            currency: self.env.currency.version,
+            refusals: self.refusals.count(generation),
+            path: self.settings.path_number(),
+        }
     }
 
     /// Plans one statement of `script`, which stands in `text`.
@@ -250,14 +282,17 @@ impl Planner<'_> {
                 }
             }
             Kind::Write(write) => self.write(statement, write),
-            Kind::OtherWrite { targets, functions } => {
-                if self.is_opaque(functions) {
+            Kind::OtherWrite { targets, reads } => {
+                if self.reads_opaque(reads) {
                     marked(Touched::All, Reason::Opaque)
+                } else if targets.is_empty() {
+                    Plan::Quiet
                 } else {
                     self.targets(targets, Reason::Form, Leads::of_rows)
                 }
             }
-            Kind::CopyFrom { target } => self.targets(std::slice::from_ref(target), Reason::Copy, Leads::of_rows),
+            Kind::CopyFrom { reads, .. } if self.reads_opaque(reads) => marked(Touched::All, Reason::Opaque),
+            Kind::CopyFrom { target, .. } => self.targets(std::slice::from_ref(target), Reason::Copy, Leads::of_rows),
             Kind::Truncate { targets, cascade: false } => self.targets(targets, Reason::Truncate, Leads::of_truncation),
             Kind::Truncate { cascade: true, .. } => marked(Touched::All, Reason::Truncate),
             // Of roles: it changes who may read what, and no table.

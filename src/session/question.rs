@@ -238,7 +238,7 @@ impl Step {
         let functions = match self.kind() {
             Kind::Read(read) => &read.functions,
             Kind::Write(write) => &write.reads.functions,
-            Kind::OtherWrite { functions, .. } => functions,
+            Kind::OtherWrite { reads, .. } | Kind::CopyFrom { reads, .. } => &reads.functions,
             _ => return false,
         };
         functions.iter().any(|function| function.name == "current_query" || function.name.starts_with("pg_stat_get_"))

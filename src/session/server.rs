@@ -213,15 +213,38 @@ impl Session {
     fn tag(&mut self, tag: &[u8], accounts: &mut impl Accounts) {
         self.answered_in_part();
         let step = match self.outstanding.head() {
-            Some(Request::Query(Steps::Each { steps, .. })) => steps.pop_front(),
+            // A text that was not read may have any number of statements.
+            Some(Request::Query(Steps::Each { steps, .. })) => match steps.front() {
+                Some(step) if steps.len() == 1 && matches!(step.kind(), Kind::Opaque) => Some(step.clone()),
+                _ => steps.pop_front(),
+            },
             Some(Request::Execute { .. }) => match self.done() {
                 Some(Request::Execute { portal: Some(portal) }) => portal.prepared.step.clone(),
                 _ => None,
             },
             _ => None,
         };
-        if let Some(step) = step {
-            self.completed(&step, tag, accounts);
+        let Some(step) = step else { return };
+        let is_followed =
+            !matches!(self.outstanding.head(), Some(Request::Query(Steps::Each { steps, .. })) if steps.is_empty());
+        match step.kind() {
+            Kind::Opaque => self.ran_unread(&step, tag, accounts),
+            // What comes behind it before the next ReadyForQuery may fail.
+            Kind::Procedure if is_followed => {
+                self.commit_what_may_have_committed_inside(&step, accounts);
+                self.completed(&step, tag, accounts);
+            }
+            _ => self.completed(&step, tag, accounts),
+        }
+    }
+
+    /// Of a text that was not read: it may have begun and ended transactions. What it wrote is anything, and of what was
+    /// written before it, it is not known whether it stands.
+    fn ran_unread(&mut self, step: &Step, tag: &[u8], accounts: &mut impl Accounts) {
+        self.transaction.discard();
+        self.completed(step, tag, accounts);
+        if [&b"COMMIT"[..], b"ROLLBACK", b"PREPARE TRANSACTION"].contains(&tag) {
+            self.commit(accounts);
         }
     }
 

@@ -1,6 +1,7 @@
 //! How a session's role and settings change, and what that means for images and for other connections.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use super::Profile;
@@ -80,6 +81,7 @@ pub(super) struct Settings {
     now: Moment,
     /// Of the profile, taken apart.
     search_path: Vec<String>,
+    path_number: u64,
     /// Whether the profile says that values print plainly: the server reports what was set only when it waits for the next
     /// query, and what stands behind it in the same is printed so already.
     is_plain: bool,
@@ -93,11 +95,16 @@ pub(super) struct Settings {
     after: Option<Moment>,
     savepoints: Vec<Savepoint>,
     shareable: bool,
-    temporary: bool,
     datestyle_iso: bool,
     interval_postgres: bool,
     utf8: bool,
     standard_strings: bool,
+}
+
+fn number(search_path: &[String]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    search_path.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Settings {
@@ -121,6 +128,7 @@ impl Settings {
         Self {
             login: Arc::clone(&profile),
             now: Moment { user: profile.role.clone(), profile, known: true, whole: true, doubt: Doubt::None },
+            path_number: number(&search_path),
             search_path,
             is_plain,
             reported: BTreeMap::new(),
@@ -129,7 +137,6 @@ impl Settings {
             after: None,
             savepoints: Vec::new(),
             shareable,
-            temporary: false,
             datestyle_iso: true,
             interval_postgres: true,
             utf8: true,
@@ -147,8 +154,14 @@ impl Settings {
         &self.search_path
     }
 
+    /// Differs from that of another path.
+    pub(super) fn path_number(&self) -> u64 {
+        self.path_number
+    }
+
     fn install(&mut self, moment: Moment) {
         self.search_path = moment.profile.search_path();
+        self.path_number = number(&self.search_path);
         self.is_plain = moment.profile.prints_plainly();
         self.now = moment;
         self.share();
@@ -215,17 +228,6 @@ impl Settings {
         self.shareable = false;
     }
 
-    /// A temporary table was made.
-    pub(super) fn made_temporary(&mut self) {
-        self.temporary = true;
-        self.shareable = false;
-    }
-
-    /// Whether a name that the catalog does not know may be a temporary table's.
-    pub(super) fn has_temporary(&self) -> bool {
-        self.temporary
-    }
-
     /// Something may have changed any setting in a way that was not seen.
     pub(super) fn unknown(&mut self) {
         self.before.get_or_insert_with(|| self.now.clone());
@@ -256,7 +258,7 @@ impl Settings {
         let is_same = found.role == self.now.profile.role && found.search_path() == self.search_path;
         self.now.doubt = if is_same { Doubt::None } else { Doubt::Confirmed };
         if answer.temporary {
-            self.made_temporary();
+            self.unshareable();
         }
         let is_known = answer.extra_float_digits >= 1 || !self.now.profile.prints_whole_floats();
         self.now.known &= is_known;
@@ -280,7 +282,7 @@ impl Settings {
         let (profile, user) = (Arc::clone(&self.login), self.login.role.clone());
         self.install(Moment { profile, user, known: true, whole: true, doubt: Doubt::None });
         (self.before, self.after) = (None, None);
-        (self.shareable, self.temporary) = (true, false);
+        self.shareable = true;
     }
 
     /// A SET or RESET was done.

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use crate::sql::{Deed, Kind, Name};
+use crate::sql::{Deed, DefiningQuery, Kind, Name};
 
 /// The temporary relations.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub(super) struct Temporary {
     names: HashSet<String>,
     /// As they will be if the open transaction rolls back; set at its first change.
     before: Option<HashSet<String>>,
+    /// Those that ever were a view's, through which other tables are written.
+    views: HashSet<String>,
 }
 
 impl Temporary {
@@ -21,6 +23,11 @@ impl Temporary {
     pub(super) fn hides(&self, kind: &Kind) -> bool {
         let Kind::Ddl { targets, deed: Deed::Changes | Deed::Drops, .. } = kind else { return false };
         targets.iter().any(|target| self.is_one(target))
+    }
+
+    /// Whether a name that leads nowhere else is that of a table that a statement has made.
+    pub(super) fn is_table(&self, name: &Name) -> bool {
+        self.names.contains(&name.name) && !self.views.contains(&name.name)
     }
 
     fn is_one(&self, name: &Name) -> bool {
@@ -33,8 +40,11 @@ impl Temporary {
     /// A statement ran to its end.
     pub(super) fn completed(&mut self, kind: &Kind) {
         match kind {
-            Kind::Ddl { targets, temporary: true, deed: Deed::Makes, .. } => {
+            Kind::Ddl { targets, temporary: true, deed: Deed::Makes, query, .. } => {
                 if let Some(made) = targets.first() {
+                    if matches!(query, Some(DefiningQuery::View(_))) {
+                        self.views.insert(made.name.clone());
+                    }
                     self.change(|names| names.extend([made.name.clone()]));
                 }
             }

@@ -75,7 +75,7 @@ fn rows(node: Node<'_>) -> Kind {
         };
         Kind::Read(Read { settings, ..facts.read })
     } else {
-        Kind::OtherWrite { targets: facts.writes, functions: facts.read.functions }
+        Kind::OtherWrite { targets: facts.writes, reads: facts.read }
     }
 }
 
@@ -176,7 +176,7 @@ fn prepare(statement: &PrepareStmt, text: &str, span: &Range<usize>) -> Kind {
 
 fn copy_rows(copy: &CopyStmt) -> Kind {
     match (copy.relation().map(names::relation), copy.is_from) {
-        (Some(target), true) => Kind::CopyFrom { target },
+        (Some(target), true) => Kind::CopyFrom { target, reads: Facts::of(copy.where_clause()).read },
         (Some(table), false) => Kind::CopyTo(Read { tables: vec![table], ..Read::default() }),
         (None, _) => reading(copy.query(), Kind::CopyTo),
     }
@@ -193,7 +193,7 @@ fn reading(query: Node<'_>, kind: impl FnOnce(Read) -> Kind) -> Kind {
 /// A write inside another statement is not rewritten.
 fn in_disguise(kind: Kind) -> Kind {
     match kind {
-        Kind::Write(write) => Kind::OtherWrite { targets: vec![write.target], functions: write.reads.functions },
+        Kind::Write(write) => Kind::OtherWrite { targets: vec![write.target], reads: write.reads },
         other => other,
     }
 }
@@ -215,12 +215,10 @@ fn explained(explain: &ExplainStmt, text: &str, span: &Range<usize>) -> Kind {
         // What EXECUTE would return as rows is a plan now.
         Node::ExecuteStmt(_) | Node::ExplainStmt(_) => Kind::Opaque,
         query => match in_disguise(classify(query, text, span)) {
-            Kind::Read(read) | Kind::DeclareCursor(read) if read.functions.is_empty() => {
+            Kind::Read(reads) | Kind::DeclareCursor(reads) if reads.functions.is_empty() && reads.tables.is_empty() => {
                 Kind::Utility { session_state: false }
             }
-            Kind::Read(read) | Kind::DeclareCursor(read) => {
-                Kind::OtherWrite { targets: Vec::new(), functions: read.functions }
-            }
+            Kind::Read(reads) | Kind::DeclareCursor(reads) => Kind::OtherWrite { targets: Vec::new(), reads },
             other => other,
         },
     }

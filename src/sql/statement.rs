@@ -76,8 +76,8 @@ pub enum Kind {
     OtherWrite {
         /// All tables it modifies.
         targets: Vec<Name>,
-        /// Functions it calls.
-        functions: Vec<FunctionName>,
+        /// Everything it reads and calls.
+        reads: Read,
     },
     /// `BEGIN`, `START TRANSACTION`.
     Begin {
@@ -133,6 +133,8 @@ pub enum Kind {
     CopyFrom {
         /// The table.
         target: Name,
+        /// What its WHERE calls.
+        reads: Read,
     },
     /// COPY TO of a table or query without data-modifying WITH. Not routed.
     CopyTo(Read),

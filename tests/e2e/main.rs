@@ -38,4 +38,5 @@ mod startup;
 mod storm;
 mod support;
 mod tls;
+mod unseen;
 mod wire;

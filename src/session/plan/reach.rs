@@ -94,7 +94,7 @@ impl Planner<'_> {
     /// being made.
     fn is_temporary(&self, name: &Name) -> bool {
         self.env.currency.knows(&name.name)
-            && self.settings.has_temporary()
+            && self.temporary.is_table(name)
             && !self.env.catalog.leading_temporaries.contains(&name.name)
             && !self.opaque_relations.contains(&name.name)
     }

@@ -106,9 +106,9 @@ fn rule_15_behind_code_that_may_change_them_role_and_path_are_shared_when_the_pr
     settings.doubt();
     settings.committed();
     settings.found(&answer("\"My Schema\"", "bob", false, 1));
-    assert!(settings.shared_profile().is_some() && settings.prints_plainly() && !settings.has_temporary());
+    assert!(settings.shared_profile().is_some() && settings.prints_plainly());
     settings.found(&answer("\"My Schema\"", "bob", true, 0));
-    assert!(settings.shared_profile().is_none() && !settings.prints_plainly() && settings.has_temporary());
+    assert!(settings.shared_profile().is_none() && !settings.prints_plainly());
     settings.discard_all();
     settings.set(&set("extra_float_digits", "0", false));
     settings.committed();

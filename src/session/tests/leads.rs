@@ -135,3 +135,71 @@ fn rule_15_what_a_temporary_table_calls_is_marked_with_what_it_is_given() {
         assert_eq!(stage.commits(), expected, "{made}");
     }
 }
+
+#[test]
+fn what_sql_has_prepared_may_write_anything_when_the_protocol_runs_it() {
+    let mut stage = Stage::new();
+    stage.client(&[bind("ins", &[]), execute(0), sync()].concat());
+    stage.server(&[message(b'2', b""), complete("INSERT 0 1"), ready(b'I')].concat());
+    assert_eq!(stage.commits(), [["mark all Opaque"]]);
+}
+
+#[test]
+fn what_the_protocol_has_prepared_shows_nothing_of_it_when_a_parsed_execute_runs_it() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("p", "insert into t values (1, 'a')"), sync()].concat());
+    stage.server(&[message(b'1', b""), ready(b'I')].concat());
+    for turn in 0..2 {
+        let describe = message(b'D', b"P\0");
+        stage.client(&[parse("", "execute p"), bind("", &[]), describe, execute(0), sync()].concat());
+        let answer = [
+            message(b'1', b""),
+            message(b'2', b""),
+            description(4),
+            told_row("(1,a)"),
+            complete("INSERT 0 1"),
+            ready(b'I'),
+        ];
+        let seen = stage.server(&answer.concat());
+        let parsed = [message(b'1', b""), message(b'2', b""), message(b'n', b""), complete("INSERT 0 1"), ready(b'I')];
+        assert_eq!(seen, parsed.concat(), "turn {turn}");
+        assert_eq!(stage.commits(), [["t 1 (1,a)"]]);
+    }
+}
+
+#[test]
+fn rule_15_what_a_procedure_has_committed_stays_though_what_follows_fails() {
+    let mut stage = Stage::new();
+    let failing = "insert into t values (1, 'a')";
+    let call = [parse("", "call f()"), bind("", &[]), execute(0)].concat();
+    stage.client(&[call, parse("", failing), bind("", &[]), execute(0), sync()].concat());
+    let answer = [
+        message(b'1', b""),
+        message(b'2', b""),
+        complete("CALL"),
+        message(b'1', b""),
+        message(b'2', b""),
+        error(),
+        ready(b'I'),
+    ];
+    stage.server(&answer.concat());
+    assert_eq!(stage.commits(), [["mark all Opaque"]]);
+}
+
+#[test]
+fn what_other_forms_read_may_write_too() {
+    let mut catalog = catalog();
+    catalog.names.insert("opaque".into(), vec![("public".into(), Resolved::View(None))]);
+    let catalog = Arc::new(catalog);
+    for (sql, tag) in [
+        ("with x as (insert into t select 1 from opaque returning *) select * from x", "SELECT 1"),
+        ("merge into t using opaque on true when matched then delete", "MERGE 1"),
+        ("explain analyze select * from opaque", "EXPLAIN"),
+        ("copy t from stdin where f(id)", "COPY 1"),
+    ] {
+        let mut stage = Stage::new();
+        stage.catalog = Arc::clone(&catalog);
+        stage.query(sql, &[complete(tag), ready(b'I')]);
+        assert_eq!(stage.commits(), [["mark all Opaque"]], "{sql}");
+    }
+}

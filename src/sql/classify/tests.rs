@@ -78,6 +78,7 @@ fn writes_in_other_forms_name_all_their_targets() {
         ("EXPLAIN (ANALYZE on) UPDATE t SET a = 1", &["t"]),
         ("COPY (DELETE FROM t RETURNING *) TO STDOUT", &["t"]),
         ("EXPLAIN ANALYZE SELECT f()", &[]),
+        ("EXPLAIN ANALYZE SELECT a FROM t", &[]),
     ] {
         match kind(text) {
             Kind::OtherWrite { targets: found, .. } => assert_eq!(found, names(targets), "{text}"),
@@ -85,10 +86,10 @@ fn writes_in_other_forms_name_all_their_targets() {
         }
     }
     match kind("WITH x AS (INSERT INTO a VALUES (f()) RETURNING *) INSERT INTO b SELECT g() FROM x") {
-        Kind::OtherWrite { mut targets, functions } => {
+        Kind::OtherWrite { mut targets, reads } => {
             targets.sort_by(|a, b| a.name.cmp(&b.name));
             assert_eq!(targets, names(&["a", "b"]));
-            assert_eq!(functions.len(), 2);
+            assert_eq!(reads.functions.len(), 2);
         }
         other => panic!("{other:?}"),
     }
@@ -167,8 +168,11 @@ fn prepared_statements() {
 
 #[test]
 fn copies_and_truncations() {
-    assert_eq!(kind("COPY s.t (a) FROM STDIN"), Kind::CopyFrom { target: name("s.t") });
-    assert_eq!(kind("COPY t FROM PROGRAM 'x'"), Kind::CopyFrom { target: name("t") });
+    let copy = |target| Kind::CopyFrom { target: name(target), reads: Read::default() };
+    assert_eq!(kind("COPY s.t (a) FROM STDIN"), copy("s.t"));
+    assert_eq!(kind("COPY t FROM PROGRAM 'x'"), copy("t"));
+    let Kind::CopyFrom { reads, .. } = kind("COPY t FROM STDIN WHERE f(a)") else { panic!("it is a COPY") };
+    assert_eq!(reads.functions.len(), 1);
     for text in ["COPY t TO STDOUT", "COPY (SELECT * FROM t) TO '/tmp/x'"] {
         assert!(matches!(kind(text), Kind::CopyTo(read) if read.tables == names(&["t"])), "{text}");
     }
@@ -194,7 +198,7 @@ fn what_writes_no_row() {
         "EXPLAIN DELETE FROM t",
         "EXPLAIN (ANALYZE false) DELETE FROM t",
         "CLUSTER t",
-        "EXPLAIN ANALYZE SELECT a FROM t",
+        "EXPLAIN ANALYZE SELECT 1",
         "REINDEX TABLE CONCURRENTLY t",
         "SET CONSTRAINTS ALL DEFERRED",
     ] {
