@@ -16,28 +16,33 @@ def capture(root, primary, shadow, options):
         for mode in options.modes:
             runs = {name: [] for name in found}
             for name, port, pid in turns(found, options.rounds):
-                before = primary.cpu_seconds()
-                done = pgbench(root, port, pid, "tpcb", mode, 8, options.seconds)
-                # What the mirror asks of the primary afterwards is its cost too.
-                wait_until_applied(admin)
-                runs[name].append(done | {"primary": (primary.cpu_seconds() - before) * 1e6 / done["count"]})
+                runs[name].append(run_and_settle(root, primary, admin, port, pid, mode, options.seconds))
             paced = {name: [] for name in found}
             for name, port, pid in turns(found, options.rounds):
-                paced[name].append(pgbench(root, port, pid, "tpcb", mode, 8, options.seconds, options.rate))
-                wait_until_applied(admin)
+                paced[name].append(run_and_settle(root, primary, admin, port, pid, mode, options.seconds, options.rate))
             show(mode, runs, paced, options)
+
+
+def run_and_settle(root, primary, admin, port, pid, mode, seconds, rate=None):
+    """What the mirror asks of the primary afterwards is its cost too."""
+    before = primary.cpu_seconds()
+    done = pgbench(root, port, pid, "tpcb", mode, 8, seconds, rate)
+    wait_until_applied(admin)
+    return done | {"primary": (primary.cpu_seconds() - before) * 1e6 / done["count"]}
 
 
 def show(mode, runs, paced, options):
     print(f"\nCapture: TPC-B, {mode} protocol, 8 clients, median (lowest to highest) of {options.rounds} rounds of {options.seconds} s; "
-          f"latency at {options.rate} transactions a second\n")
-    print("| | primary's CPU µs/transaction | | p50 ms | p99 ms |")
-    print("|---|---:|---:|---:|---:|")
-    base = statistics.median(run["primary"] for run in runs[NAMES[0]])
-    for name, each in runs.items():
-        cpu = [run["primary"] for run in each]
-        p50, p99 = ([run[key] for run in paced[name]] for key in ("p50", "p99"))
-        print(f"| {name} | {spread(cpu)} | × {statistics.median(cpu) / base:.2f} | {spread(p50, 2)} | {spread(p99, 2)} |", flush=True)
+          f"then at {options.rate} transactions a second\n")
+    print("| | primary's CPU µs/transaction | | paced | | p50 ms | p99 ms |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for name in runs:
+        row = [name]
+        for each in (runs, paced):
+            cpu, base = ([run["primary"] for run in each[one]] for one in (name, NAMES[0]))
+            row += [spread(cpu), f"× {statistics.median(cpu) / statistics.median(base):.2f}"]
+        row += [spread([run[key] for run in paced[name]], 2) for key in ("p50", "p99")]
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 def outage(root, primary, shadow, options):

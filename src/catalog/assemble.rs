@@ -39,11 +39,13 @@ pub(super) fn assemble(facts: &Facts, options: &LoadOptions, generation: u64, sy
     let expander = names::Expander::new(facts, &relations, &tables, &functions);
     let names = names::all(facts, &expander, &unmirrored);
     let through_views = names::through_views(facts, &expander);
+    let calling_views = names::calling_views(facts, &expander);
     let server = &facts.server;
     Catalog {
         generation,
         names,
         through_views,
+        calling_views,
         unreadable: unreadable(facts, &tables),
         askers: facts.roles.iter().filter(|role| role.may_ask).map(|role| role.name.clone()).collect(),
         texts_are_read: server.texts_are_read,

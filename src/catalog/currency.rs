@@ -13,17 +13,22 @@ pub struct Currency {
     trust: Trust,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Trust {
     /// All that it says.
     Whole,
     Except(Doubts),
-    /// Nothing: it was never read, or a definition may change anything.
-    #[default]
-    Nothing,
+    /// Nothing: it was never read, or a definition may change anything. Of these, not what a write to them leads to, either.
+    Nothing(Doubts),
 }
 
-#[derive(Debug)]
+impl Default for Trust {
+    fn default() -> Self {
+        Self::Nothing(Doubts::default())
+    }
+}
+
+#[derive(Debug, Default)]
 struct Doubts {
     names: RapidHashSet<String>,
     /// Those that the names may stand for, and what inherits from them or they inherit from.
@@ -32,8 +37,8 @@ struct Doubts {
     leading: RapidHashSet<TableId>,
     /// One of the names is a view's: what others that read it lead to is not known.
     views: bool,
-    /// What is written with a table that is not mirrored may change, which is on no list of what others lead to.
-    beside: bool,
+    /// Of tables of these names, mirrored or not, it is not known what a write to them leads to.
+    leading_names: RapidHashSet<String>,
 }
 
 impl Currency {
@@ -44,7 +49,7 @@ impl Currency {
 
     /// Anything may change.
     pub fn nothing(version: u64) -> Self {
-        Self { version, trust: Trust::Nothing }
+        Self { version, trust: Trust::default() }
     }
 
     /// What is left of `catalog` while all these change.
@@ -53,17 +58,16 @@ impl Currency {
         catalog: &Catalog,
         disturbed: impl IntoIterator<Item = &'a Disturbed>,
     ) -> Self {
-        let (mut names, mut leading) = (RapidHashSet::default(), RapidHashSet::default());
-        let (mut is_whole, mut beside) = (true, false);
+        let (mut names, mut leading_names) = (RapidHashSet::default(), RapidHashSet::default());
+        let (mut is_whole, mut is_nothing) = (true, false);
         for disturbed in disturbed {
             is_whole = false;
             match disturbed {
-                Disturbed::Everything => return Self::nothing(version),
+                Disturbed::Everything => is_nothing = true,
                 Disturbed::Shapes(shapes) => names.extend(shapes.iter().cloned()),
                 Disturbed::Relations(relations) => {
-                    beside |= relations.iter().any(|name| is_beside(name, catalog));
                     names.extend(relations.iter().cloned());
-                    leading.extend(relations.iter().cloned());
+                    leading_names.extend(relations.iter().cloned());
                 }
             }
         }
@@ -72,8 +76,9 @@ impl Currency {
         }
         let mut known = names.iter().filter_map(|name| catalog.names.get(name)).flatten();
         let views = known.any(|(_, resolved)| matches!(resolved, Resolved::View(_)));
-        let (tables, leading) = (families(&names, catalog), families(&leading, catalog));
-        Self { version, trust: Trust::Except(Doubts { names, tables, leading, views, beside }) }
+        let (tables, leading) = (families(&names, catalog), families(&leading_names, catalog));
+        let doubts = Doubts { names, tables, leading, views, leading_names };
+        Self { version, trust: if is_nothing { Trust::Nothing(doubts) } else { Trust::Except(doubts) } }
     }
 
     /// Whether nothing is under way.
@@ -83,7 +88,7 @@ impl Currency {
 
     /// Whether anything may be trusted.
     pub fn is_nothing(&self) -> bool {
-        matches!(self.trust, Trust::Nothing)
+        matches!(self.trust, Trust::Nothing(_))
     }
 
     /// Whether the relation that is called `name` is the one that the catalog knows, or still none.
@@ -91,7 +96,7 @@ impl Currency {
         match &self.trust {
             Trust::Whole => true,
             Trust::Except(doubts) => !doubts.names.contains(name),
-            Trust::Nothing => false,
+            Trust::Nothing(_) => false,
         }
     }
 
@@ -101,9 +106,11 @@ impl Currency {
         match &self.trust {
             Trust::Whole => true,
             Trust::Except(doubts) => {
-                !doubts.beside && !doubts.tables.contains(&id) && !table.leads.each().any(|led_to| doubts.meet(led_to))
+                doubts.leave_be(&table.leads)
+                    && !doubts.tables.contains(&id)
+                    && !table.leads.each().any(|led_to| doubts.meet(led_to))
             }
-            Trust::Nothing => false,
+            Trust::Nothing(_) => false,
         }
     }
 
@@ -112,18 +119,16 @@ impl Currency {
     pub fn trusts_reach(&self, table: &Table) -> bool {
         match &self.trust {
             Trust::Whole => true,
-            Trust::Except(doubts) => {
-                let meets = |led_to: &Touched| meet(led_to, &doubts.leading);
-                !doubts.beside && !doubts.leading.contains(&table.shape.table) && !table.leads.each().any(meets)
-            }
+            Trust::Except(doubts) => doubts.leave_reach(table),
             // A function may be another by now.
-            Trust::Nothing => !table.leads.runs_code,
+            Trust::Nothing(doubts) => !table.leads.runs_code && doubts.leave_reach(table),
         }
     }
 
     /// Whether a write to what is not mirrored and called `name` leads to no other tables than these.
     pub fn trusts_leads(&self, name: &str, leads: &Leads) -> bool {
-        let changes = |doubts: &Doubts| doubts.beside || leads.each().any(|led_to| meet(led_to, &doubts.leading));
+        let changes =
+            |doubts: &Doubts| !doubts.leave_be(leads) || leads.each().any(|led_to| meet(led_to, &doubts.leading));
         self.knows(name) && !matches!(&self.trust, Trust::Except(doubts) if changes(doubts))
     }
 
@@ -132,7 +137,7 @@ impl Currency {
         match &self.trust {
             Trust::Whole => Touched::NONE,
             Trust::Except(doubts) => Touched::Tables(doubts.tables.iter().copied().collect()),
-            Trust::Nothing => Touched::All,
+            Trust::Nothing(_) => Touched::All,
         }
     }
 
@@ -140,8 +145,8 @@ impl Currency {
     pub fn trusts_view(&self, name: &str, leads_to: &Touched) -> bool {
         match &self.trust {
             Trust::Whole => true,
-            Trust::Except(doubts) => !doubts.views && !doubts.beside && self.knows(name) && !doubts.meet(leads_to),
-            Trust::Nothing => false,
+            Trust::Except(doubts) => !doubts.views && self.knows(name) && !doubts.meet(leads_to),
+            Trust::Nothing(_) => false,
         }
     }
 
@@ -150,12 +155,22 @@ impl Currency {
         match &self.trust {
             Trust::Whole => true,
             Trust::Except(doubts) => !doubts.meet(written),
-            Trust::Nothing => false,
+            Trust::Nothing(_) => false,
         }
     }
 }
 
 impl Doubts {
+    /// Whether no table that is not mirrored, on the way to where these lead, leads elsewhere by now.
+    fn leave_be(&self, leads: &Leads) -> bool {
+        !leads.beside.iter().any(|name| self.leading_names.contains(name))
+    }
+
+    fn leave_reach(&self, table: &Table) -> bool {
+        let meets = |led_to: &Touched| meet(led_to, &self.leading);
+        self.leave_be(&table.leads) && !self.leading.contains(&table.shape.table) && !table.leads.each().any(meets)
+    }
+
     /// Whether one of them is doubted. Not of a reach that has no bounds: what writes everything is marked everywhere.
     fn meet(&self, touched: &Touched) -> bool {
         meet(touched, &self.tables)
@@ -167,12 +182,6 @@ fn meet(touched: &Touched, tables: &RapidHashSet<TableId>) -> bool {
         Touched::Tables(touched) => touched.iter().any(|table| tables.contains(table)),
         Touched::All => false,
     }
-}
-
-/// Whether a relation of this name is known that is not mirrored.
-fn is_beside(name: &str, catalog: &Catalog) -> bool {
-    let known = catalog.names.get(name).into_iter().flatten();
-    known.into_iter().any(|(_, resolved)| matches!(resolved, Resolved::Unmirrored(_)))
 }
 
 /// The tables that these names may stand for, what inherits from them, and what they inherit from.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::load::fingerprint;
-use super::{Catalog, Handle, LoadError, LoadOptions, Table, load};
+use super::{Catalog, Currency, Handle, LoadError, LoadOptions, Table, load};
 use crate::effect::{TableId, Touched};
 
 /// What a load found.
@@ -58,7 +58,7 @@ impl Handle {
         let after = Arc::new(load(client, &options, before.generation + 1).await?);
         let (mut tables, mut led_to) = (Vec::new(), Touched::NONE);
         if before.generation > 0 {
-            (tables, led_to) = (changed_tables(&before, &after), led_elsewhere(&before, &after));
+            (tables, led_to) = (changed_tables(&before, &after), led_elsewhere(&before, &after, &loading.currency));
         }
         self.replace(Arc::clone(&after));
         changed(Changed { before, after, tables, led_to, announced: loading.announced });
@@ -84,17 +84,17 @@ fn changed_tables(before: &Catalog, after: &Catalog) -> Vec<TableId> {
     changed
 }
 
-/// Where writes to tables lead by what has changed between both.
-fn led_elsewhere(before: &Catalog, after: &Catalog) -> Touched {
+/// Where writes to tables lead by what has changed between both, and did not before. What was announced was reckoned with.
+fn led_elsewhere(before: &Catalog, after: &Catalog, currency: &Currency) -> Touched {
     let mut touched = Touched::NONE;
     for (id, table) in &after.tables {
-        if before.tables.get(id).is_some_and(|old| !old.leads.are_same_as(&table.leads)) {
-            touched.extend(&table.leads.everywhere());
+        if let Some(old) = before.tables.get(id).filter(|old| currency.trusts_reach(old)) {
+            touched.extend(&table.leads.beyond(&old.leads));
         }
     }
     for (oid, leads) in &after.unmirrored {
-        if before.unmirrored.get(oid).is_some_and(|old| !old.are_same_as(leads)) {
-            touched.extend(&leads.everywhere());
+        if let Some(old) = before.unmirrored.get(oid) {
+            touched.extend(&leads.beyond(old));
         }
     }
     touched

@@ -95,6 +95,8 @@ pub(super) struct Loading {
     ended: u64,
     /// Whether anything was announced since the last load began.
     pub(super) announced: bool,
+    /// What was trusted of the catalog before it.
+    pub(super) currency: Arc<Currency>,
 }
 
 /// A catalog that was loaded once, and is not followed.
@@ -145,7 +147,8 @@ impl Handle {
     /// To be called before the load's first query.
     pub(super) fn begin(&self) -> Loading {
         let staleness = self.staleness.lock();
-        Loading { ended: staleness.ended, announced: staleness.read.is_some() && !staleness.announced.is_empty() }
+        let announced = staleness.read.is_some() && !staleness.announced.is_empty();
+        Loading { ended: staleness.ended, announced, currency: Arc::clone(&self.currency.load()) }
     }
 
     /// Puts a catalog in force.

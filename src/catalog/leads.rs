@@ -13,6 +13,8 @@ pub struct Leads {
     pub calls: bool,
     /// Code of the user runs with rows of one of all these tables, or of its own, wherever it leads as it is now.
     pub runs_code: bool,
+    /// Names of tables that are not mirrored and are written with it, too: what they lead to is counted in.
+    pub beside: Vec<String>,
     /// When a row is deleted, too (foreign keys).
     pub removal: Removal,
     /// When one of the columns `referenced` is given a value, too (foreign keys).
@@ -46,6 +48,7 @@ impl Leads {
         reach: Touched::NONE,
         calls: false,
         runs_code: false,
+        beside: Vec::new(),
         removal: Removal { touched: Touched::NONE, whole: Touched::NONE, referring: Vec::new() },
         rekeying: Touched::NONE,
         referenced: Vec::new(),
@@ -89,6 +92,20 @@ impl Leads {
         let mut touched = self.of_rows();
         touched.extend(&self.truncation);
         touched
+    }
+
+    /// Where these lead and `before` did not.
+    pub(super) fn beyond(&self, before: &Self) -> Touched {
+        match (self.everywhere(), before.everywhere()) {
+            (_, Touched::All) => Touched::NONE,
+            (Touched::All, Touched::Tables(_)) => Touched::All,
+            (Touched::Tables(now), Touched::Tables(then)) => {
+                let columns = if self.referenced == before.referenced { &Touched::NONE } else { &self.rekeying };
+                let mut touched = Touched::of(now.into_iter().filter(|table| !then.contains(table)));
+                touched.extend(columns);
+                touched
+            }
+        }
     }
 
     /// Everywhere that truncating leads.

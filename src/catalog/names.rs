@@ -32,6 +32,13 @@ pub(super) fn all(
     names
 }
 
+/// Names of views of which reading calls code that may write.
+pub(super) fn calling_views(facts: &Facts, expander: &Expander<'_>) -> HashSet<String> {
+    let views = facts.relations.iter().filter(|relation| relation.kind == "v" && !relation.temporary);
+    let calling = views.filter(|view| expander.calls(view.oid, &mut HashSet::new()));
+    calling.map(|view| view.name.clone()).collect()
+}
+
 /// What a write through a view reaches, by the names that only a view bears.
 pub(super) fn through_views(facts: &Facts, expander: &Expander<'_>) -> RapidHashMap<String, Touched> {
     let lasting = || facts.relations.iter().filter(|relation| !relation.temporary);
@@ -93,6 +100,14 @@ impl<'a> Expander<'a> {
         let mut found = Vec::new();
         let safe = self.expand(oid, &mut HashSet::new(), &mut found);
         Resolved::View(safe.then_some(found))
+    }
+
+    /// Whether a view of the user, or one behind it, calls what may write.
+    fn calls(&self, oid: u32, seen: &mut HashSet<u32>) -> bool {
+        let Some(view) = self.views.get(&oid).filter(|_| seen.insert(oid)) else { return false };
+        let may_write =
+            |function: &u32| self.functions.by_oid.get(function).is_none_or(|known| *known == Volatility::Opaque);
+        view.functions.iter().any(may_write) || view.relations.iter().any(|&relation| self.calls(relation, seen))
     }
 
     /// Collects the tables behind a view; false when it reads or calls anything else.

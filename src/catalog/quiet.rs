@@ -67,7 +67,9 @@ fn without_statements(tokens: &[Token], knows: &impl Knowledge) -> Option<(Vec<T
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
         let is_sql = body.word(at).is_some_and(|word| ["delete", "insert", "perform", "update"].contains(&word));
-        if !(is_sql && body.begins(at)) {
+        // `CASE … THEN perform(x)` is a call.
+        let may_be_called = body.symbol(at + 1) == Some("(") && body.is_behind_word(at, &["then", "else"]);
+        if may_be_called || !(is_sql && body.begins(at)) {
             left.push(token.clone());
             at += 1;
             continue;

@@ -189,6 +189,10 @@ impl<'a> Relations<'a> {
         Leads {
             reach: if self.run_code(&written) { Touched::All } else { self.touched(&reach, shapes) },
             calls: self.volatile.contains(&root),
+            beside: all()
+                .filter(|oid| !shapes.contains_key(&TableId(**oid)))
+                .filter_map(|oid| Some(self.get(*oid)?.name.clone()))
+                .collect(),
             runs_code: all().any(|oid| self.watched.contains(oid) || self.volatile.contains(oid)),
             removal: self.removal(root, &written, shapes),
             rekeying: self.touched(&rekeying, shapes),

@@ -55,6 +55,8 @@ pub struct Catalog {
     pub names: RapidHashMap<String, Vec<(String, Resolved)>>,
     /// Of each view that shares its name with no other relation: all that a write through it reaches, where that is known.
     pub through_views: RapidHashMap<String, Touched>,
+    /// Names of views of which reading calls code that may write.
+    pub calling_views: HashSet<String>,
     /// `name → (schema, worst of its overloads)` of every function and operator.
     pub functions: RapidHashMap<String, Vec<(String, Volatility)>>,
     /// Roles by name with the tables of which they may NOT read every column, or on which row security binds them.

@@ -172,9 +172,7 @@ impl Follower {
             let touched = Touched::Tables(changed.tables.clone());
             self.mirror.mark(&Mark::Tables { touched, reason: Reason::Ddl });
         }
-        // Code that may write anything, and was made by a statement that we saw, was reckoned with from then on.
-        let was_reckoned_with = changed.led_to == Touched::All && changed.announced;
-        if !was_reckoned_with && !changed.led_to.is_empty() {
+        if !changed.led_to.is_empty() {
             info!("what is written with some tables has changed: what that may be is compared");
             self.mirror.mark(&Mark::Tables { touched: changed.led_to.clone(), reason: Reason::Ddl });
         }

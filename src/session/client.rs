@@ -150,6 +150,7 @@ impl Session {
         for index in 0..script.statements.len() {
             let step = self.executing(self.planner(env).step(&script, index, text));
             self.opaque_relations.extend(step.opaque_relation.clone());
+            self.temporary.announce(step.kind());
             // By then its names may stand for others.
             let is_elsewhere = steps.iter().any(Step::may_change_names);
             steps.push(if is_elsewhere { step.of_any_table() } else { step });
@@ -176,10 +177,11 @@ impl Session {
 
     /// An SQL EXECUTE of a statement that was prepared by the protocol runs it as it was rewritten.
     pub(super) fn executing(&self, step: Step) -> Step {
-        let Kind::Execute { name } = step.kind() else { return step };
+        let Kind::Execute { name, calls } = step.kind() else { return step };
+        let calls = *calls;
         let prepared = self.names.statements.get(name.as_bytes());
         match prepared.and_then(|prepared| prepared.capture()) {
-            Some(capture) => step.captured_before(capture),
+            Some(capture) => step.captured_before(capture, calls),
             None => step,
         }
     }
@@ -212,7 +214,7 @@ impl Session {
         self.change_if_elsewhere(name, message.at, splice);
         let Some(prepared) = self.follow(name, message.at, env, splice) else {
             // If there is one, SQL has prepared it.
-            let kind = Kind::Execute { name: String::from_utf8_lossy(name).into_owned() };
+            let kind = Kind::Execute { name: String::from_utf8_lossy(name).into_owned(), calls: false };
             let statements = vec![Statement { span: 0..0, kind: Arc::new(kind) }];
             let step = self.planner(env).step(&Arc::new(Script { statements }), 0, "");
             let unknown =

@@ -114,9 +114,9 @@ impl Step {
     /// Whether names may stand for other tables behind it.
     pub(super) fn may_change_names(&self) -> bool {
         match self.kind() {
-            Kind::Set(setting) => {
-                ["search_path", "role", "session_authorization", "all"].contains(&setting.name.as_str())
-            }
+            Kind::Set(setting) => changes_names(setting),
+            Kind::Read(read) if !read.settings.is_empty() => read.settings.iter().any(changes_names),
+            Kind::Read(_) => self.sets_by_function() || self.may_write_anything(),
             _ => self.may_change_settings(),
         }
     }
@@ -145,10 +145,13 @@ impl Step {
         self.touches_all() && !matches!(self.kind(), Kind::Ddl { temporary: false, .. } | Kind::CommitPrepared(_))
     }
 
-    /// The same statement, which runs another whose text was rewritten when it was prepared.
-    pub(super) fn captured_before(self, capture: &Capture) -> Self {
-        let rewrite = sql::Rewrite { at: 0, insert: String::new() };
-        Self { plan: Plan::Captured(Arc::new(Capture { rewrite, ..capture.clone() })), ..self }
+    /// The same statement, which runs another whose text was rewritten when it was prepared, and may call anything besides.
+    pub(super) fn captured_before(self, capture: &Capture, calls: bool) -> Self {
+        let mut capture = Capture { rewrite: sql::Rewrite { at: 0, insert: String::new() }, ..capture.clone() };
+        if calls {
+            (capture.touched, capture.besides) = (Touched::All, vec![(Touched::All, Reason::Opaque)]);
+        }
+        Self { plan: Plan::Captured(Arc::new(capture)), ..self }
     }
 
     /// The same statement, where it stays in the client's own form though it could be captured.
@@ -180,6 +183,10 @@ pub(super) fn changes_session(read: &sql::Read) -> bool {
     let changes =
         |name: &str| name == "set_config" || name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory");
     read.functions.iter().any(|function| changes(&function.name))
+}
+
+fn changes_names(setting: &sql::Setting) -> bool {
+    ["search_path", "role", "session_authorization", "all"].contains(&setting.name.as_str())
 }
 
 /// What a plan depends on beside the statement and the session's settings.
@@ -462,9 +469,12 @@ impl Planner<'_> {
     }
 
     fn has_opaque_relation(&self, tables: &[Name]) -> bool {
-        let is_opaque = |name: &Name| {
-            self.opaque_relations.contains(&name.name) || matches!(self.resolve(name), Resolved::View(None))
-        };
-        tables.iter().any(is_opaque)
+        let was_made_opaque =
+            |name: &Name| self.opaque_relations.contains(&name.name) && !self.temporary.is_table(name);
+        let may_be_another =
+            |name: &Name| !self.env.currency.knows(&name.name) && matches!(self.resolve(name), Resolved::View(_));
+        tables.iter().any(|name| {
+            self.env.catalog.calling_views.contains(&name.name) || was_made_opaque(name) || may_be_another(name)
+        })
     }
 }

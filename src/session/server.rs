@@ -338,6 +338,7 @@ impl Session {
         self.in_block = status != TransactionStatus::Idle;
         accounts.resolve(decided);
         if self.outstanding.is_empty() {
+            self.temporary.answered();
             self.may_end_block = false;
             self.may_read_otherwise = false;
             if status == TransactionStatus::Idle {

@@ -14,6 +14,8 @@ pub(super) struct Temporary {
     names: HashSet<String>,
     /// As they will be if the open transaction rolls back; set at its first change.
     before: Option<HashSet<String>>,
+    /// Of what is on its way.
+    announced: HashSet<String>,
     /// Those that ever were a view's, through which other tables are written.
     views: HashSet<String>,
 }
@@ -25,9 +27,27 @@ impl Temporary {
         targets.iter().any(|target| self.is_one(target))
     }
 
-    /// Whether a name that leads nowhere else is that of a table that a statement has made.
+    /// Whether a name that leads nowhere else is that of a table that a statement has made, or makes first.
     pub(super) fn is_table(&self, name: &Name) -> bool {
-        self.names.contains(&name.name) && !self.views.contains(&name.name)
+        let is_made = self.names.contains(&name.name) || self.announced.contains(&name.name);
+        is_made && !self.views.contains(&name.name)
+    }
+
+    /// Something that may make one is on its way.
+    pub(super) fn announce(&mut self, kind: &Kind) {
+        if let Kind::Ddl { targets, temporary: true, deed: Deed::Makes, query, .. } = kind
+            && let Some(made) = targets.first()
+        {
+            if matches!(query, Some(DefiningQuery::View(_))) {
+                self.views.insert(made.name.clone());
+            }
+            self.announced.insert(made.name.clone());
+        }
+    }
+
+    /// Everything on its way was answered.
+    pub(super) fn answered(&mut self) {
+        self.announced.clear();
     }
 
     fn is_one(&self, name: &Name) -> bool {
@@ -40,11 +60,8 @@ impl Temporary {
     /// A statement ran to its end.
     pub(super) fn completed(&mut self, kind: &Kind) {
         match kind {
-            Kind::Ddl { targets, temporary: true, deed: Deed::Makes, query, .. } => {
+            Kind::Ddl { targets, temporary: true, deed: Deed::Makes, .. } => {
                 if let Some(made) = targets.first() {
-                    if matches!(query, Some(DefiningQuery::View(_))) {
-                        self.views.insert(made.name.clone());
-                    }
                     self.change(|names| names.extend([made.name.clone()]));
                 }
             }

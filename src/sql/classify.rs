@@ -26,10 +26,11 @@ pub(super) fn classify(node: Node<'_>, text: &str, span: &Range<usize>) -> Kind 
         Node::PrepareStmt(statement) => prepare(statement, text, span),
         Node::ExecuteStmt(execute) => {
             let calls = Facts::of(Node::NodeList(execute.params()));
-            if calls.unknown || calls.read.functions.iter().any(|function| function.call != Call::Operator) {
+            if calls.unknown {
                 return Kind::Opaque;
             }
-            Kind::Execute { name: execute.name().unwrap_or_default().to_owned() }
+            let calls = calls.read.functions.iter().any(|function| function.call != Call::Operator);
+            Kind::Execute { name: execute.name().unwrap_or_default().to_owned(), calls }
         }
         Node::DeallocateStmt(deallocate) => Kind::Deallocate(deallocate.name().map(str::to_owned)),
         Node::CopyStmt(copy) => copy_rows(copy),

@@ -122,10 +122,12 @@ pub enum Kind {
         /// The facts of its body, whose span is in the same text.
         body: Box<Statement>,
     },
-    /// SQL `EXECUTE name`. With a function among its arguments it is opaque.
+    /// SQL `EXECUTE name`.
     Execute {
         /// Of the prepared statement.
         name: String,
+        /// Its arguments call functions.
+        calls: bool,
     },
     /// SQL `DEALLOCATE name`; `None`: ALL.
     Deallocate(Option<String>),

@@ -65,7 +65,7 @@ impl Fact for ForeignKey {
                 JOIN pg_attribute ON attrelid = conrelid AND attnum = number ORDER BY place),
             ARRAY(SELECT attname::text FROM unnest(confkey) WITH ORDINALITY k (number, place)
                 JOIN pg_attribute ON attrelid = confrelid AND attnum = number ORDER BY place)
-        FROM pg_constraint WHERE contype = 'f'";
+        FROM pg_constraint WHERE contype = 'f' ORDER BY oid";
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {

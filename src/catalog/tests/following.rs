@@ -116,7 +116,7 @@ async fn rule_12_what_ddl_names_is_doubted_with_all_that_belongs_to_it() {
     until_current(&handle).await;
     let catalog = handle.get().clone();
     for (named, doubted, views) in [
-        ("unmirrored", &["far", "heir", "owned", "owner", "parent", "root", "steady"][..], &["other", "seen"][..]),
+        ("unmirrored", &[][..], &[][..]),
         ("part", &["root"][..], &[][..]),
         ("root", &["root"], &[]),
         ("heir", &["heir", "parent"], &["other"]),
@@ -144,6 +144,27 @@ async fn rule_12_what_ddl_names_is_doubted_with_all_that_belongs_to_it() {
     let nothing = Currency::nothing(1);
     let leads = |name: &str| !nothing.trusts_reach(catalog.by_oid(catalog.namesakes(name)[0].0).unwrap());
     assert!(leads("owned") && leads("owner") && !leads("steady"), "a function may be another by now");
+}
+
+#[tokio::test]
+async fn rule_12_what_leads_on_by_way_of_a_table_that_is_not_mirrored_is_doubted_with_it() {
+    let (_cluster, client) = super::server().await;
+    run(
+        &client,
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY REFERENCES t ON DELETE CASCADE);
+         CREATE TABLE v (id int PRIMARY KEY); CREATE SCHEMA s; CREATE TABLE s.v (id int PRIMARY KEY)",
+    )
+    .await;
+    let exclude = Patterns::new(&["public.u".to_owned(), "s.v".to_owned()]);
+    let catalog = load(&client, &LoadOptions { exclude, ..everything() }, 1).await.unwrap();
+    let named = |name: &str| Disturbed::Relations(vec![name.to_owned()]);
+    let while_changed = |disturbed: &[Disturbed]| Currency::while_changed(1, &catalog, disturbed);
+    let (t, v) = (&*catalog.table("t"), &*catalog.table("v"));
+    let currency = while_changed(&[named("u")]);
+    assert!(!currency.trusts(t) && !currency.trusts_reach(t) && currency.trusts(v));
+    let currency = while_changed(&[Disturbed::Everything, named("v")]);
+    assert!(currency.is_nothing() && currency.trusts_reach(t), "its definition stands");
+    assert!(!currency.trusts_reach(v), "a trigger may be on its way");
 }
 
 #[tokio::test]

@@ -58,11 +58,18 @@ impl Parked {
         }
     }
 
+    /// Who has waited long enough for statements on the primary waits for what they have led to so far, up to `taken`.
+    pub(super) fn lose_patience(&mut self, taken: Seq, now: Instant) {
+        for stuck in &mut self.stuck {
+            if matches!(stuck.wait, Wait::Tickets(_)) && now.duration_since(stuck.since) >= PATIENCE {
+                stuck.wait = Wait::Applied(taken);
+            }
+        }
+    }
+
     /// The oldest of those to be tried again when everything up to `applied` is.
-    pub(super) fn ripe(&self, applied: Seq, now: Instant) -> Option<Arc<Entry>> {
-        let ripe = |stuck: &&Stuck| {
-            matches!(stuck.wait, Wait::Applied(upto) if upto <= applied) || now.duration_since(stuck.since) >= PATIENCE
-        };
+    pub(super) fn ripe(&self, applied: Seq) -> Option<Arc<Entry>> {
+        let ripe = |stuck: &&Stuck| matches!(stuck.wait, Wait::Applied(upto) if upto <= applied);
         self.stuck.iter().find(ripe).map(|stuck| stuck.entry.clone())
     }
 
@@ -99,12 +106,12 @@ mod tests {
         let (mut parked, now) = (Parked::default(), Instant::now());
         parked.park(entry(3, Vec::new()), 1, 7, now);
         parked.pass(passed(1, 8, 5));
-        assert!(parked.ripe(Seq(9), now).is_none(), "that look was before the refusal");
+        assert!(parked.ripe(Seq(9)).is_none(), "that look was before the refusal");
         parked.pass(passed(2, 7, 6));
-        assert!(parked.ripe(Seq(9), now).is_none(), "a ticket of then is not resolved");
+        assert!(parked.ripe(Seq(9)).is_none(), "a ticket of then is not resolved");
         parked.pass(passed(3, 8, 9));
-        assert!(parked.ripe(Seq(8), now).is_none(), "what they led to is not applied");
-        assert_eq!(parked.ripe(Seq(9), now).unwrap().seq, Seq(3));
+        assert!(parked.ripe(Seq(8)).is_none(), "what they led to is not applied");
+        assert_eq!(parked.ripe(Seq(9)).unwrap().seq, Seq(3));
         parked.release(Seq(3));
         assert!(parked.is_empty());
     }
@@ -113,7 +120,10 @@ mod tests {
     fn nobody_waits_for_ever_for_a_statement_that_takes_hours() {
         let (mut parked, now) = (Parked::default(), Instant::now());
         parked.park(entry(3, Vec::new()), 1, 7, now);
-        assert!(parked.ripe(Seq(9), now + PATIENCE / 2).is_none());
-        assert_eq!(parked.ripe(Seq(2), now + PATIENCE).unwrap().seq, Seq(3));
+        parked.lose_patience(Seq(9), now + PATIENCE / 2);
+        assert!(parked.ripe(Seq(9)).is_none());
+        parked.lose_patience(Seq(9), now + PATIENCE);
+        assert!(parked.ripe(Seq(8)).is_none(), "what came meanwhile is not applied");
+        assert_eq!(parked.ripe(Seq(9)).unwrap().seq, Seq(3));
     }
 }

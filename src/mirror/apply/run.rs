@@ -280,8 +280,9 @@ impl<S: Source> Run<S> {
     /// Tries the oldest refused transaction again, when its time has come or too much is held behind it.
     async fn try_parked(&mut self, shadow: &mut Shadow) -> Result<(), End> {
         let is_too_much = self.parked.len() > MAX_PARKED || self.settling.bytes() > HELD_BYTES + QUEUE_BYTES;
-        let ripe = || self.parked.ripe(self.progress.seq, Instant::now());
-        let Some(entry) = (if is_too_much { self.parked.oldest() } else { ripe() }) else { return Ok(()) };
+        self.parked.lose_patience(self.taken, Instant::now());
+        let ripe = if is_too_much { self.parked.oldest() } else { self.parked.ripe(self.progress.seq) };
+        let Some(entry) = ripe else { return Ok(()) };
         for shape in shapes(&entry) {
             shadow.learn(shape).await?;
         }

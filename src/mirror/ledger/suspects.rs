@@ -34,6 +34,11 @@ impl Cause {
         Self { reason, is_asked: false, refused: 0 }.and(reason, generation)
     }
 
+    /// What is saved of it.
+    fn saved(self) -> Reason {
+        if self.is_asked && self.reason != Reason::Backfill { Reason::Repair } else { self.reason }
+    }
+
     /// And marked again.
     fn and(self, reason: Reason, generation: u64) -> Self {
         let is_asked = self.is_asked || matches!(reason, Reason::Repair | Reason::Backfill);

@@ -190,6 +190,7 @@ fn rule_15_what_a_procedure_has_committed_stays_though_what_follows_fails() {
 fn what_other_forms_read_may_write_too() {
     let mut catalog = catalog();
     catalog.names.insert("opaque".into(), vec![("public".into(), Resolved::View(None))]);
+    catalog.calling_views.insert("opaque".into());
     let catalog = Arc::new(catalog);
     for (sql, tag) in [
         ("with x as (insert into t select 1 from opaque returning *) select * from x", "SELECT 1"),
@@ -202,4 +203,29 @@ fn what_other_forms_read_may_write_too() {
         stage.query(sql, &[complete(tag), ready(b'I')]);
         assert_eq!(stage.commits(), [["mark all Opaque"]], "{sql}");
     }
+}
+
+#[test]
+fn a_temporary_table_that_a_text_makes_first_is_one_within_it() {
+    let mut stage = Stage::new();
+    let text = "create temp table x (a int); insert into x values (1); drop table x";
+    let tags = [complete("CREATE TABLE"), complete("INSERT 0 1"), complete("DROP TABLE"), ready(b'I')];
+    stage.query(text, &tags);
+    assert!(stage.commits().concat().iter().all(|mark| !mark.contains("all")), "nothing else is marked");
+    stage.query(
+        "create temp view y as select 1 from t; update y set v = 'b'",
+        &[complete("CREATE VIEW"), complete("UPDATE 1"), ready(b'I')],
+    );
+    assert_eq!(stage.commits(), [["mark all Form"]], "through a view");
+}
+
+#[test]
+fn an_execute_whose_arguments_call_something_is_captured_and_marks_what_that_may_write() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("p", "insert into t values ($1, 'a')"), sync()].concat());
+    stage.server(&[message(b'1', b""), ready(b'I')].concat());
+    stage.client(&query("execute p(f())"));
+    let answer = [description(4), told_row("(1,a)"), complete("INSERT 0 1"), ready(b'I')];
+    assert_eq!(stage.server(&answer.concat()), [complete("INSERT 0 1"), ready(b'I')].concat());
+    assert_eq!(stage.commits(), [["t 1 (1,a)", "mark all Opaque"]]);
 }

@@ -160,8 +160,8 @@ fn prepared_statements() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(kind("EXECUTE p(1, 'a')"), Kind::Execute { name: "p".into() });
-    assert_eq!(kind("EXECUTE p(nextval('s'))"), Kind::Opaque);
+    assert_eq!(kind("EXECUTE p(1, 'a')"), Kind::Execute { name: "p".into(), calls: false });
+    assert_eq!(kind("EXECUTE p(now())"), Kind::Execute { name: "p".into(), calls: true });
     assert_eq!(kind("DEALLOCATE p"), Kind::Deallocate(Some("p".into())));
     assert_eq!(kind("DEALLOCATE ALL"), Kind::Deallocate(None));
 }

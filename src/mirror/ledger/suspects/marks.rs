@@ -213,14 +213,14 @@ impl Marks {
             SavedKeys::Each => marked.keys.keys().map(parts).collect(),
             SavedKeys::TableOnly => Vec::new(),
         };
-        let mut tables: Vec<_> = self.tables.iter().map(|(table, mark)| (*table, mark.cause.reason)).collect();
+        let mut tables: Vec<_> = self.tables.iter().map(|(table, mark)| (*table, mark.cause.saved())).collect();
         // What refers to a key is saved as its table.
         let referring = |(_, marked): &(&TableId, &KeyMarks)| !marked.referring.is_empty();
-        tables.extend(self.keys.iter().filter(referring).map(|(table, marked)| (*table, marked.cause.reason)));
+        tables.extend(self.keys.iter().filter(referring).map(|(table, marked)| (*table, marked.cause.saved())));
         tables.sort_unstable_by_key(|(table, _)| *table);
         tables.dedup_by_key(|(table, _)| *table);
         let keyed = self.keys.iter().filter(|(_, marked)| !marked.keys.is_empty());
-        let mut by_key: Vec<_> = keyed.map(|(table, marked)| (*table, marked.cause.reason, saved(marked))).collect();
+        let mut by_key: Vec<_> = keyed.map(|(table, marked)| (*table, marked.cause.saved(), saved(marked))).collect();
         by_key.sort_unstable_by_key(|(table, ..)| *table);
         SavedMarks { all: self.unspread().map(|(reason, _)| reason), tables, keys: by_key }
     }
