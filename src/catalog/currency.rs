@@ -33,6 +33,8 @@ struct Doubts {
     names: RapidHashSet<String>,
     /// Those that the names may stand for, and what inherits from them or they inherit from.
     tables: RapidHashSet<TableId>,
+    /// Of these, those of which it is not known which name they or their columns bear.
+    moved: RapidHashSet<TableId>,
     /// Of these it is not even known what a write to them leads to.
     leading: RapidHashSet<TableId>,
     /// One of the names is a view's: what others that read it lead to is not known.
@@ -58,15 +60,21 @@ impl Currency {
         catalog: &Catalog,
         disturbed: impl IntoIterator<Item = &'a Disturbed>,
     ) -> Self {
-        let (mut names, mut leading_names) = (RapidHashSet::default(), RapidHashSet::default());
+        let (mut names, mut leading_names, mut moved) =
+            (RapidHashSet::default(), RapidHashSet::default(), RapidHashSet::default());
         let (mut is_whole, mut is_nothing) = (true, false);
         for disturbed in disturbed {
             is_whole = false;
             match disturbed {
                 Disturbed::Everything => is_nothing = true,
                 Disturbed::Shapes(shapes) => names.extend(shapes.iter().cloned()),
+                Disturbed::Names(renamed) => {
+                    names.extend(renamed.iter().cloned());
+                    moved.extend(renamed.iter().cloned());
+                }
                 Disturbed::Relations(relations) => {
                     names.extend(relations.iter().cloned());
+                    moved.extend(relations.iter().cloned());
                     leading_names.extend(relations.iter().cloned());
                 }
             }
@@ -77,7 +85,8 @@ impl Currency {
         let mut known = names.iter().filter_map(|name| catalog.names.get(name)).flatten();
         let views = known.any(|(_, resolved)| matches!(resolved, Resolved::View(_)));
         let (tables, leading) = (families(&names, catalog), families(&leading_names, catalog));
-        let doubts = Doubts { names, tables, leading, views, leading_names };
+        let moved = families(&moved, catalog);
+        let doubts = Doubts { names, tables, moved, leading, views, leading_names };
         Self { version, trust: if is_nothing { Trust::Nothing(doubts) } else { Trust::Except(doubts) } }
     }
 
@@ -138,6 +147,17 @@ impl Currency {
             Trust::Whole => Touched::NONE,
             Trust::Except(doubts) => Touched::Tables(doubts.tables.iter().copied().collect()),
             Trust::Nothing(_) => Touched::All,
+        }
+    }
+
+    /// Tables of which one or another may be called as `table` is, or its columns otherwise than it says; none where it is
+    /// certain.
+    pub fn moved(&self, table: &Table) -> Touched {
+        match &self.trust {
+            Trust::Except(doubts) if doubts.moved.contains(&table.shape.table) => {
+                Touched::of(doubts.moved.iter().copied())
+            }
+            _ => Touched::NONE,
         }
     }
 

@@ -234,7 +234,7 @@ impl Planner<'_> {
         cascades(write, &table.leads).into_iter().for_each(|more| touched.extend(more));
         if let Err(reason) = self.qualifies(write, &table) {
             touched.extend(&self.led_to(&table, |leads| reached(write, leads)));
-            touched.extend(&self.renamed(&write.target, &table));
+            touched.extend(&self.renamed(&table));
             return marked(touched, reason);
         }
         match self.refusals.of(table.shape.table, self.env.catalog.generation) {

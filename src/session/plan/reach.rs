@@ -37,14 +37,11 @@ impl Planner<'_> {
 
     /// Where a write leads while definitions change which table or column a name stands for: wherever one does of which they
     /// are on their way.
-    pub(super) fn renamed(&self, name: &Name, table: &Table) -> Touched {
-        let is_known = self.env.currency.knows(&name.name) && self.env.currency.trusts(table);
-        if is_known || self.env.currency.is_nothing() {
-            return Touched::NONE;
-        }
-        let mut touched = self.env.currency.doubted();
-        if let Touched::Tables(doubted) = &touched.clone() {
-            let tables = doubted.iter().filter_map(|id| self.env.catalog.tables.get(id));
+    pub(super) fn renamed(&self, table: &Table) -> Touched {
+        let moved = self.env.currency.moved(table);
+        let mut touched = moved.clone();
+        if let Touched::Tables(moved) = moved {
+            let tables = moved.iter().filter_map(|id| self.env.catalog.tables.get(id));
             tables.for_each(|table| touched.extend(&self.led_to(table, Leads::everywhere)));
         }
         touched
@@ -68,7 +65,7 @@ impl Planner<'_> {
                 Resolved::Table(table) => {
                     touched.extend(&Touched::Tables(vec![table.shape.table]));
                     touched.extend(&self.led_to(&table, &by));
-                    touched.extend(&self.renamed(target, &table));
+                    touched.extend(&self.renamed(&table));
                 }
                 Resolved::Unmirrored(leads) => touched.extend(&self.led_from(target, &leads, &by)),
                 Resolved::View(_) => match self.through_view(target) {

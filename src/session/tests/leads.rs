@@ -114,6 +114,9 @@ fn rule_12_while_a_name_may_mean_another_column_or_table_a_write_leads_wherever_
     stage.catalog = Arc::new(leading(&foreign_keys()));
     stage.doubt(&["t"]);
     stage.query("update t set renamed = 'b'", &[complete("UPDATE 1"), ready(b'I')]);
+    assert_eq!(stage.commits(), [["mark 100 Ddl"]], "an index, say");
+    stage.doubt_names(&["t"]);
+    stage.query("update t set renamed = 'b'", &[complete("UPDATE 1"), ready(b'I')]);
     assert_eq!(stage.commits(), [["mark 100,400,500 Ddl"]]);
 }
 

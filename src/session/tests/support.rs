@@ -114,6 +114,12 @@ impl Stage {
         self.currency = Currency::while_changed(self.currency.version + 1, &self.catalog, [&disturbed]);
     }
 
+    /// The same, and which relations and columns these are.
+    pub(super) fn doubt_names(&mut self, names: &[&str]) {
+        let disturbed = Disturbed::Names(names.iter().map(|&name| name.to_owned()).collect());
+        self.currency = Currency::while_changed(self.currency.version + 1, &self.catalog, [&disturbed]);
+    }
+
     /// The same, and what a write to these leads to.
     pub(super) fn doubt_reach(&mut self, names: &[&str]) {
         let disturbed = Disturbed::Relations(names.iter().map(|&name| name.to_owned()).collect());

@@ -17,18 +17,17 @@ use crate::sql::Name;
 pub(super) fn disturbed(node: Node<'_>, targets: &[Name]) -> Disturbed {
     let named = |further: Vec<String>| targets.iter().map(|target| target.name.clone()).chain(further).collect();
     let by_name = |further: Vec<String>| Disturbed::Relations(named(further));
-    let in_shape = |further: Vec<String>| Disturbed::Shapes(named(further));
+    let in_name = |further: Vec<String>| Disturbed::Names(named(further));
+    let in_shape = || Disturbed::Shapes(named(Vec::new()));
     match node {
-        Node::CreateStmt(create) if is_bare_partition(create) => in_shape(Vec::new()),
+        Node::CreateStmt(create) if is_bare_partition(create) => in_shape(),
         Node::CreateStmt(create) => by_name(referenced_by_table(create)),
-        Node::AlterTableStmt(alter) if is_relation(alter.objtype) && alter.cmds().iter().all(keeps_reach) => {
-            in_shape(Vec::new())
-        }
+        Node::AlterTableStmt(alter) if is_relation(alter.objtype) && alter.cmds().iter().all(keeps_reach) => in_shape(),
         Node::AlterTableStmt(alter) if is_relation(alter.objtype) => by_name(referenced_by_commands(alter)),
         Node::RenameStmt(rename) if renames_within_relations(rename) => {
-            in_shape(rename.newname().map(str::to_owned).into_iter().collect())
+            in_name(rename.newname().map(str::to_owned).into_iter().collect())
         }
-        Node::AlterObjectSchemaStmt(alter) if is_relation(alter.object_type) => in_shape(Vec::new()),
+        Node::AlterObjectSchemaStmt(alter) if is_relation(alter.object_type) => in_name(Vec::new()),
         Node::CreateTrigStmt(create) => {
             let other = create.constrrel().and_then(|relation| relation.relname());
             by_name(other.map(str::to_owned).into_iter().collect())
@@ -36,10 +35,11 @@ pub(super) fn disturbed(node: Node<'_>, targets: &[Name]) -> Disturbed {
         Node::DropStmt(drop) => match drop.remove_type {
             // Its table is not named.
             ObjectType::OBJECT_INDEX => Disturbed::Everything,
-            object if is_relation(object) || is_of_a_relation(object) => in_shape(Vec::new()),
+            object if is_relation(object) => in_name(Vec::new()),
+            object if is_of_a_relation(object) => in_shape(),
             _ => Disturbed::Everything,
         },
-        Node::GrantStmt(grant) if is_on_relations(grant) => in_shape(Vec::new()),
+        Node::GrantStmt(grant) if is_on_relations(grant) => in_shape(),
         Node::ViewStmt(_) | Node::RuleStmt(_) => by_name(Vec::new()),
         Node::CreateTableAsStmt(_)
         | Node::CreateSeqStmt(_)
@@ -47,7 +47,7 @@ pub(super) fn disturbed(node: Node<'_>, targets: &[Name]) -> Disturbed {
         | Node::IndexStmt(_)
         | Node::CreatePolicyStmt(_)
         | Node::AlterPolicyStmt(_)
-        | Node::RefreshMatViewStmt(_) => in_shape(Vec::new()),
+        | Node::RefreshMatViewStmt(_) => in_shape(),
         Node::AlterEnumStmt(alter) if alter.old_val().is_none() => Disturbed::NOTHING,
         Node::CommentStmt(_)
         | Node::CompositeTypeStmt(_)

@@ -109,7 +109,7 @@ fn rule_12_what_of_the_catalog_a_definition_disturbs() {
             other => panic!("{text}: {other:?}"),
         };
         let names = match &disturbed {
-            Disturbed::Relations(names) | Disturbed::Shapes(names) => {
+            Disturbed::Relations(names) | Disturbed::Names(names) | Disturbed::Shapes(names) => {
                 Some(names.iter().map(String::as_str).collect::<Vec<_>>())
             }
             Disturbed::Everything => None,
