@@ -30,6 +30,11 @@ pub struct Window {
 pub struct Voided;
 
 impl Window {
+    /// Whether nothing at all has happened to its table.
+    pub fn is_quiet(&self) -> bool {
+        self.shared.placement.lock().windows.is_quiet(self.table, self.id)
+    }
+
     /// Keys with an event that `snapshot` does not see.
     pub fn newer(&self, snapshot: &Snapshot) -> Result<HashSet<Key>, Voided> {
         self.shared.placement.lock().windows.newer(self.table, self.id, snapshot)

@@ -42,12 +42,13 @@ pub(crate) async fn same_rows_of_all(pair: &Pair, tables: &[String]) -> usize {
 /// Stands in front of a table's name, and in no row.
 const HEAD: &str = "=-=-= ";
 
-/// The first few rows that only one side has.
+/// The first few rows that one side has more often than the other.
 fn differences(primary: &str, shadow: &str) -> String {
     let only = |mine: &str, other: &str| {
-        let other: std::collections::HashSet<_> = other.lines().collect();
-        let lines: Vec<_> = mine.lines().filter(|line| !other.contains(line)).map(str::to_owned).collect();
-        lines
+        let mut others: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
+        other.lines().for_each(|line| *others.entry(line).or_default() += 1);
+        let mut takes = |line: &str| others.get_mut(line).filter(|left| **left > 0).map(|left| *left -= 1).is_some();
+        mine.lines().filter(|line| !takes(line)).map(str::to_owned).collect::<Vec<_>>()
     };
     let (missing, extra) = (only(primary, shadow), only(shadow, primary));
     let show = |lines: &[String]| lines.iter().take(5).map(|line| format!("  {line}\n")).collect::<String>();
