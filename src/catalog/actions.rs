@@ -79,19 +79,20 @@ impl Actions {
 
     /// What is written when rows of these change, in whatever columns.
     pub(super) fn rekeying(&self, tables: &[u32]) -> HashSet<u32> {
-        let changing =
-            || tables.iter().flat_map(|&table| self.of(table)).filter(|action| action.on_update || action.moves);
-        self.follow(changing().flat_map(Action::by_update))
+        self.follow(self.changing(tables).flat_map(Action::by_update))
     }
 
     /// Columns of these that must be given a value for that.
     pub(super) fn changed_by(&self, tables: &[u32]) -> Vec<String> {
-        let changing =
-            tables.iter().flat_map(|&table| self.of(table)).filter(|action| action.on_update || action.moves);
-        let mut columns: Vec<String> = changing.flat_map(|action| action.changed_by.iter().cloned()).collect();
+        let mut columns: Vec<String> =
+            self.changing(tables).flat_map(|action| action.changed_by.iter().cloned()).collect();
         columns.sort_unstable();
         columns.dedup();
         columns
+    }
+
+    fn changing<'a>(&'a self, tables: &'a [u32]) -> impl Iterator<Item = &'a Action> {
+        tables.iter().flat_map(|&table| self.of(table)).filter(|action| action.on_update || action.moves)
     }
 
     /// Every table that these events happen to, or others that they lead to.

@@ -104,8 +104,8 @@ impl<'a> Tables<'a> {
         Relations::is_mirrored(relation, self.options)
     }
 
-    /// What is written with it is not told yet. `None` without a column, for then its rows hold nothing to mirror; and when a type vanished while we read, of which
-    /// the next load will tell.
+    /// What is written with it is not told yet. `None` without a column, for then its rows hold nothing to mirror; and when a
+    /// type vanished while we read, of which the next load will tell.
     fn table(&self, relation: &Relation) -> Option<Table> {
         let oid = relation.oid;
         let columns = self.columns.get(&oid)?.as_slice();

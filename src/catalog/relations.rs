@@ -184,8 +184,11 @@ impl<'a> Relations<'a> {
         let mut rekeying = self.actions.rekeying(&written);
         rekeying.extend(self.noted_with(&rekeying));
         let truncates = written.iter().any(|oid| self.truncating.contains(oid));
-        let removed = self.actions.removal(&written).tables;
-        let all = || written.iter().chain(&reach).chain(&rekeying).chain(&removed);
+        let mut removed = self.actions.removal(&written);
+        let noted = self.noted_with(&removed.tables);
+        removed.tables.extend(&noted);
+        removed.further.extend(noted);
+        let all = || written.iter().chain(&reach).chain(&rekeying).chain(&removed.tables);
         Leads {
             reach: if self.run_code(&written) { Touched::All } else { self.touched(&reach, shapes) },
             calls: self.volatile.contains(&root),
@@ -194,7 +197,7 @@ impl<'a> Relations<'a> {
                 .filter_map(|oid| Some(self.get(*oid)?.name.clone()))
                 .collect(),
             runs_code: all().any(|oid| self.watched.contains(oid) || self.volatile.contains(oid)),
-            removal: self.removal(root, &written, shapes),
+            removal: self.removal(root, &removed, shapes),
             rekeying: self.touched(&rekeying, shapes),
             referenced: self.actions.changed_by(&written),
             truncation: if truncates { Touched::All } else { Touched::NONE },
@@ -240,22 +243,19 @@ impl<'a> Relations<'a> {
         self.noted_with(&written).contains(&root)
     }
 
-    fn removal(&self, root: u32, written: &[u32], shapes: &Shapes) -> Removal {
-        let actions::Removal { mut tables, direct, further: mut whole } = self.actions.removal(written);
-        let noted = self.noted_with(&tables);
-        whole.extend(&noted);
-        tables.extend(noted);
+    fn removal(&self, root: u32, removed: &actions::Removal<'_>, shapes: &Shapes) -> Removal {
+        let touched = self.touched(&removed.tables, shapes);
+        if touched == Touched::All {
+            return Removal { touched: Touched::All, whole: Touched::All, referring: Vec::new() };
+        }
+        let mut whole = removed.further.clone();
         let mut referring: Vec<Arc<Referring>> = Vec::new();
-        for action in direct {
+        for action in &removed.direct {
             match shapes.get(&TableId(root)).and_then(|shape| self.referring(action, shape, shapes)) {
                 Some(found) if referring.iter().all(|known| **known != found) => referring.push(Arc::new(found)),
                 Some(_) => {}
                 None => drop(whole.insert(action.referencing)),
             }
-        }
-        let touched = self.touched(&tables, shapes);
-        if touched == Touched::All {
-            return Removal { touched: Touched::All, whole: Touched::All, referring: Vec::new() };
         }
         referring.retain(|referring| !whole.contains(&referring.table.0));
         Removal { touched, whole: self.touched(&whole, shapes), referring }

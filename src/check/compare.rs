@@ -67,7 +67,7 @@ impl Comparer<'_> {
     /// the snapshot saw was applied, are those of the snapshot.
     pub(super) async fn chunk(&mut self, chunk: &Chunk) -> Result<ChunkVerdict, ProbeError> {
         self.rest().await?;
-        let window = self.mirror.open_window(self.table());
+        let window = matches!(chunk, Chunk::Share(_)).then(|| self.mirror.open_window(self.table()));
         let began = Instant::now();
         let (_, ours) = self.sides.primary.sums(chunk).await?;
         let took = began.elapsed();
@@ -80,7 +80,7 @@ impl Comparer<'_> {
         // Neither side's snapshot should be held for longer.
         self.pace.took(ours.rows, took.max(began.elapsed()));
         // A row without key that is missing, and one like it that came meanwhile, look equal.
-        let may_be_another = matches!(chunk, Chunk::Share(_)) && !window.is_quiet();
+        let may_be_another = window.is_some_and(|window| !window.is_quiet());
         if ours == theirs && (!may_be_another || self.sides.primary.sums(chunk).await?.1 == ours) {
             return Ok(ChunkVerdict::Match { rows: ours.rows });
         }

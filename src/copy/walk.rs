@@ -79,24 +79,19 @@ async fn heal_buckets(healing: &mut Healing<'_>) -> Result<(), HealError> {
 
 async fn heal_multiset(healing: &mut Healing<'_>, rows_estimate: u64) -> Result<(), HealError> {
     let window = healing.mirror.open_window(healing.table());
-    let (of, mut ours) = shares_of_primary(healing, rows_estimate).await?;
+    let (of, ours) = shares_of_primary(healing, rows_estimate).await?;
     healing.catch_up().await;
-    let mut theirs = healing.sides.shadow.share_sums(of).await?;
-    let mut earlier = None;
-    if !window.is_quiet() {
-        // A row that is missing and one like it that came meanwhile look equal. Not to one who looks at the shadow before the
-        // primary, too.
-        ours = healing.sides.primary.share_sums(of).await?;
-        healing.catch_up().await;
-        earlier = Some(std::mem::replace(&mut theirs, healing.sides.shadow.share_sums(of).await?));
-    }
+    let theirs = healing.sides.shadow.share_sums(of).await?;
+    // A row that is missing, and one like it that came meanwhile, look equal; not where none came.
+    let again = if window.is_quiet() { None } else { Some(healing.sides.primary.share_sums(of).await?) };
+    drop(window);
     for number in 0..of {
-        let seen = [earlier.as_ref().unwrap_or(&theirs), &ours, &theirs]
-            .map(|side| side.get(&number).map(|share| &share.sums));
-        match seen {
-            [None, None, None] => {}
-            [Some(before), Some(ours), Some(after)] if before == ours && ours == after => healing.done(ours.rows),
-            _ => healing.share(Share { number, of }).await?,
+        let [before, between, after] =
+            [&ours, &theirs, again.as_ref().unwrap_or(&ours)].map(|side| side.get(&number).map(|share| &share.sums));
+        match before {
+            _ if before != between || before != after => healing.share(Share { number, of }).await?,
+            Some(equal) => healing.done(equal.rows),
+            None => {}
         }
     }
     Ok(())

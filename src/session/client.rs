@@ -149,8 +149,7 @@ impl Session {
         let mut steps: Vec<Step> = Vec::new();
         for index in 0..script.statements.len() {
             let step = self.executing(self.planner(env).step(&script, index, text));
-            self.opaque_relations.extend(step.opaque_relation.clone());
-            self.temporary.announce(step.kind());
+            self.foresee(&step);
             // By then its names may stand for others.
             let is_elsewhere = steps.iter().any(Step::may_change_names);
             steps.push(if is_elsewhere { step.of_any_table() } else { step });
@@ -254,6 +253,7 @@ impl Session {
         let portal = self.names.portals.get(execute.portal).cloned();
         if let Some(step) = portal.as_ref().and_then(|portal| portal.prepared.step.as_ref()) {
             self.ask_before_commit(step, message.at, env, splice);
+            self.foresee(step);
             self.announce(step, accounts);
             if let Plan::Captured(capture) = &step.plan
                 && !capture.own_columns

@@ -202,11 +202,15 @@ impl Session {
         self.status.is_some()
     }
 
+    /// What is planned behind it finds what it makes.
+    pub(super) fn foresee(&mut self, step: &Step) {
+        self.opaque_relations.extend(step.opaque_relation.clone());
+        self.temporary.announce(step.kind());
+    }
+
     /// Tells what a statement that is about to be forwarded may write, if it may commit (rule 3).
     pub(super) fn announce(&mut self, step: &Step, accounts: &mut impl Accounts) {
         let touched = step.touched();
-        self.opaque_relations.extend(step.opaque_relation.clone());
-        self.temporary.announce(step.kind());
         let block_is_open = matches!(self.status, Some(TransactionStatus::InBlock | TransactionStatus::Failed));
         let stays_open = block_is_open && !self.may_end_block;
         self.may_read_otherwise |= step.may_change_settings();

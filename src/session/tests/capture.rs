@@ -42,18 +42,7 @@ fn extended_capture_shows_no_data_and_asks_for_text_without_limit() {
     let request = [parse("", INSERT), bind("", &[1]), describe.clone(), execute(1), sync()].concat();
     let sent = stage.client(&request);
     assert!(sent.ends_with(&[bind("", &[]), describe, execute(0), sync()].concat()));
-    let answer = [
-        message(b'1', b""),
-        message(b'2', b""),
-        description(4),
-        told_row("(1,a)"),
-        complete("INSERT 0 1"),
-        ready(b'I'),
-    ];
-    let seen = stage.server(&answer.concat());
-    let expected =
-        [message(b'1', b""), message(b'2', b""), message(b'n', b""), complete("INSERT 0 1"), ready(b'I')].concat();
-    assert_eq!(seen, expected);
+    assert_eq!(stage.server(&extended_insert()), seen_extended_insert());
     assert_eq!(stage.commits(), [["t 1 (1,a)"]]);
 }
 

@@ -155,17 +155,7 @@ fn what_the_protocol_has_prepared_shows_nothing_of_it_when_a_parsed_execute_runs
     for turn in 0..2 {
         let describe = message(b'D', b"P\0");
         stage.client(&[parse("", "execute p"), bind("", &[]), describe, execute(0), sync()].concat());
-        let answer = [
-            message(b'1', b""),
-            message(b'2', b""),
-            description(4),
-            told_row("(1,a)"),
-            complete("INSERT 0 1"),
-            ready(b'I'),
-        ];
-        let seen = stage.server(&answer.concat());
-        let parsed = [message(b'1', b""), message(b'2', b""), message(b'n', b""), complete("INSERT 0 1"), ready(b'I')];
-        assert_eq!(seen, parsed.concat(), "turn {turn}");
+        assert_eq!(stage.server(&extended_insert()), seen_extended_insert(), "turn {turn}");
         assert_eq!(stage.commits(), [["t 1 (1,a)"]]);
     }
 }

@@ -245,3 +245,15 @@ pub(super) fn description(columns: usize) -> Vec<u8> {
 pub(super) fn told_row(image: &str) -> Vec<u8> {
     row(&[image, "100", "7", "0/10"])
 }
+
+/// What the primary answers to Parse, Bind, Describe, Execute and Sync of a captured `insert into t values (1, 'a')`.
+pub(super) fn extended_insert() -> Vec<u8> {
+    let bound = [message(b'1', b""), message(b'2', b""), description(4)];
+    [bound.concat(), told_row("(1,a)"), complete("INSERT 0 1"), ready(b'I')].concat()
+}
+
+/// What the client gets of that.
+pub(super) fn seen_extended_insert() -> Vec<u8> {
+    let bound = [message(b'1', b""), message(b'2', b""), message(b'n', b"")];
+    [bound.concat(), complete("INSERT 0 1"), ready(b'I')].concat()
+}
